@@ -1,0 +1,52 @@
+"""The scalars of the ModelRoute API: durations, decimals, quantities, names, URLs.
+
+Used by ``types`` (shape and CEL), ``parse`` (sentences for people) and ``planning`` (values). Never reads a manifest.
+Each is a string in the manifest, as Kubernetes has it; the functions here turn a checked string into a value.
+"""
+
+import re
+from typing import Annotated
+
+from msgspec import Meta
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+DECIMAL = r"^[0-9]{1,6}([.][0-9]{1,6})?$"
+QUANTITY = r"^[0-9]+([.][0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
+LABEL = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+HEADER = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"
+BASE_URL = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
+
+# What a person reads when a string does not fit its pattern; the CRD says the same by CEL.
+SENTENCES = {
+    DURATION: 'is not a duration with a unit; write "5s", "500ms" or "1m30s"',
+    DECIMAL: 'is not a decimal number; write it as a string such as "0.7"',
+    QUANTITY: 'is not a quantity; write a Kubernetes quantity such as "2Gi" or "500m"',
+    LABEL: "is not a name; use lower-case letters, digits and single '-' between them, beginning with a letter",
+    HEADER: "is not an HTTP header name",
+    BASE_URL: "is not a base URL; write https://HOST[:PORT][/PATH], without user, query or fragment",
+}
+
+
+def _checked(pattern: str, max_length: int) -> Meta:
+    """A pattern whose refusal by the API server is a sentence rather than a regular expression."""
+    sentence = SENTENCES[pattern].replace('"', '\\"')
+    rule = {
+        "rule": f'self.matches(r"{pattern}")',
+        "messageExpression": f'"\\"" + self + "\\" {sentence}"',
+    }
+    return Meta(pattern=pattern, max_length=max_length, extra_json_schema={"x-kubernetes-validations": [rule]})
+
+
+Duration = Annotated[str, _checked(DURATION, 32)]
+Decimal = Annotated[str, _checked(DECIMAL, 16)]
+Quantity = Annotated[str, _checked(QUANTITY, 32)]
+Name = Annotated[str, _checked(LABEL, 20)]
+HeaderName = Annotated[str, _checked(HEADER, 64)]
+BaseURL = Annotated[str, _checked(BASE_URL, 256)]
+
+
+def seconds(duration: str) -> float:
+    """Seconds in a Gateway API duration such as ``1m30s``; the string has been checked against ``DURATION``."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|h|m|s)", duration))
