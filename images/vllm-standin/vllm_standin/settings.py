@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ANSWER = 'This is {model}. You asked: "{question}". {advice}'
+ANSWER = 'This is {model} on "{question}": {advice}'
 _FLAG = re.compile(r"--?[A-Za-z]")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}

@@ -1,7 +1,7 @@
 """HTTP/1.1 requests out of bytes, however they are cut: keep-alive, pipelining, chunked bodies.
 
-`web` feeds one parser per connection. It knows no socket and never writes; what it cannot read is a BadRequestError, after
-which the connection cannot be used again.
+`web` feeds one parser per connection. It knows no socket and never writes; what it cannot read is a BadRequestError,
+after which the connection cannot be used again.
 """
 
 import re
