@@ -1,0 +1,47 @@
+"""Which backend gets which share of the requests that no rule decides, now that some may have no ready replica.
+
+Used by ``policy`` for each draw and by ``planning`` for the status, so that the status tells what the router does.
+Never looks at anything but the snapshot's own backends and fallbacks.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from modelroute.snapshot.types import Backend, Fallback
+
+
+class Share(NamedTuple):
+    """``backend`` answers the part ``share`` (of 1) of the undecided requests, for ``reason``."""
+
+    backend: Backend
+    share: float
+    reason: str
+
+
+def cold_fallback(backend: str, backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> Backend | None:
+    """The declared stand-in for ``backend`` while none of its replicas is ready, if one can answer."""
+    by_name = {b.name: b for b in backends}
+    for fallback in fallbacks:
+        stand_in = by_name[fallback.backend]
+        if "ColdStart" in fallback.on and fallback.backend != backend and stand_in.endpoints:
+            return stand_in
+    return None
+
+
+def shares(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> tuple[Share, ...]:
+    """The shares, summing to 1; empty when no backend can answer.
+
+    A weighted backend with a ready replica keeps its share. The share of one without goes to the first fallback that
+    takes over on ColdStart; where none is declared, to the other weighted backends in proportion.
+    """
+    weighted = [b for b in backends if b.weight]
+    total = sum(b.weight for b in weighted)
+    kept: list[Share] = []
+    for backend in weighted:
+        share = backend.weight / total
+        if backend.endpoints:
+            kept.append(Share(backend, share, f"weight {backend.weight}"))
+        elif stand_in := cold_fallback(backend.name, backends, fallbacks):
+            kept.append(Share(stand_in, share, "fallback ColdStart"))
+    covered = sum(s.share for s in kept)
+    return tuple(s._replace(share=s.share / covered) for s in kept)
