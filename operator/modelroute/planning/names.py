@@ -1,0 +1,56 @@
+"""Names and labels of everything that is made for a ModelRoute; the one place that knows them.
+
+A route's name has at most 40 characters and no "--", a backend's at most 20 and no "--": so no two children of two routes
+share a name, and a pod's name still fits a label.
+"""
+
+from modelroute.api import types as t
+
+ROUTE_LABEL = f"{t.GROUP}/route"
+BACKEND_LABEL = f"{t.GROUP}/backend"
+REVISION_ANNOTATION = f"{t.GROUP}/revision"
+"""Set on live router pods after the snapshot was written, which makes the kubelet refresh their mounts at once."""
+
+SNAPSHOT_LABEL = f"{t.GROUP}/revision"
+"""On the snapshot's ConfigMap: the revision of the snapshot in it."""
+
+
+def backend(route: str, name: str) -> str:
+    """The Deployment and the Service of a vLLM backend."""
+    return f"{route}--{name}"
+
+
+def cache(route: str, name: str) -> str:
+    """The PersistentVolumeClaim of a backend's model cache."""
+    return f"{route}--{name}--cache"
+
+
+def router(route: str) -> str:
+    """The router's Deployment, Service, ServiceAccount and PodDisruptionBudget."""
+    return f"{route}-router"
+
+
+def snapshot(route: str) -> str:
+    """The ConfigMap that holds the snapshot."""
+    return f"{route}-router-snapshot"
+
+
+def router_selector(route: str) -> dict[str, str]:
+    """The labels that pick the router's pods; a Deployment's selector can never change."""
+    return {ROUTE_LABEL: route, "app.kubernetes.io/component": "router"}
+
+
+def backend_selector(route: str, name: str) -> dict[str, str]:
+    """The labels that pick a backend's pods; a Deployment's selector can never change."""
+    return {ROUTE_LABEL: route, "app.kubernetes.io/component": "backend", BACKEND_LABEL: name}
+
+
+def labels(selector: dict[str, str]) -> dict[str, str]:
+    """Kubernetes' recommended labels around a selector's."""
+    component = selector["app.kubernetes.io/component"]
+    return {
+        "app.kubernetes.io/name": "vllm" if component == "backend" else "modelroute-router",
+        "app.kubernetes.io/instance": selector[ROUTE_LABEL],
+        "app.kubernetes.io/managed-by": "modelroute",
+        **selector,
+    }
