@@ -8,8 +8,8 @@ from msgspec import Struct
 class Facts(Struct, frozen=True, gc=False):
     """One request.
 
-    ``text`` is what the user wrote: the contents of all user messages, or the prompt, or the input. All messages, not only
-    the last, so that a conversation does not fall back to another model at its next short question.
+    ``text`` is what the user wrote: the contents of all user messages, or the prompt, or the input. All messages, not
+    only the last, so that a conversation does not fall back to another model at its next short question.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The steps of a decision, in their order: rules, weights, canary. Each looks at what is there and may replace the choice.
+"""The steps of a decision, in their order: rules, weights, canary. Each may replace the choice of those before it.
 
 Called by ``decide`` alone. A step never sees a backend that cannot answer: those without a ready replica are left out
 before (``Table.ready``) or stood in for by their fallback. To add a step is to add a function to ``STEPS``.

@@ -1,0 +1,1 @@
+"""SHELL. The command line: `modelroute router | serve | operator`."""

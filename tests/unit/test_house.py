@@ -1,0 +1,74 @@
+"""The limits that keep the code pleasant to live in; what ruff cannot hold is held here."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_MODULE, MAX_FUNCTION, MAX_P95 = 300, 60, 40
+
+
+def tracked(*patterns: str) -> list[Path]:
+    """The files that git knows, or would know after an add, by pattern."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    return [path for name in listed if (path := ROOT / name).is_file()]
+
+
+def lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def functions(path: Path) -> list[tuple[str, int]]:
+    found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [(f"{path.relative_to(ROOT)}:{n.name}", (n.end_lineno or 0) - n.lineno + 1) for n in found]
+
+
+def code_lines(paths: list[Path]) -> int:
+    return sum(1 for path in paths for line in path.read_text().splitlines() if line.strip())
+
+
+SOURCES = [p for p in tracked("*.py") if "tests" not in p.relative_to(ROOT).parts]
+TESTS = tracked("tests/*.py", "tests/**/*.py")
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_fits_in_the_head(path: Path) -> None:
+    assert lines(path) <= MAX_MODULE
+
+
+def test_no_function_is_long() -> None:
+    assert [f for path in [*SOURCES, *TESTS] for f in functions(path) if f[1] > MAX_FUNCTION] == []
+
+
+def test_most_functions_are_short() -> None:
+    lengths = sorted(length for path in SOURCES for _, length in functions(path))
+    assert lengths[int(len(lengths) * 0.95)] <= MAX_P95
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_module_says_why_it_exists(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+def test_the_package_does_not_shadow_the_standard_library() -> None:
+    assert not (ROOT / "operator" / "__init__.py").exists()
+
+
+def test_tests_are_neither_few_nor_a_burden() -> None:
+    assert 1.0 <= code_lines(TESTS) / code_lines(SOURCES) <= 1.5
+
+
+def test_lock_files_pin_by_hash_and_name_no_registry() -> None:
+    for lock in (ROOT / "requirements").glob("*.lock"):
+        text = lock.read_text()
+        assert "://" not in text, lock.name
+        pins, hashes = text.count("=="), text.count("--hash=sha256:")
+        assert hashes >= pins > 0, lock.name
+
+
+def test_the_router_image_stays_light() -> None:
+    pinned = {line.split("==")[0] for line in (ROOT / "requirements/router.lock").read_text().splitlines() if "==" in line}
+    assert pinned == {"httptools", "msgspec", "prometheus-client", "pyyaml", "uvloop"}
