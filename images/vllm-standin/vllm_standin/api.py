@@ -22,6 +22,7 @@ from vllm_standin.wire import Request
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
 _JSON = "application/json"
+_JSON_PATHS = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize"}
 
 
 class Api:
@@ -41,6 +42,8 @@ class Api:
                 raise errors.not_found(request.method, request.path)
             if request.method not in methods:
                 raise errors.wrong_method(request.method, request.path)
+            if request.path in _JSON_PATHS and not request.headers.get("content-type", "").startswith(_JSON):
+                raise errors.not_json()
             reply = await methods[request.method](request)
         except ApiError as error:
             reply = self._refusal(error)
@@ -110,7 +113,7 @@ class Api:
         return await self._say(asks.completion(asks.fields(request.body), self._settings), chat=False)
 
     async def _say(self, ask: Ask, *, chat: bool) -> Answer | Stream:
-        flight = self._engine.admit(ask.prompt_tokens, ask.answer, ask.finish)
+        flight = await self._engine.admit(ask.prompt_tokens, ask.answer, ask.finish)
         writer = bodies.Writer(ask, self._settings, chat)
         if ask.stream:
             return Stream(_events(flight, writer), flight.close)
@@ -127,7 +130,7 @@ class Api:
         lengths = [len(answers.pieces(text)) for text in texts]
         if max(lengths) > self._settings.max_model_len:
             raise errors.context_overflow(self._settings.max_model_len, max(lengths))
-        flight = self._engine.admit(sum(lengths), [""], "stop")
+        flight = await self._engine.admit(sum(lengths), [""], "stop")
         try:
             async for _ in flight.tokens():
                 pass
@@ -139,6 +142,7 @@ class Api:
 
     async def _tokenize(self, request: Request) -> Answer:
         body = asks.fields(request.body)
+        self._engine.check_open()
         asks.check_model(body, self._settings)
         if "messages" in body:
             tokens = ["<bos>"]

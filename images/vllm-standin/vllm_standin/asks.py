@@ -30,12 +30,14 @@ class Ask:
 
 def fields(body: bytes) -> Fields:
     """The JSON object that a body holds."""
+    if not body:
+        raise errors.bad_field("", "missing", "Field required", None)
     try:
         found = json.loads(body)
     except json.JSONDecodeError as error:
         raise errors.bad_json(error.pos, error.msg) from None
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise errors.bad_json(0, type(error).__name__) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise errors.bad_encoding() from None
     if not isinstance(found, dict):
         reason = "Input should be a valid dictionary or object to extract fields from"
         raise errors.bad_field("", "model_attributes_type", reason, found)
@@ -70,6 +72,9 @@ def messages(body: Fields) -> list[tuple[str, str]]:
     given = _required(body, "messages")
     if not isinstance(given, list):
         raise errors.bad_field("messages", "list_type", "Input should be a valid list", given)
+    if not given:
+        message = "Cannot apply chat template to an empty conversation. Provide at least one message."
+        raise errors.bad_value(message, None)
     found = []
     for index, message in enumerate(given):
         if not isinstance(message, dict) or "role" not in message:
@@ -80,6 +85,8 @@ def messages(body: Fields) -> list[tuple[str, str]]:
 
 def prompt(body: Fields) -> str:
     """The text to continue, or to count; token numbers stand for themselves as words."""
+    if not body.get("prompt"):
+        raise errors.bad_value("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
     texts = _texts(body, "prompt")
     if len(texts) > 1:
         raise errors.bad_value("prompt must be one text in the stand-in.", "prompt", f"<list of {len(texts)} items>")
@@ -125,16 +132,18 @@ def _check_sampling(body: Fields) -> None:
 
 
 def _max_tokens(body: Fields, limit: int) -> int | None:
-    """The most output tokens asked for; vLLM reports either spelling as `max_tokens`."""
-    asked = next((body[name] for name in ("max_completion_tokens", "max_tokens") if body.get(name) is not None), None)
+    """The most output tokens asked for, by the newer name or the older."""
+    name = "max_tokens" if body.get("max_completion_tokens") is None else "max_completion_tokens"
+    asked = body.get(name)
     if asked is None:
         return None
     if not isinstance(asked, int) or isinstance(asked, bool):
-        raise errors.bad_field("max_tokens", "int_type", "Input should be a valid integer", asked)
+        reason = "Input should be a valid integer, unable to parse string as an integer"
+        raise errors.bad_field(name, "int_parsing", reason, asked)
     if asked < 1:
-        raise errors.bad_value(f"max_tokens must be at least 1, got {asked}.", "max_tokens", asked)
+        raise errors.bad_value(f"{name} must be at least 1, got {asked}.", name, asked)
     if asked > limit:
-        raise errors.too_many_tokens("max_tokens", asked, limit)
+        raise errors.too_many_tokens(name, asked, limit)
     return asked
 
 

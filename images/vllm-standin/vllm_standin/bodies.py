@@ -82,8 +82,10 @@ class Writer:
         choice: Body = {**said, "logprobs": None, "finish_reason": self.ask.finish if last else None}
         if last or not self.chat:
             choice["stop_reason"] = None
+        if not self.chat:
+            choice["prompt_token_ids"] = None
         choice["token_ids"] = None
-        marked = last and self.chat and not self.ask.include_usage
+        marked = last and not self.ask.include_usage
         yield self._chunk(choice, made, {"system_fingerprint": _FINGERPRINT} if marked else {})
 
     def closing(self) -> Iterator[bytes]:
@@ -122,7 +124,8 @@ class Writer:
         usage = self._counts(len(self.ask.answer))
         if self.settings.openai:
             return usage | {"prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0}}
-        details = {"cached_tokens": 0, "created_cache_tokens": 0, "multimodal_tokens": None}
+        details = {"cached_tokens": 0, "created_cache_tokens": 0 if self.chat else None}
+        details["multimodal_tokens"] = None
         shown = details if self.settings.prompt_tokens_details else None
         return usage | {"prompt_tokens_details": shown, "completion_tokens_details": None}
 

@@ -62,7 +62,7 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.metrics = Metrics(settings.name)
+        self.metrics = Metrics(settings.name, settings.max_model_len)
         self.sleep_level = 0
         self._flights: set[Flight] = set()
         self._running: set[Flight] = set()
@@ -74,10 +74,9 @@ class Engine:
         self._draining = False
         self._dead = False
 
-    def admit(self, prompt_tokens: int, answer: Sequence[str], finish: Finish) -> Flight:
-        """Take a request in, or raise the ApiError of a full or stopping server."""
-        if self._draining:
-            raise errors.draining()
+    async def admit(self, prompt_tokens: int, answer: Sequence[str], finish: Finish) -> Flight:
+        """Take a request in, or raise the ApiError of a full or stopping server; returns once the engine is awake."""
+        self.check_open()
         limit = self.settings.max_num_queued_reqs
         if limit is not None and len(self._flights) >= limit:
             self.metrics.rejected += 1
@@ -85,14 +84,22 @@ class Engine:
         flight = Flight(self, prompt_tokens, answer, finish)
         self._flights.add(flight)
         self._idle.clear()
+        try:
+            await self._awake.wait()
+        except asyncio.CancelledError:
+            self.release(flight)
+            raise
         return flight
 
+    def check_open(self) -> None:
+        """Raise the ApiError of a server that was told to stop."""
+        if self._draining:
+            raise errors.draining()
+
     async def turn(self, flight: Flight) -> None:
-        """Wait until the engine is awake (counted nowhere meanwhile) and a slot is free (counted as waiting)."""
-        await self._awake.wait()
-        if flight in self._flights:
-            self._waiting[flight] = None
-            self._grant()
+        """Wait until a slot is free."""
+        self._waiting[flight] = None
+        self._grant()
         await flight.turn
 
     async def alive(self) -> None:

@@ -55,10 +55,22 @@ def bad_json(position: int, reason: str) -> ApiError:
     return ApiError(400, _vllm(400, "Bad Request", message, f"body.{position}"), openai)
 
 
+def not_json() -> ApiError:
+    """A body that does not say it is JSON."""
+    message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+    return ApiError(400, _vllm(400, "Bad Request", message), _openai("The content-type must be application/json."))
+
+
+def bad_encoding() -> ApiError:
+    """A body that is not UTF-8, or nested too deeply to be read."""
+    openai = _openai("We could not parse the JSON body of your request.")
+    return ApiError(400, {"detail": "There was an error parsing the body"}, openai)
+
+
 def bad_field(field: str, kind: str, reason: str, given: object) -> ApiError:
     """A field that is missing (kind `missing`) or of the wrong type."""
     loc = f"body.{field}" if field else "body"
-    shown = f"<dict of {len(given)} items>" if isinstance(given, dict) else given
+    shown = f"<{type(given).__name__} of {len(given)} items>" if isinstance(given, dict | list) else str(given)
     what = {"type": kind, "loc": loc, "msg": reason, "input": shown}
     code = "missing_required_parameter" if kind == "missing" else "invalid_type"
     message = f"Missing required parameter: '{field}'." if kind == "missing" else f"Invalid '{field}': {reason}."
@@ -66,9 +78,10 @@ def bad_field(field: str, kind: str, reason: str, given: object) -> ApiError:
     return ApiError(400, error, _openai(message, field or None, code))
 
 
-def bad_value(message: str, param: str, value: object) -> ApiError:
-    """A field of the right type whose value cannot be used."""
-    text = f"{message} (parameter={param}, value={value})"
+def bad_value(message: str, param: str | None, value: object = None) -> ApiError:
+    """A field of the right type whose value cannot be used; `param` None when no single field is at fault."""
+    about = f" (parameter={param})" if value is None else f" (parameter={param}, value={value})"
+    text = message + (about if param else "")
     return ApiError(400, _vllm(400, "BadRequestError", text, param), _openai(message, param, "invalid_value"))
 
 

@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping
 _SHORT = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640)
 _GAPS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80)
 _LONG = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
-_LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000)
 _HISTOGRAMS: dict[str, tuple[tuple[float, ...], str]] = {
     "time_to_first_token_seconds": ((*_SHORT, 2560), "Histogram of time to first token in seconds."),
     "inter_token_latency_seconds": (_GAPS, "Histogram of inter-token latency in seconds."),
     "e2e_request_latency_seconds": (_LONG, "Histogram of e2e request latency in seconds."),
     "request_queue_time_seconds": (_LONG, "Histogram of time spent in WAITING phase for request."),
-    "request_prompt_tokens": (_LENGTHS, "Number of prefill tokens processed."),
-    "request_generation_tokens": (_LENGTHS, "Number of generation tokens processed."),
+    "request_prompt_tokens": ((), "Number of prefill tokens processed."),
+    "request_generation_tokens": ((), "Number of generation tokens processed."),
 }
 FINISHED = ("stop", "length", "abort", "error", "repetition")
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
@@ -49,13 +48,16 @@ class Histogram:
 
 
 class Metrics:
-    """All counters and histograms of one server. `model_name` is its first served name."""
+    """All counters and histograms of one server; `model_name` is its first served name."""
 
-    def __init__(self, model_name: str) -> None:
+    def __init__(self, model_name: str, max_model_len: int) -> None:
         escaped = model_name.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
         self._model = f'model_name="{escaped}"'
         self._labels = f'engine="0",{self._model}'
-        self.histograms = {name: Histogram(bounds) for name, (bounds, _) in _HISTOGRAMS.items()}
+        lengths = tuple(
+            m * 10**e for e in range(len(str(max_model_len))) for m in (1, 2, 5) if m * 10**e <= max_model_len
+        )
+        self.histograms = {n: Histogram(bounds or lengths) for n, (bounds, _) in _HISTOGRAMS.items()}
         self.prompt_tokens = 0
         self.generation_tokens = 0
         self.rejected = 0
