@@ -1,1 +1,1 @@
-"""PURE. The ModelRoute resource: its types, what is checked, how a manifest is read, and the CRD made from the types."""
+"""PURE. The ModelRoute resource: its types, its rules, how a manifest is read, and the CRD made from the types."""

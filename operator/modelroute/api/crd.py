@@ -1,6 +1,6 @@
-"""The CustomResourceDefinition, made from the types and rules; ``./dev generate`` writes it to crds/ and into the chart.
+"""The CustomResourceDefinition, made from the types and rules.
 
-A golden test holds the files to it. Never read at run time.
+``crds/generate.py`` writes it to crds/ and into the chart; a golden test holds the files to it. Never read at run time.
 """
 
 from typing import Any
@@ -36,28 +36,18 @@ _COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", "When the ModelRoute was made."),
 )
 
+_ABOUT = "A ModelRoute declares the candidate backends of a model name, and how a request picks one of them."
+
 _NAME_RULE = {
     "rule": f'self.metadata.name.size() <= {MAX_NAME} && self.metadata.name.matches("{LABEL}")',
-    "messageExpression": f'"metadata.name \\"" + self.metadata.name + "\\" {SENTENCES[LABEL]}, at most {MAX_NAME} characters"',
+    "messageExpression": (
+        f'"metadata.name \\"" + self.metadata.name + "\\" {SENTENCES[LABEL]}, at most {MAX_NAME} characters"'
+    ),
 }
 
 
 def crd() -> dict[str, Any]:
     """The CRD as a manifest."""
-    _, components = msgspec.json.schema_components([t.ModelRoute], ref_template="{name}")
-    root = {
-        "type": "object",
-        "description": "A ModelRoute declares the candidate backends of a model name, and how a request picks one of them.",
-        "required": ["spec"],
-        "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            "spec": _structural({"$ref": "Spec", "description": t.Spec.__doc__}, components),
-            "status": _without_defaults(_structural({"$ref": "Status"}, components)),
-        },
-        "x-kubernetes-validations": [_NAME_RULE],
-    }
     columns = [{"name": n, "type": kind, "jsonPath": path, "description": d} for n, kind, path, d in _COLUMNS]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -81,56 +71,64 @@ def crd() -> dict[str, Any]:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": columns,
-                    "schema": {"openAPIV3Schema": root},
+                    "schema": {"openAPIV3Schema": _root()},
                 }
             ],
         },
     }
 
 
-def _cel(component: str) -> list[dict[str, str]]:
-    kind = vars(t).get(component)
-    rules = RULES.get(kind, ()) if isinstance(kind, type) else ()
-    return [
-        {
-            "rule": r.cel,
-            "messageExpression": r.message,
-            "message": "see the field's description",
-            **({"fieldPath": r.field_path} if r.field_path else {}),
-        }
-        for r in rules
-    ]
+def _root() -> dict[str, Any]:
+    _, components = msgspec.json.schema_components([t.ModelRoute], ref_template="{name}")
+    return {
+        "type": "object",
+        "description": _ABOUT,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": _structural({"$ref": "Spec"}, components),
+            "status": _without_defaults(_structural({"$ref": "Status"}, components)),
+        },
+        "x-kubernetes-validations": [_NAME_RULE],
+    }
 
 
 def _structural(schema: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     """A JSON schema as Kubernetes wants it: no references, no null, no additionalProperties beside properties."""
-    for option in schema.get("anyOf", ()):
-        if option.get("type") != "null":
-            return _structural(
-                {**option, **{k: v for k, v in schema.items() if k not in ("anyOf", "default")}}, components
-            )
-    out: dict[str, Any] = {}
-    if "$ref" in schema:
-        component = components[schema["$ref"]]
-        out |= _structural(component, components)
-        rules = _cel(component["title"])
-        if rules:
-            out["x-kubernetes-validations"] = rules
-    out |= {k: v for k, v in schema.items() if k in _KEPT}
-    if "enum" in schema:
+    flat = _flat(schema, components)
+    out = {k: flat[k] for k in _KEPT if k in flat}
+    if "enum" in flat:
         out["type"] = "string"
-    if schema.get("default") not in (None, [], (), {}) and not isinstance(schema["default"], dict):
-        out["default"] = schema["default"]
-    if "pattern" in schema and "x-kubernetes-validations" not in schema:
-        out["pattern"] = schema["pattern"]
-    if "items" in schema:
-        out["items"] = _structural(schema["items"], components)
-    if "properties" in schema:
-        out["properties"] = {k: _structural(v, components) for k, v in schema["properties"].items()}
-        out |= {"required": schema["required"]} if schema.get("required") else {}
-    elif isinstance(schema.get("additionalProperties"), dict):
-        out["additionalProperties"] = _structural(schema["additionalProperties"], components)
+    if flat.get("default") not in (None, [], "") and not isinstance(flat["default"], dict):
+        out["default"] = flat["default"]
+    if "items" in flat:
+        out["items"] = _structural(flat["items"], components)
+    if "properties" in flat:
+        out["properties"] = {k: _structural(v, components) for k, v in flat["properties"].items()}
+        out |= {"required": flat["required"]} if flat.get("required") else {}
+    elif flat.get("additionalProperties"):
+        out["additionalProperties"] = _structural(flat["additionalProperties"], components)
     return out
+
+
+def _flat(schema: dict[str, Any], components: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """``schema`` with what it refers to, or its choice beside null, put in place; what it says itself goes first."""
+    own = {k: v for k, v in schema.items() if k not in ("anyOf", "$ref")}
+    if "anyOf" in schema:
+        choice = next(option for option in schema["anyOf"] if option.get("type") != "null")
+        return _flat(choice, components) | own
+    if "$ref" in schema:
+        name = schema["$ref"]
+        return components[name] | _validations(name) | own
+    return own
+
+
+def _validations(kind: str) -> dict[str, Any]:
+    rules = next((rules for of, rules in RULES.items() if of.__name__ == kind), ())
+    cel = [{"rule": r.cel, "message": r.problem} | ({"fieldPath": r.path} if r.path else {}) for r in rules]
+    return {"x-kubernetes-validations": cel} if cel else {}
 
 
 def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:

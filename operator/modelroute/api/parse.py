@@ -1,31 +1,44 @@
 """A manifest becomes a ModelRoute here, or one error that names the field as kubectl does.
 
-Called by the operator for every object it sees and by ``modelroute serve`` for a file. Never fills in what the types do not
-declare, and never looks anything up outside the manifest.
+Called by the operator for every object it sees and by ``modelroute serve`` for a file. Never fills in what the types do
+not declare, and never looks anything up outside the manifest.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.rules import RULES, Finding
-from modelroute.api.scalars import LABEL, SENTENCES
+from modelroute.api.scalars import LABEL, SENTENCES, refusal, whole
 from modelroute.errors import InvalidManifestError
 
 MAX_NAME = 40
 """The longest name of a ModelRoute: with a backend's name and a pod's suffix it must fit a 63 character label."""
 
+_TEXT = re.compile(r"(.*?)(?: - at (`key` in )?`\$([^`]*)`)?", re.DOTALL)
+_ENTRY = "[...]"
+_WORDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a mapping",
+}
 
-def parse(manifest: Mapping[str, Any], *, allow_loopback: bool = False) -> t.ModelRoute:
+
+def parse(manifest: object, *, allow_loopback: bool = False) -> t.ModelRoute:
     """The ModelRoute that ``manifest`` (as YAML or JSON gives it) describes.
 
     ``allow_loopback`` lets external backends be on this machine, by plain http: for the router without a cluster.
     Raises InvalidManifestError, with the path of the first field that is wrong.
     """
+    if not isinstance(manifest, Mapping):
+        raise InvalidManifestError("manifest", f"this is not a mapping; expected {t.API_VERSION} {t.KIND}")
     if manifest.get("apiVersion") != t.API_VERSION or manifest.get("kind") != t.KIND:
         found = f"{manifest.get('apiVersion')} {manifest.get('kind')}"
         raise InvalidManifestError("apiVersion", f"this is a {found}; expected {t.API_VERSION} {t.KIND}")
@@ -39,30 +52,40 @@ def _convert(manifest: Mapping[str, Any]) -> t.ModelRoute:
     try:
         return msgspec.convert({k: v for k, v in manifest.items() if k != "status"}, t.ModelRoute)
     except msgspec.ValidationError as error:
-        problem, _, path = str(error).partition(" - at `$")
-        raise InvalidManifestError(
-            path.rstrip("`").lstrip(".") or "manifest", _sentence(problem, manifest, path)
-        ) from None
+        raise _refusal(str(error), manifest) from None
 
 
-def _sentence(problem: str, manifest: Mapping[str, Any], path: str) -> str:
-    for pattern, sentence in SENTENCES.items():
-        if f"matching regex {pattern!r}" in problem:
-            return f'"{_lookup(manifest, path)}" {sentence}'
+def _refusal(text: str, manifest: Mapping[str, Any]) -> InvalidManifestError:
+    """What msgspec says (``PROBLEM - at `$.spec.models[0]```, or ``- at `key` in `$.x```), as a person wants it."""
+    problem, in_key, path = _TEXT.fullmatch(text).groups("")  # type: ignore[union-attr]  # the expression fits any text
+    pattern = next((p for p in SENTENCES if f"matching regex {whole(p)!r}" in problem), "")
+    value = _lookup(manifest, path)
+    if in_key or path.endswith(_ENTRY):  # msgspec does not say which entry of a map
+        entries = ((k, k if in_key else v) for k, v in value.items())
+        name, value = next((e for e in entries if not _fits(pattern, e[1])), ("", ""))
+        path = f"{path.removesuffix(_ENTRY)}.{name}"
+    sentence = refusal(pattern, value) if pattern else _in_words(problem)
+    return InvalidManifestError(path.lstrip(".") or "manifest", sentence)
+
+
+def _lookup(manifest: Any, path: str) -> Any:
+    """The value at msgspec's ``path``, such as ``.spec.backends[0].name``; for an entry of a map, the map."""
+    for key, index in re.findall(r"[.]([^.\[]+)|\[([0-9]+)\]", path.removesuffix(_ENTRY)):
+        manifest = manifest[int(index)] if index else manifest[key]
+    return manifest
+
+
+def _fits(pattern: str, value: object) -> bool:
+    return isinstance(value, str) and re.search(whole(pattern), value) is not None
+
+
+def _in_words(problem: str) -> str:
     unknown = re.search(r"unknown field `(.*)`", problem)
     if unknown:
         near = difflib.get_close_matches(unknown[1], _field_names(), 1)
         return f'unknown field "{unknown[1]}"' + (f'; did you mean "{near[0]}"?' if near else "")
-    return problem.replace("`", '"')
-
-
-def _lookup(manifest: Any, path: str) -> Any:
-    """The value at msgspec's path ``.spec.backends[0].name``."""
-    for key, index in re.findall(r"[.]([^.\[`]+)|\[([0-9]+|[.]{3})\]", path):
-        if index == "...":  # msgspec does not say which entry of a map
-            return "..."
-        manifest = manifest[int(index)] if index else manifest[key]
-    return manifest
+    problem = re.sub(r"`(\w+)`", lambda m: _WORDS.get(m[1], f'"{m[1]}"'), problem.removeprefix("Object "))
+    return problem[:1].lower() + problem[1:]
 
 
 def _field_names() -> list[str]:
@@ -73,21 +96,20 @@ def _field_names() -> list[str]:
 def _findings(route: t.ModelRoute, *, allow_loopback: bool) -> Iterator[Finding]:
     name = route.metadata.name
     if len(name) > MAX_NAME or re.fullmatch(LABEL, name) is None:
-        yield "metadata.name", f'"{name}" {SENTENCES[LABEL]}, at most {MAX_NAME} characters'
-    yield from _unique(route.spec)
+        yield "metadata.name", f"{refusal(LABEL, name)}, at most {MAX_NAME} characters"
+    yield from _twice(route.spec)
     skip = (t.External,) if allow_loopback else ()
     yield from _walk(route.spec, "spec", skip)
 
 
-def _unique(spec: t.Spec) -> Iterator[Finding]:
-    keyed: list[tuple[str, tuple[Any, ...], Callable[[Any], str]]] = [
-        ("backends", spec.backends, lambda b: b.name),
-        ("rules", spec.rules, lambda r: r.name),
-        ("fallbacks", spec.fallbacks, lambda f: f.backend),
-        ("models", spec.models, str),
-    ]
-    for field, entries, key in keyed:
-        names = [key(e) for e in entries]
+def _twice(spec: t.Spec) -> Iterator[Finding]:
+    keys = {
+        "backends": [b.name for b in spec.backends],
+        "rules": [r.name for r in spec.rules],
+        "fallbacks": [f.backend for f in spec.fallbacks],
+        "models": list(spec.models),
+    }
+    for field, names in keys.items():
         for i, name in enumerate(names):
             if name in names[:i]:
                 yield f"spec.{field}[{i}]", f'"{name}" is there twice'
@@ -99,6 +121,6 @@ def _walk(obj: Any, path: str, skip: tuple[type, ...]) -> Iterator[Finding]:
             yield from _walk(item, f"{path}[{i}]", skip)
     elif isinstance(obj, msgspec.Struct) and not isinstance(obj, skip):
         for rule in RULES.get(type(obj), ()):
-            yield from ((path + below, problem) for below, problem in rule.check(obj))
+            yield from ((path + below, problem) for below, problem in rule.find(obj))
         for f in msgspec.structs.fields(obj):
             yield from _walk(getattr(obj, f.name), f"{path}.{f.encode_name}", skip)

@@ -15,6 +15,8 @@ DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 DECIMAL = r"^[0-9]{1,6}([.][0-9]{1,6})?$"
 QUANTITY = r"^[0-9]+([.][0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"
 LABEL = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
+OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+DATA_KEY = r"^[A-Za-z0-9._-]+$"
 HEADER = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"
 BASE_URL = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 
@@ -24,25 +26,44 @@ SENTENCES = {
     DECIMAL: 'is not a decimal number; write it as a string such as "0.7"',
     QUANTITY: 'is not a quantity; write a Kubernetes quantity such as "2Gi" or "500m"',
     LABEL: "is not a name; use lower-case letters, digits and single '-' between them, beginning with a letter",
+    OBJECT_NAME: "is not the name of a Kubernetes object; use lower-case letters, digits, '-' and '.'",
+    DATA_KEY: "is not a key of a Secret; use letters, digits, '-', '_' and '.'",
     HEADER: "is not an HTTP header name",
     BASE_URL: "is not a base URL; write https://HOST[:PORT][/PATH], without user, query or fragment",
 }
 
 
+_UNSHOWN = (BASE_URL,)  # a URL may hold a password
+
+
+def refusal(pattern: str, value: object) -> str:
+    """Why ``value`` is refused, for a person; ``pattern`` is a key of ``SENTENCES``."""
+    return f"this {SENTENCES[pattern]}" if pattern in _UNSHOWN else f'"{value}" {SENTENCES[pattern]}'
+
+
+def whole(pattern: str) -> str:
+    r"""``pattern`` for Python, whose ``$`` also matches before a last newline; the API server's RE2 has no ``\Z``."""
+    return pattern.removesuffix("$") + r"\Z"
+
+
 def _checked(pattern: str, max_length: int) -> Meta:
     """A pattern whose refusal by the API server is a sentence rather than a regular expression."""
     sentence = SENTENCES[pattern].replace('"', '\\"')
-    rule = {
-        "rule": f'self.matches(r"{pattern}")',
-        "messageExpression": f'"\\"" + self + "\\" {sentence}"',
-    }
-    return Meta(pattern=pattern, max_length=max_length, extra_json_schema={"x-kubernetes-validations": [rule]})
+    says = (
+        {"message": f"this {SENTENCES[pattern]}"}
+        if pattern in _UNSHOWN
+        else {"messageExpression": f'"\\"" + self + "\\" {sentence}"'}
+    )
+    rule = {"rule": f'self.matches(r"{pattern}")'} | says
+    return Meta(pattern=whole(pattern), max_length=max_length, extra_json_schema={"x-kubernetes-validations": [rule]})
 
 
 Duration = Annotated[str, _checked(DURATION, 32)]
 Decimal = Annotated[str, _checked(DECIMAL, 16)]
 Quantity = Annotated[str, _checked(QUANTITY, 32)]
 Name = Annotated[str, _checked(LABEL, 20)]
+ObjectName = Annotated[str, _checked(OBJECT_NAME, 253)]
+DataKey = Annotated[str, _checked(DATA_KEY, 253)]
 HeaderName = Annotated[str, _checked(HEADER, 64)]
 BaseURL = Annotated[str, _checked(BASE_URL, 256)]
 

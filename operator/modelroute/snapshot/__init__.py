@@ -1,1 +1,1 @@
-"""PURE. The contract between operator and router: all that a router must know of one ModelRoute, frozen and versioned."""
+"""PURE. The contract between operator and router: all that a router must know of one ModelRoute, versioned."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from modelroute.api.types import FailureKind
 
 FORMAT = 1
-"""Raised when an older router could not run what a newer operator writes; a router refuses a format it does not know."""
+"""Raised when an older router could not run what a newer operator writes; a router refuses an unknown format."""
 
 
 class Part(Struct, frozen=True, rename="camel"):

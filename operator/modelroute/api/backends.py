@@ -1,0 +1,157 @@
+"""The backends of a ModelRoute, v1alpha1, as types: what answers, in how many replicas, with what parameters, how long.
+
+Used by ``types``, through which the other rooms reach all names here. Never says which backend a request gets.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from modelroute.api.base import LongText, Port, Resource, Resources, doc, ordered
+from modelroute.api.scalars import BaseURL, DataKey, Decimal, Duration, Name, ObjectName, Quantity
+
+Argument = Annotated[str, Meta(max_length=4096)]
+Prompt = Annotated[str, Meta(max_length=32768)]
+Tokens = Annotated[int, Meta(ge=1)]
+
+
+class ModelCache(Resource, frozen=True):
+    """Where the weights are kept between starts. One of claimName and size."""
+
+    claim_name: Annotated[ObjectName | None, doc("An existing PersistentVolumeClaim of this namespace.")] = None
+    size: Annotated[Quantity | None, doc("The size of a claim that the operator makes, such as 100Gi.")] = None
+    storage_class_name: Annotated[ObjectName | None, doc("The storage class. Default: the cluster's.")] = None
+    access_mode: Annotated[
+        Literal["ReadWriteOnce", "ReadWriteMany"],
+        doc("ReadWriteMany lets replicas on several nodes share the claim."),
+    ] = "ReadWriteOnce"
+
+
+class VLLM(Resource, frozen=True):
+    """A vLLM deployment that the operator owns: a Deployment and a Service."""
+
+    model: Annotated[
+        LongText, doc("The weights: a model's name on the hub, or a path in the image or in the model cache.")
+    ]
+    image: Annotated[LongText, doc("The vLLM image.")] = "vllm/vllm-openai:v0.33.0"
+    args: Annotated[
+        tuple[Argument, ...], ordered("More arguments to `vllm serve`, such as --max-model-len=8192.", 64)
+    ] = ()
+    gpus: Annotated[
+        int,
+        doc(
+            "GPUs of a replica (nvidia.com/gpu). More than one turns on tensor parallelism; 0 asks for none.",
+            ge=0,
+            le=64,
+        ),
+    ] = 1
+    resources: Annotated[Resources, doc("CPU and memory of one replica.")] = Resources()
+    model_cache: Annotated[
+        ModelCache | None,
+        doc("Where the weights are kept. Without it each replica downloads them at each start."),
+    ] = None
+    shared_memory: Annotated[Quantity, doc("The size of /dev/shm, which vLLM's workers talk through.")] = "2Gi"
+    startup_timeout: Annotated[
+        Duration, doc("The longest start, loading of the weights included, before the replica is restarted.")
+    ] = "20m"
+    drain_timeout: Annotated[Duration, doc("How long running answers may go on when a replica is told to end.")] = "60s"
+
+
+class TargetRef(Resource, frozen=True):
+    """An existing Service of this namespace whose pods speak the OpenAI API."""
+
+    name: Annotated[ObjectName, doc("The Service's name.")]
+    port: Annotated[Port, doc("The Service's port.")]
+    kind: Annotated[Literal["Service"], doc("What is referred to.")] = "Service"
+
+
+class SecretKeyRef(Resource, frozen=True):
+    """A key of a Secret of this namespace."""
+
+    name: Annotated[ObjectName, doc("The Secret's name.")]
+    key: Annotated[DataKey, doc("The key in the Secret.")] = "api-key"
+
+
+class External(Resource, frozen=True):
+    """A hosted API that speaks as OpenAI's does."""
+
+    base_url: Annotated[
+        BaseURL,
+        doc(
+            "What stands before /chat/completions, such as https://api.openai.com/v1. Plain http is for Services of "
+            "the cluster alone (a host that ends in .svc or .svc.cluster.local)."
+        ),
+    ] = field(name="baseURL")
+    api_key_secret_ref: Annotated[
+        SecretKeyRef | None,
+        doc("The key that is sent as a bearer token. It is mounted into the router; nothing else reads it."),
+    ] = None
+
+
+class Scaling(Resource, frozen=True):
+    """How many replicas there are."""
+
+    min_replicas: Annotated[int, doc("Replicas that are kept, always.", ge=0, le=1000)] = 1
+
+
+class MaxTokens(Resource, frozen=True):
+    """The length of an answer, in tokens."""
+
+    default: Annotated[Tokens | None, doc("Used when the client asks for none.")] = None
+    max: Annotated[Tokens | None, doc("What a client asks for is cut to it.")] = None
+
+
+class Temperature(Resource, frozen=True):
+    """The sampling temperature, as a decimal string."""
+
+    default: Annotated[Decimal | None, doc("Used when the client asks for none.")] = None
+    max: Annotated[Decimal | None, doc("What a client asks for is cut to it.")] = None
+
+
+class Parameters(Resource, frozen=True):
+    """What is put into, or bounded in, every request to a backend."""
+
+    system_prompt: Annotated[
+        Prompt | None, doc("Put before a chat that brings no system or developer message of its own.")
+    ] = None
+    max_tokens: Annotated[MaxTokens, doc("The length of an answer.")] = MaxTokens()
+    temperature: Annotated[Temperature, doc("The sampling temperature.")] = Temperature()
+
+
+class Timeouts(Resource, frozen=True):
+    """When a backend is given up on. Nothing cuts a stream that goes on."""
+
+    connect: Annotated[Duration, doc("The longest that a connection may take.")] = "1s"
+    first_token: Annotated[
+        Duration | None,
+        doc(
+            "The longest wait for the first byte of an answer. Default: 60s for a streamed answer, 10m for one that is "
+            "not streamed, whose first byte comes when all of it is made."
+        ),
+    ] = None
+    stream_idle: Annotated[Duration, doc("The longest silence between two pieces of an answer.")] = "60s"
+
+
+class Backend(Resource, frozen=True):
+    """A candidate to answer: exactly one of vllm, targetRef and external."""
+
+    name: Annotated[Name, doc("The name that weights, rules, metrics and headers use.")]
+    weight: Annotated[
+        int,
+        doc(
+            "The share of the requests that no rule decides, relative to the other weights. "
+            "0: only by rule, canary or fallback.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 1
+    model: Annotated[
+        LongText | None,
+        doc("The model's name in requests to this backend. Default: vllm.model, else what the client asked for."),
+    ] = None
+    vllm: Annotated[VLLM | None, doc("A vLLM deployment that the operator owns.")] = None
+    target_ref: Annotated[TargetRef | None, doc("An existing Service.")] = None
+    external: Annotated[External | None, doc("A hosted API.")] = None
+    scaling: Annotated[Scaling, doc("Replicas; of a vllm backend only.")] = Scaling()
+    parameters: Annotated[Parameters, doc("What requests to this backend are given or held to.")] = Parameters()
+    timeouts: Annotated[Timeouts, doc("When this backend is given up on.")] = Timeouts()
