@@ -1,7 +1,7 @@
 """The entry point `modelroute`: picks the command's module and runs it.
 
-Each command is a module of this room with ``add_arguments(parser)`` and ``run(args)``. Only the one asked for is imported,
-since the router's image does not hold what the operator needs. Never does any work of its own.
+Each command is a module of this room with ``add_arguments(parser)`` and ``run(args)``. Only the one asked for is
+imported, since the router's image does not hold what the operator needs. Never does any work of its own.
 """
 
 import argparse

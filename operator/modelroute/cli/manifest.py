@@ -16,8 +16,8 @@ from modelroute.snapshot.types import Snapshot
 def snapshot_from_manifest(data: bytes) -> Snapshot:
     """The snapshot of the ModelRoute in ``data``, YAML of one or more documents.
 
-    Raises InvalidManifestError when there is not just one ModelRoute, when it is wrong, or when it has backends that only
-    a cluster can run.
+    Raises InvalidManifestError when there is not just one ModelRoute, when it is wrong, or when it has backends that
+    only a cluster can run.
     """
     try:
         documents = [d for d in yaml.safe_load_all(data) if isinstance(d, dict)]

@@ -1,0 +1,1 @@
+"""What `./dev demo` and `./dev serve` do; a reader of the product can pass it over."""
