@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Compiles what is missing of the cluster's programs, from the Go module proxy into $CLUSTER_DIR/bin.
+#   build.sh [control-plane|node|tools|all|PROGRAM...]     default: all
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$HERE/golang.sh"
+
+CONTROL_PLANE=(etcd kube-apiserver kubectl kube-controller-manager kube-scheduler)
+NODE=(kubelet kube-proxy coredns pause)
+TOOLS=(helm)
+declare -A PACKAGE=([etcd]=./etcd [coredns]=./coredns [pause]=./pause [helm]=helm.sh/helm/v3/cmd/helm)
+declare -A VERSION=([coredns]=$COREDNS_VERSION [pause]=1 [helm]=$HELM_VERSION)
+for program in kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy; do
+  PACKAGE[$program]=k8s.io/kubernetes/cmd/$program
+done
+
+SOURCE=$CLUSTER_DIR/src/all OUT=$CLUSTER_DIR/build
+export CGO_ENABLED=0 GOFLAGS="-mod=mod -buildvcs=false" GOTOOLCHAIN=auto
+# Lets the compiler's garbage collector wait longer: a few percent less CPU time. The build cache does not look at it.
+export GOGC=400
+
+missing() { # PROGRAM
+  local program=$1
+  [ ! -x "$BIN/$program" ] || [ "$(cat "$BIN/.stamp/$program" 2>/dev/null)" != "${VERSION[$program]:-$K8S_VERSION}" ]
+}
+
+# The linker writes the versions in. Without them the server is v0.0.0, and helm takes every cluster for 1.20.
+linker_flags() {
+  local minor=${K8S_VERSION#*.} flags='-s -w' package
+  minor=${minor%.*}
+  package=k8s.io/component-base/version
+  flags+=" -X $package.gitVersion=v$K8S_VERSION -X $package.gitMajor=1 -X $package.gitMinor=$minor -X $package.gitTreeState=clean"
+  flags+=" -X helm.sh/helm/v3/internal/version.version=v$HELM_VERSION"
+  for package in helm.sh/helm/v3/pkg/chartutil helm.sh/helm/v3/pkg/lint/rules; do
+    flags+=" -X $package.k8sVersionMajor=1 -X $package.k8sVersionMinor=$minor"
+  done
+  printf '%s\n' "$flags"
+}
+
+fail() { # WHAT LOG
+  tail -15 "$2" >&2
+  say "error: $1; the whole output is in $2"
+  say "if it could not download: the Go module proxy must be reachable (\`go env GOPROXY\` says which one is asked)"
+  die "if it ran out of memory or disk: it takes 4 GiB of memory and 6 GB under \$HOME; otherwise run it again, it goes on where it was"
+}
+
+write_modules() {
+  local wanted="$K8S_VERSION $COREDNS_VERSION $HELM_VERSION"
+  mkdir -p "$SOURCE"
+  cp -r "$HERE/go/." "$SOURCE/"
+  [ "$(cat "$SOURCE/.versions" 2>/dev/null)" != "$wanted" ] || return 0
+  rm -f "$SOURCE/go.sum"
+  printf 'module cluster.local/binaries\n' >"$SOURCE/go.mod"
+  "$HERE/progress.sh" "downloading Kubernetes' source" "$LOGS/download.log" \
+    "$GO" -C "$SOURCE" mod download "k8s.io/kubernetes@v$K8S_VERSION" \
+    || fail "Kubernetes' source could not be had" "$LOGS/download.log"
+  "$GO" -C "$SOURCE" mod download -json "k8s.io/kubernetes@v$K8S_VERSION" >"$SOURCE/kubernetes.json"
+  python3 "$HERE/modules.py" "$SOURCE" "$K8S_VERSION" "$COREDNS_VERSION" "$HELM_VERSION"
+  printf '%s\n' "$wanted" >"$SOURCE/.versions"
+}
+
+compile() { # PROGRAM...: in one go, so that one program is linked while the next is still being compiled
+  local program packages=()
+  for program in "$@"; do packages+=("${PACKAGE[$program]}"); done
+  rm -rf "$OUT"; mkdir -p "$OUT"
+  "$HERE/progress.sh" "compiling $*" "$LOGS/build.log" "$OUT" \
+    "$GO" -C "$SOURCE" build -v -ldflags "$(linker_flags)" -o "$OUT/" "${packages[@]}" \
+    || fail "compiling failed" "$LOGS/build.log"
+  for program in "$@"; do
+    mv "$OUT/$program" "$BIN/$program"
+    printf '%s\n' "${VERSION[$program]:-$K8S_VERSION}" >"$BIN/.stamp/$program"
+  done
+  rm -rf "$OUT"
+}
+
+wanted=()
+for word in "${@:-all}"; do
+  case $word in
+    control-plane) wanted+=("${CONTROL_PLANE[@]}") ;;
+    node) wanted+=("${NODE[@]}") ;;
+    tools) wanted+=("${TOOLS[@]}") ;;
+    all) wanted+=("${CONTROL_PLANE[@]}" "${NODE[@]}" "${TOOLS[@]}") ;;
+    *) [ -n "${PACKAGE[$word]:-}" ] || usage "build.sh [control-plane|node|tools|all|PROGRAM...]"; wanted+=("$word") ;;
+  esac
+done
+todo=()
+for program in "${wanted[@]}"; do
+  if missing "$program"; then todo+=("$program"); fi
+done
+if [ ${#todo[@]} -eq 0 ]; then say "all programs are built (${#wanted[@]} looked at)"; exit 0; fi
+lock build
+need_tools python3=python3
+GO=$(find_go)
+write_modules
+compile "${todo[@]}"
+say "built ${todo[*]} in $SECONDS s"

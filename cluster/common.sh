@@ -1,0 +1,66 @@
+# shellcheck shell=bash disable=SC2034
+# Settings and small helpers for every script here; sourced, never run. Creates only directories under CLUSTER_DIR.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+CLUSTER_DIR=${CLUSTER_DIR:-$HOME/.cache/modelroute-cluster}
+BIN=$CLUSTER_DIR/bin RUN=$CLUSTER_DIR/run LOGS=$CLUSTER_DIR/logs PKI=$CLUSTER_DIR/pki
+DATA=$CLUSTER_DIR/data CONF=$CLUSTER_DIR/conf IMAGES=$CLUSTER_DIR/images
+ADMIN_KUBECONFIG=$CLUSTER_DIR/kubeconfig
+
+# etcd has no version of its own: Kubernetes' go.mod pins it.
+K8S_VERSION=1.37.2
+COREDNS_VERSION=1.15.0
+HELM_VERSION=3.22.0
+
+NODE_NAME=modelroute-node
+# An alias on lo: pods reach it through their bridge, other machines do not reach it at all.
+NODE_IP=10.244.255.1
+POD_CIDR=10.244.0.0/24 BRIDGE=mrcni0
+SERVICE_CIDR=10.96.0.0/16 API_SERVICE_IP=10.96.0.1 DNS_SERVICE_IP=10.96.0.10
+FIREWALL_CHAIN=MODELROUTE-IN
+CONTAINERD_SOCKET=$RUN/containerd.sock
+PAUSE_IMAGE=localhost/modelroute/pause:1
+
+mkdir -p "$BIN/.stamp" "$RUN" "$LOGS" "$PKI" "$DATA" "$CONF" "$IMAGES"
+chmod 700 "$PKI"
+export PATH=$BIN:$PATH:/usr/sbin:/sbin
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+usage() { say "usage: $*"; exit 2; }
+
+# One script of a kind at a time in this CLUSTER_DIR; `start` closes fd 9 for what must outlive the script.
+lock() { # NAME
+  exec 9>"$RUN/$1.lock"
+  flock -n 9 || { say "waiting for another cluster script to end"; flock 9; }
+}
+
+# need_tools COMMAND=PACKAGE...: installs the Debian packages whose command (or absolute path) is missing.
+need_tools() {
+  local pair packages=()
+  for pair in "$@"; do
+    if [[ $pair == /* ]]; then [ -e "${pair%%=*}" ] && continue; fi
+    command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
+  done
+  [ ${#packages[@]} -gt 0 ] || return 0
+  command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian package names); install them, this machine has no apt-get"
+  [ "$(id -u)" = 0 ] || die "missing packages; as root run: apt-get install --no-install-recommends ${packages[*]}"
+  say "installing ${packages[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -q >"$LOGS/apt.log" 2>&1 || say "apt-get update had errors (see $LOGS/apt.log); going on"
+  # --no-remove: Debian's containerd conflicts with Docker's, and no demo is worth someone's Docker.
+  apt-get install -y -q --no-install-recommends --no-remove "${packages[@]}" >>"$LOGS/apt.log" 2>&1 \
+    || die "apt-get could not install ${packages[*]}; the reason is in $LOGS/apt.log"
+}
+
+kc() { "$BIN/kubectl" --kubeconfig "$ADMIN_KUBECONFIG" "$@"; }
+ctrd() { ctr -a "$CONTAINERD_SOCKET" -n k8s.io "$@"; }
+
+# Hands $IMAGES/NAME.tar to the running containerd, unless it took the image of this very id before.
+import_image() {
+  local id mark=$DATA/containerd/imported-$1
+  id=$(cat "$IMAGES/$1.id")
+  [ "$(cat "$mark" 2>/dev/null)" != "$id" ] || return 0
+  ctrd images import "$IMAGES/$1.tar" >/dev/null && printf '%s\n' "$id" >"$mark"
+}
