@@ -114,8 +114,8 @@ class Parameters(Resource, frozen=True):
     system_prompt: Annotated[
         Prompt | None, doc("Put before a chat that brings no system or developer message of its own.")
     ] = None
-    max_tokens: Annotated[MaxTokens, doc("The length of an answer.")] = MaxTokens()
-    temperature: Annotated[Temperature, doc("The sampling temperature.")] = Temperature()
+    max_tokens: Annotated[MaxTokens, doc("The length of an answer, in tokens.")] = MaxTokens()
+    temperature: Annotated[Temperature, doc("The sampling temperature, as decimal strings.")] = Temperature()
 
 
 class Timeouts(Resource, frozen=True):
@@ -149,9 +149,11 @@ class Backend(Resource, frozen=True):
         LongText | None,
         doc("The model's name in requests to this backend. Default: vllm.model, else what the client asked for."),
     ] = None
-    vllm: Annotated[VLLM | None, doc("A vLLM deployment that the operator owns.")] = None
-    target_ref: Annotated[TargetRef | None, doc("An existing Service.")] = None
-    external: Annotated[External | None, doc("A hosted API.")] = None
+    vllm: Annotated[VLLM | None, doc("A vLLM that the operator runs: a Deployment and a Service.")] = None
+    target_ref: Annotated[TargetRef | None, doc("An existing Service whose pods speak the OpenAI API.")] = None
+    external: Annotated[External | None, doc("A hosted API that speaks as OpenAI's does.")] = None
     scaling: Annotated[Scaling, doc("Replicas; of a vllm backend only.")] = Scaling()
     parameters: Annotated[Parameters, doc("What requests to this backend are given or held to.")] = Parameters()
-    timeouts: Annotated[Timeouts, doc("When this backend is given up on.")] = Timeouts()
+    timeouts: Annotated[Timeouts, doc("When this backend is given up on. Nothing cuts a stream that goes on.")] = (
+        Timeouts()
+    )

@@ -101,8 +101,9 @@ def _structural(schema: dict[str, Any], components: dict[str, Any]) -> dict[str,
     out = {k: flat[k] for k in _KEPT if k in flat}
     if "enum" in flat:
         out["type"] = "string"
-    if flat.get("default") not in (None, [], "") and not isinstance(flat["default"], dict):
-        out["default"] = flat["default"]
+    default = flat.get("default")
+    if default not in (None, "", ()) and not isinstance(default, dict):
+        out["default"] = list(default) if isinstance(default, tuple) else default
     if "items" in flat:
         out["items"] = _structural(flat["items"], components)
     if "properties" in flat:
