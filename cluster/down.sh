@@ -64,11 +64,15 @@ remove_mounts() {
   done
 }
 
-remove_links() { # the kubelet's links to our log files
+# Places that kubelet and containerd have compiled in. Directories go only when they are empty.
+remove_strays() {
   local link
   for link in /var/log/containers/*; do
     if [[ -L $link && $(readlink "$link") == "$CLUSTER_DIR"/* ]]; then rm -f "$link"; fi
   done
+  rm -f /var/lib/kubelet/device-plugins/kubelet.sock
+  rmdir /var/log/containers /var/lib/kubelet/device-plugins /var/lib/kubelet /run/netns \
+    /run/containerd/s /run/containerd/runc/k8s.io /run/containerd/runc /run/containerd 2>/dev/null || true
 }
 
 restore_kernel() {
@@ -86,7 +90,7 @@ take_down_node() {
   remove_mounts
   remove_firewall
   find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
-  remove_links
+  remove_strays
   restore_kernel
 }
 
@@ -98,6 +102,6 @@ stop kubelet
 if [ -f "$RUN/sysctls" ]; then take_down_node; fi
 for program in kube-scheduler kube-controller-manager kube-apiserver etcd; do stop "$program"; done
 if [ "${1:-}" = wipe ]; then
-  rm -rf "$DATA" "$PKI" "$CONF" "$LOGS" "$RUN/containerd" "$RUN/ports" "$RUN/apiserver.address" "$ADMIN_KUBECONFIG"
+  rm -rf "$DATA" "$PKI" "$CONF" "$LOGS" "$RUN"/containerd* "$RUN/ports" "$RUN/apiserver.address" "$ADMIN_KUBECONFIG"
 fi
 say "down after $SECONDS s"

@@ -17,6 +17,8 @@ state = "$RUN/containerd"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "$CONF/cni"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$DATA/containerd-opt"
 END
   cat >"$CONF/cni/10-modelroute.conflist" <<END
 {"cniVersion": "1.0.0", "name": "modelroute", "plugins": [

@@ -55,7 +55,9 @@ check_exec() {
   grep listening "$WORK/log"
 }
 check_forward() {
-  k port-forward service/web :80 >"$WORK/forward" & local forward=$!
+  # Not by way of k: the pid would be that of the shell around it.
+  "$BIN/kubectl" --kubeconfig "$ADMIN_KUBECONFIG" -n "$NAMESPACE" port-forward service/web :80 >"$WORK/forward" &
+  local forward=$!
   # shellcheck disable=SC2064
   trap "kill $forward" RETURN
   within 10 grep -q Forwarding "$WORK/forward"
