@@ -1,0 +1,1 @@
+"""What tests use in place of the world: upstreams that follow a script, and clients that keep asking."""
