@@ -43,15 +43,18 @@ need_tools() {
     if [[ $pair == /* ]]; then [ -e "${pair%%=*}" ] && continue; fi
     command -v "${pair%%=*}" >/dev/null || packages+=("${pair#*=}")
   done
-  [ ${#packages[@]} -gt 0 ] || return 0
-  command -v apt-get >/dev/null || die "missing: ${packages[*]} (Debian package names); install them, this machine has no apt-get"
-  [ "$(id -u)" = 0 ] || die "missing packages; as root run: apt-get install --no-install-recommends ${packages[*]}"
-  say "installing ${packages[*]}"
+  [ ${#packages[@]} -eq 0 ] || install_packages "${packages[@]}"
+}
+
+install_packages() { # DEBIAN-PACKAGE...
+  command -v apt-get >/dev/null || die "missing: $* (Debian's names for them); this machine has no apt-get, so install them by hand"
+  [ "$(id -u)" = 0 ] || die "missing packages; as root run: apt-get install --no-install-recommends $*"
+  say "installing $*"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -q >"$LOGS/apt.log" 2>&1 || say "apt-get update had errors (see $LOGS/apt.log); going on"
   # --no-remove: Debian's containerd conflicts with Docker's, and no demo is worth someone's Docker.
-  apt-get install -y -q --no-install-recommends --no-remove "${packages[@]}" >>"$LOGS/apt.log" 2>&1 \
-    || die "apt-get could not install ${packages[*]}; the reason is in $LOGS/apt.log"
+  apt-get install -y -q --no-install-recommends --no-remove "$@" >>"$LOGS/apt.log" 2>&1 \
+    || die "apt-get could not install $*; the reason is in $LOGS/apt.log"
 }
 
 kc() { "$BIN/kubectl" --kubeconfig "$ADMIN_KUBECONFIG" "$@"; }
