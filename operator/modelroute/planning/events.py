@@ -1,10 +1,17 @@
 """Events tell a route's story: what changed between two statuses, and nothing while nothing changes.
 
-Called by ``plan``; the controller publishes them.
+Called by ``plan``; the controller publishes them. Never tells of a first status what is not ready yet: that is no news.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from modelroute.api.status import BackendStatus, Condition, Status
+from modelroute.planning.conditions import condition_of
+
+_TROUBLE = ("NameConflict", "SnapshotTooLarge")
+"""Reasons of Programmed that a person must act on; router pods come and go by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +21,57 @@ class Event:
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+
+
+def changes(old: Status | None, new: Status, troubles: Mapping[str, str]) -> tuple[Event, ...]:
+    """What a person would want to know of the step from ``old`` to ``new``.
+
+    ``troubles``: what is wrong, now, with the replicas of a backend, by backend.
+    """
+    return tuple(event for found in (_of_conditions(old, new), _of_backends(old, new, troubles)) for event in found)
+
+
+def _of_conditions(old: Status | None, new: Status) -> Iterator[Event]:
+    for after in new.conditions:
+        before = condition_of(old, after.type)
+        if before and (before.status, before.reason) == (after.status, after.reason) and not _restated(before, after):
+            continue
+        if after.status == "False" and _is_news(before, after):
+            yield Event("Warning", after.reason, after.message)
+        elif after.status == "True" and (before is None or before.status != "True") and _is_good_news(before, after):
+            yield Event("Normal", after.type, after.message)
+
+
+def _restated(before: Condition, after: Condition) -> bool:
+    """A fault that became another one under the same reason, such as a second Secret that is missing."""
+    return after.type in ("Accepted", "ResolvedRefs") and after.status == "False" and before.message != after.message
+
+
+def _is_news(before: Condition | None, after: Condition) -> bool:
+    if after.type == "Programmed":
+        return after.reason in _TROUBLE
+    return after.type != "Ready" or (before is not None and before.status == "True")
+
+
+def _is_good_news(before: Condition | None, after: Condition) -> bool:
+    """That a spec is valid and refers to nothing missing is expected, unless it was not so before."""
+    return before is not None or after.type in ("Programmed", "Ready")
+
+
+def _of_backends(old: Status | None, new: Status, troubles: Mapping[str, str]) -> Iterator[Event]:
+    before = {b.name: b for b in old.backends} if old else {}
+    for after in new.backends:
+        yield from _of_backend(before.get(after.name), after, troubles.get(after.name, ""))
+
+
+def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str) -> Iterator[Event]:
+    wanted, had = after.desired_replicas, before.desired_replicas if before else None
+    if wanted is not None and had is not None and wanted != had:
+        yield Event("Normal", "Scaled", f"{after.name} {had} → {wanted} replicas")
+    ready, was_ready = bool(after.ready_replicas), bool(before and before.ready_replicas)
+    if ready and not was_ready:
+        yield Event("Normal", "BackendReady", f"{after.name} takes traffic now: {after.message}")
+    elif was_ready and not ready and wanted != 0:
+        yield Event("Warning", "BackendNotReady", f"{after.name} gets no traffic now: {after.message}")
+    elif wrong and (before is None or wrong not in before.message):
+        yield Event("Warning", "BackendFailing", f"{after.name}: {after.message}")

@@ -1,18 +1,19 @@
 """Names and labels of everything that is made for a ModelRoute; the one place that knows them.
 
-A route's name has at most 40 characters and no "--", a backend's at most 20 and no "--": so no two children of two routes
-share a name, and a pod's name still fits a label.
+A route's name has at most 40 characters and no "--", a backend's at most 20 and no "--": so no two children of two
+routes share a name, and each name fits a label.
 """
 
 from modelroute.api import types as t
 
 ROUTE_LABEL = f"{t.GROUP}/route"
 BACKEND_LABEL = f"{t.GROUP}/backend"
+COMPONENT_LABEL = "app.kubernetes.io/component"
 REVISION_ANNOTATION = f"{t.GROUP}/revision"
-"""Set on live router pods after the snapshot was written, which makes the kubelet refresh their mounts at once."""
-
-SNAPSHOT_LABEL = f"{t.GROUP}/revision"
-"""On the snapshot's ConfigMap: the revision of the snapshot in it."""
+"""The snapshot's revision: on its ConfigMap; and set on live router pods after it was written, which makes the kubelet
+refresh their mounts at once."""
+CONTENT_ANNOTATION = f"{t.GROUP}/content"
+"""A hash of all that is set in a child, so that a field that is no longer set is noticed, too."""
 
 
 def backend(route: str, name: str) -> str:
@@ -22,7 +23,7 @@ def backend(route: str, name: str) -> str:
 
 def cache(route: str, name: str) -> str:
     """The PersistentVolumeClaim of a backend's model cache."""
-    return f"{route}--{name}--cache"
+    return f"{route}--{name}-cache"
 
 
 def router(route: str) -> str:
@@ -35,21 +36,25 @@ def snapshot(route: str) -> str:
     return f"{route}-router-snapshot"
 
 
+def secret_file(backend: str) -> str:
+    """Where a backend's key is, below the directory where the router's Secrets are mounted."""
+    return f"{backend}/key"
+
+
 def router_selector(route: str) -> dict[str, str]:
     """The labels that pick the router's pods; a Deployment's selector can never change."""
-    return {ROUTE_LABEL: route, "app.kubernetes.io/component": "router"}
+    return {ROUTE_LABEL: route, COMPONENT_LABEL: "router"}
 
 
 def backend_selector(route: str, name: str) -> dict[str, str]:
     """The labels that pick a backend's pods; a Deployment's selector can never change."""
-    return {ROUTE_LABEL: route, "app.kubernetes.io/component": "backend", BACKEND_LABEL: name}
+    return {ROUTE_LABEL: route, COMPONENT_LABEL: "backend", BACKEND_LABEL: name}
 
 
 def labels(selector: dict[str, str]) -> dict[str, str]:
     """Kubernetes' recommended labels around a selector's."""
-    component = selector["app.kubernetes.io/component"]
     return {
-        "app.kubernetes.io/name": "vllm" if component == "backend" else "modelroute-router",
+        "app.kubernetes.io/name": "vllm" if selector[COMPONENT_LABEL] == "backend" else "modelroute-router",
         "app.kubernetes.io/instance": selector[ROUTE_LABEL],
         "app.kubernetes.io/managed-by": "modelroute",
         **selector,

@@ -1,6 +1,6 @@
 """What planning looks at: the live objects around one ModelRoute, as the API server gives them.
 
-Filled by the controller for every reconcile; ``references`` tells it what to look for. Never holds a Secret's value.
+Filled by the controller for every reconcile; ``references`` says what to look for. Never holds a Secret's value.
 """
 
 from collections.abc import Mapping

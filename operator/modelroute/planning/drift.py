@@ -1,0 +1,68 @@
+"""Whether a live object still is as it must be, so that nothing is written while nothing differs.
+
+Called by the controller for every object of a plan, and by ``status`` for the router's Deployment. Only what is set
+here is compared: what the API server fills in, and what others set beside it, is theirs. A field that is no longer set
+shows in the content annotation.
+"""
+
+from typing import Any
+
+from modelroute.planning import quantity
+from modelroute.planning.observed import KubeObject
+
+# Lists of maps that the API server merges, and the key that tells entries apart (several: the first that is set).
+_KEYED = {
+    "containers": ("name",),
+    "env": ("name",),
+    "ownerReferences": ("uid",),
+    "ports": ("containerPort", "port"),
+    "topologySpreadConstraints": ("topologyKey",),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+# Maps that are replaced whole: one more label in a Service's selector picks no pod.
+_WHOLE = ("selector", "labelSelector")
+_QUANTITIES = ("limits", "requests", "sizeLimit")
+
+
+def needs_apply(desired: KubeObject, live: KubeObject | None) -> bool:
+    """Whether ``desired`` must be sent: ``live`` is missing, or differs in a field that ``desired`` sets."""
+    return live is None or not _holds(desired, live, "")
+
+
+def _holds(desired: Any, live: Any, field: str) -> bool:
+    """Whether ``live`` has all that ``desired`` sets; ``field`` is the name of the map's entry that holds both."""
+    if live is None:
+        # The API server leaves out what is empty or zero; an empty map says that something is there.
+        return not isinstance(desired, dict) and not desired
+    if isinstance(desired, dict) and isinstance(live, dict):
+        return _map_holds(desired, live, field)
+    if isinstance(desired, list) and isinstance(live, list):
+        return _list_holds(desired, live, field)
+    return bool(desired == live) or (desired is None and not live)
+
+
+def _map_holds(desired: dict[str, Any], live: dict[str, Any], field: str) -> bool:
+    if field in _QUANTITIES:
+        return all(key in live and quantity.same(str(value), str(live[key])) for key, value in desired.items())
+    if field in _WHOLE and desired.keys() != live.keys():
+        return False
+    return all(_entry_holds(value, live.get(key), key) for key, value in desired.items())
+
+
+def _entry_holds(desired: Any, live: Any, key: str) -> bool:
+    if key in _QUANTITIES and isinstance(desired, str) and isinstance(live, str):
+        return quantity.same(desired, live)
+    return _holds(desired, live, key)
+
+
+def _list_holds(desired: list[Any], live: list[Any], field: str) -> bool:
+    keys = _KEYED.get(field)
+    if keys is None:
+        return len(desired) == len(live) and all(_holds(d, item, "") for d, item in zip(desired, live, strict=True))
+    by_key = {_identity(item, keys): item for item in live}
+    return all(_holds(item, by_key.get(_identity(item, keys)), "") for item in desired)
+
+
+def _identity(item: dict[str, Any], keys: tuple[str, ...]) -> Any:
+    return next((item[key] for key in keys if key in item), None)

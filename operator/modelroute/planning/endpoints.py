@@ -1,0 +1,61 @@
+"""Which addresses of each backend can answer now, from EndpointSlices.
+
+Called by ``plan``. Pods, not Services: the routers balance over replicas themselves.
+"""
+
+from collections.abc import Collection
+
+from modelroute.api import types as t
+from modelroute.planning import names
+from modelroute.planning.observed import KubeObject, Observed
+
+
+def endpoints_of(route: t.ModelRoute, observed: Observed, unusable: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """``host:port`` of what is ready, by backend, sorted.
+
+    An external backend is not in it, unless it is one of the ``unusable``, which get no request at all.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for backend in route.spec.backends:
+        own = names.backend(route.metadata.name, backend.name)
+        if backend.name in unusable:
+            found[backend.name] = ()
+        elif backend.target_ref:
+            found[backend.name] = _behind(backend.target_ref, observed)
+        elif backend.vllm and f"Service/{own}" not in observed.foreign:
+            found[backend.name] = _ready(observed.slices.get(own, ()), "http")
+    return found
+
+
+def _behind(ref: t.TargetRef, observed: Observed) -> tuple[str, ...]:
+    service = observed.services[ref.name]
+    port = next(p for p in service["spec"]["ports"] if p["port"] == ref.port)
+    return _ready(observed.slices.get(ref.name, ()), port.get("name") or "")
+
+
+def _ready(slices: tuple[KubeObject, ...], port_name: str) -> tuple[str, ...]:
+    """The ready addresses of one family: a dual-stack pod is in one slice of each, and is one replica."""
+    for family in ("IPv4", "IPv6"):
+        addresses = {
+            f"[{address}]:{port}" if family == "IPv6" else f"{address}:{port}"
+            for piece in slices
+            if piece.get("addressType") == family
+            for port in _numbers(piece, port_name)
+            for endpoint in piece.get("endpoints") or ()
+            if _can_answer(endpoint)
+            for address in endpoint["addresses"][:1]
+        }
+        if addresses:
+            return tuple(sorted(addresses))
+    return ()
+
+
+def _numbers(piece: KubeObject, port_name: str) -> list[int]:
+    ports = piece.get("ports") or ()
+    return [port["port"] for port in ports if (port.get("name") or "") == port_name and port.get("port")]
+
+
+def _can_answer(endpoint: KubeObject) -> bool:
+    conditions = endpoint.get("conditions") or {}
+    # A Service may publish addresses that are not ready; what is ending must get nothing new either way.
+    return conditions.get("ready") is not False and conditions.get("terminating") is not True

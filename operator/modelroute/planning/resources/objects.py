@@ -1,0 +1,107 @@
+"""What all children share: identity, owner, and the pod settings of the "restricted" Pod Security Standard.
+
+Used by the makers beside it. Never knows one kind of child from another.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+from modelroute.api import types as t
+from modelroute.planning import names
+from modelroute.planning.observed import KubeObject
+
+USER = 65532
+"""The user and group that every container runs as; it needs no entry in the image's /etc/passwd."""
+
+PRE_STOP_SECONDS = 5
+"""A pod that ends goes on answering so long, until every router and kube-proxy has dropped its address."""
+END_MARGIN_SECONDS = 15
+"""Between the end of a drain and the kill: for what a process does after its last answer."""
+
+POD_SECURITY: KubeObject = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "fsGroupChangePolicy": "OnRootMismatch",  # a cache of weights is not walked through at every start
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+CONTAINER_SECURITY: KubeObject = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+# The kubelet's own sleep: images need no shell.
+LIFECYCLE: KubeObject = {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}}
+
+_API_VERSIONS = {
+    "Deployment": "apps/v1",
+    "PodDisruptionBudget": "policy/v1",
+}
+
+
+def child(
+    kind: str, name: str, metadata: t.Metadata, selector: dict[str, str], body: dict[str, Any], revision: str = ""
+) -> KubeObject:
+    """An object that belongs to the ModelRoute of ``metadata``; ``body`` is all but its identity, empty parts left out.
+
+    ``revision`` is noted in an annotation, where there is one.
+    """
+    content = _tidy(body)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+    owner = {"apiVersion": t.API_VERSION, "kind": t.KIND, "name": metadata.name, "uid": metadata.uid}
+    return {
+        "apiVersion": _API_VERSIONS.get(kind, "v1"),
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": metadata.namespace,
+            "labels": names.labels(selector),
+            "annotations": {
+                names.CONTENT_ANNOTATION: digest,
+                **({names.REVISION_ANNOTATION: revision} if revision else {}),
+            },
+            "ownerReferences": [{**owner, "controller": True}],
+        },
+        **content,
+    }
+
+
+def pod(selector: dict[str, str], spec: dict[str, Any]) -> KubeObject:
+    """A pod template with what every pod of ours has: no token, no Service variables, restricted security."""
+    return {
+        "metadata": {"labels": names.labels(selector)},
+        "spec": {
+            "automountServiceAccountToken": False,
+            # A Service named "vllm" would set VLLM_PORT, which vLLM takes for its own setting.
+            "enableServiceLinks": False,
+            "securityContext": POD_SECURITY,
+            **spec,
+        },
+    }
+
+
+def http_get(path: str, port: str, period: int, failures: int, timeout: int = 2) -> KubeObject:
+    """A probe: ``path`` every ``period`` seconds, lost after ``failures`` tries of ``timeout`` seconds."""
+    return {
+        "httpGet": {"path": path, "port": port},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
+def resources(asked: t.Resources) -> KubeObject:
+    """A container's resources as the manifest has them."""
+    return {"requests": dict(asked.requests), "limits": dict(asked.limits)}
+
+
+def _tidy(value: Any) -> Any:
+    """``value`` without empty parts, as the API server would keep it; ``emptyDir: {}`` means something."""
+    if isinstance(value, dict):
+        kept = {key: _tidy(part) for key, part in value.items()}
+        return {k: v for k, v in kept.items() if v not in (None, "", [], {}) or (k, v) == ("emptyDir", {})}
+    if isinstance(value, list):
+        return [_tidy(part) for part in value]
+    return value

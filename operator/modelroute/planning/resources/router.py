@@ -1,0 +1,139 @@
+"""The children that make a route's router: Deployment, Service, PodDisruptionBudget, ServiceAccount, ConfigMap.
+
+Called by ``plan``. The router's pods get no token and no secret but the keys of the route's own external backends.
+"""
+
+from modelroute.api import types as t
+from modelroute.planning import names
+from modelroute.planning.observed import KubeObject
+from modelroute.planning.resources import objects
+from modelroute.planning.settings import Settings
+from modelroute.snapshot.codec import FILE_NAME
+
+HTTP_PORT, ADMIN_PORT = 8000, 8001
+DRAIN_SECONDS = 100
+"""Streams that run when a router ends have so long; then they are told by an error event."""
+_SNAPSHOT_DIR = "/etc/modelroute/snapshot"
+_SECRETS_DIR = "/etc/modelroute/secrets"
+
+
+def config_map(route: t.ModelRoute, encoded: bytes, revision: str) -> KubeObject:
+    """The snapshot as the routers mount it."""
+    selector = names.router_selector(route.metadata.name)
+    body = {"data": {FILE_NAME: encoded.decode()}}
+    return objects.child(
+        "ConfigMap", names.snapshot(route.metadata.name), route.metadata, selector, body, revision=revision
+    )
+
+
+def pods(route: t.ModelRoute, settings: Settings) -> tuple[KubeObject, ...]:
+    """What runs the router, the Deployment last, since its pods need the rest."""
+    return service_account(route), service(route), disruption_budget(route), deployment(route, settings)
+
+
+def service_account(route: t.ModelRoute) -> KubeObject:
+    """An identity without any right, so that a router never runs as the namespace's default account."""
+    return _child("ServiceAccount", route, {"automountServiceAccountToken": False})
+
+
+def service(route: t.ModelRoute) -> KubeObject:
+    """Where clients reach the OpenAI API; the admin port is not in it."""
+    asked = route.spec.router.service
+    port = {"name": "http", "port": asked.port, "targetPort": "http", "nodePort": asked.node_port}
+    selector = names.router_selector(route.metadata.name)
+    return _child("Service", route, {"spec": {"type": asked.type, "selector": selector, "ports": [port]}})
+
+
+def disruption_budget(route: t.ModelRoute) -> KubeObject:
+    """One router at a time may be evicted. Not minAvailable, which would let no node of a single router be drained."""
+    spec = {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": names.router_selector(route.metadata.name)},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a router that cannot become ready must not block a drain
+    }
+    return _child("PodDisruptionBudget", route, {"spec": spec})
+
+
+def deployment(route: t.ModelRoute, settings: Settings) -> KubeObject:
+    """The router's pods. The snapshot is not part of the template: routers take up a new one while they run."""
+    selector = names.router_selector(route.metadata.name)
+    pod_spec = {
+        "serviceAccountName": names.router(route.metadata.name),
+        "terminationGracePeriodSeconds": objects.PRE_STOP_SECONDS + DRAIN_SECONDS + objects.END_MARGIN_SECONDS,
+        "containers": [_container(route, settings)],
+        "volumes": _volumes(route),
+        "topologySpreadConstraints": [
+            {
+                "topologyKey": "kubernetes.io/hostname",
+                "maxSkew": 1,
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": selector},
+            }
+        ],
+    }
+    spec = {
+        "replicas": route.spec.router.replicas,
+        "revisionHistoryLimit": 3,
+        "selector": {"matchLabels": selector},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": objects.pod(selector, pod_spec),
+    }
+    return _child("Deployment", route, {"spec": spec})
+
+
+def _child(kind: str, route: t.ModelRoute, body: KubeObject) -> KubeObject:
+    name = route.metadata.name
+    return objects.child(kind, names.router(name), route.metadata, names.router_selector(name), body)
+
+
+def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
+    mounts = [{"name": "snapshot", "mountPath": _SNAPSHOT_DIR, "readOnly": True}]
+    if _secret_sources(route):
+        mounts.append({"name": "secrets", "mountPath": _SECRETS_DIR, "readOnly": True})
+    return {
+        "name": "router",
+        "image": settings.router_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["modelroute", "router"],
+        "args": [
+            f"--snapshot={_SNAPSHOT_DIR}/{FILE_NAME}",
+            f"--secrets={_SECRETS_DIR}",
+            f"--port={HTTP_PORT}",
+            f"--admin-port={ADMIN_PORT}",
+            f"--drain={DRAIN_SECONDS}",
+        ],
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT},
+            {"name": "admin", "containerPort": ADMIN_PORT},
+        ],
+        "resources": objects.resources(route.spec.router.resources),
+        "readinessProbe": objects.http_get("/readyz", "admin", 2, 2),
+        # Asks the router alone, never a backend: a restart would not bring a backend back.
+        "livenessProbe": objects.http_get("/healthz", "admin", 10, 3),
+        "lifecycle": objects.LIFECYCLE,
+        "securityContext": objects.CONTAINER_SECURITY,
+        "volumeMounts": mounts,
+    }
+
+
+def _volumes(route: t.ModelRoute) -> list[KubeObject]:
+    volumes = [{"name": "snapshot", "configMap": {"name": names.snapshot(route.metadata.name)}}]
+    if sources := _secret_sources(route):
+        volumes.append({"name": "secrets", "projected": {"sources": sources}})
+    return volumes
+
+
+def _secret_sources(route: t.ModelRoute) -> list[KubeObject]:
+    """The keys of external backends, each optional: a missing one must not keep the routers from starting."""
+    refs = [(b.name, b.external.api_key_secret_ref) for b in route.spec.backends if b.external]
+    return [
+        {
+            "secret": {
+                "name": ref.name,
+                "optional": True,
+                "items": [{"key": ref.key, "path": names.secret_file(backend)}],
+            }
+        }
+        for backend, ref in refs
+        if ref
+    ]
