@@ -84,7 +84,7 @@ def _in_words(problem: str) -> str:
     if unknown:
         near = difflib.get_close_matches(unknown[1], _field_names(), 1)
         return f'unknown field "{unknown[1]}"' + (f'; did you mean "{near[0]}"?' if near else "")
-    problem = re.sub(r"`(\w+)`", lambda m: _WORDS.get(m[1], f'"{m[1]}"'), problem.removeprefix("Object "))
+    problem = re.sub(r"`(\w+)( \| null)?`", lambda m: _WORDS.get(m[1], f'"{m[1]}"'), problem.removeprefix("Object "))
     return problem[:1].lower() + problem[1:]
 
 

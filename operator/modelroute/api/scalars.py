@@ -4,6 +4,7 @@ Used by ``types`` (shape and CEL), ``parse`` (sentences for people) and ``planni
 Each is a string in the manifest, as Kubernetes has it; the functions here turn a checked string into a value.
 """
 
+import json
 import re
 from typing import Annotated
 
@@ -38,7 +39,7 @@ _UNSHOWN = (BASE_URL,)  # a URL may hold a password
 
 def refusal(pattern: str, value: object) -> str:
     """Why ``value`` is refused, for a person; ``pattern`` is a key of ``SENTENCES``."""
-    return f"this {SENTENCES[pattern]}" if pattern in _UNSHOWN else f'"{value}" {SENTENCES[pattern]}'
+    return f"{'this' if pattern in _UNSHOWN else json.dumps(value, ensure_ascii=False)} {SENTENCES[pattern]}"
 
 
 def whole(pattern: str) -> str:
