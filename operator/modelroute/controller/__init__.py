@@ -1,0 +1,1 @@
+"""SHELL. The operator: watches ModelRoutes and what belongs to them, and carries out what ``planning`` decides."""

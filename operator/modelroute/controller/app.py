@@ -1,0 +1,114 @@
+"""The operator's process: credentials, the watches, the workers, the admin port; started over when one ends.
+
+Called by the command line. Never decides anything about a route.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from dataclasses import dataclass
+
+import kopf
+
+from modelroute.controller import admin, logs
+from modelroute.controller.cache import Cache
+from modelroute.controller.cluster import Cluster, credentials
+from modelroute.controller.reconciler import Reconciler
+from modelroute.controller.watching import Watches, kopf_settings
+from modelroute.controller.workqueue import WorkQueue, backoff, jittered
+from modelroute.planning.settings import Settings
+
+WORKERS = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the operator was started. Without ``namespaces`` it is responsible for all."""
+
+    namespaces: tuple[str, ...]
+    settings: Settings
+    admin_port: int
+
+
+class Operator:
+    """One run of everything, from an empty cache on."""
+
+    def __init__(self, cluster: Cluster, options: Options) -> None:
+        """Nothing is asked or written before ``run``."""
+        cache = Cache()
+        self._cluster = cluster
+        self._namespaces = options.namespaces
+        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings).reconcile)
+        self._watches = Watches(cache, self.queue)
+
+    async def run(self) -> None:
+        """Work until a signal comes; whatever else ends it is raised."""
+        scopes = self._namespaces or (None,)
+        while not await self._cluster.serves_routes(scopes[0]):
+            log.warning("the CustomResourceDefinition of ModelRoutes is not installed; waiting for it")
+            await asyncio.sleep(jittered(10))
+        # Started before kopf, since kopf cancels at its end whatever was started after it.
+        others = [
+            asyncio.create_task(self._work(), name="workers"),
+            asyncio.create_task(self._resync(scopes), name="resync"),
+        ]
+        watching = asyncio.create_task(self._watch(), name="kopf")
+        try:
+            done, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (watching, *others):
+                task.cancel()
+            await asyncio.gather(watching, *others, return_exceptions=True)
+
+    async def _work(self) -> None:
+        await self._watches.ready.wait()
+        log.info("watching; the first listing is complete")
+        await self.queue.run(WORKERS)
+
+    async def _resync(self, scopes: tuple[str | None, ...]) -> None:
+        await self._watches.ready.wait()
+        await self._watches.resync(self._cluster, scopes)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await kopf.operator(
+                registry=self._watches.registry(),
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+            )
+        finally:
+            # Kopf leaves handlers behind that would swallow the next signal.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with contextlib.suppress(ValueError):
+                    loop.remove_signal_handler(number)
+
+
+async def run(options: Options) -> None:
+    """Reconcile until SIGTERM or SIGINT. ModelRouteError when there is no cluster to work with."""
+    logs.configure()
+    cluster = Cluster(await credentials())
+    current: list[Operator] = []
+    server = await admin.start(options.admin_port, lambda: current[-1].queue.longest() if current else 0.0)
+    failures = 0
+    try:
+        while True:
+            current[:] = [Operator(cluster, options)]
+            began = asyncio.get_running_loop().time()
+            try:
+                return await current[0].run()
+            except Exception:  # a background loop, the outermost: it starts over rather than end
+                failures = 1 if asyncio.get_running_loop().time() - began > 60 else failures + 1
+                wait = jittered(backoff(failures))
+                log.exception("starting over in %.1f s", wait)
+                await asyncio.sleep(wait)
+    finally:
+        await server.cleanup()
+        await cluster.close()

@@ -1,0 +1,164 @@
+"""What was last seen of the cluster, and which ModelRoutes each object concerns.
+
+Filled by ``watching`` (events) and ``reconciler`` (answers to our own writes); read by ``observing``. Never asks the
+API server, and never gives an object away to be changed: readers copy what they change.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, SERVICE, SLICE, Kind
+from modelroute.planning.names import ROUTE_LABEL
+
+KubeObject = dict[str, Any]
+SERVICE_LABEL = "kubernetes.io/service-name"
+TOMBSTONES = 4096
+_CHURN = "endpoints.kubernetes.io/last-change-trigger-time"
+
+
+class Key(NamedTuple):
+    """A ModelRoute."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """As people write it."""
+        return f"{self.namespace}/{self.name}"
+
+
+class _Place(NamedTuple):
+    kind: str
+    namespace: str
+    name: str
+
+
+class _Entry(NamedTuple):
+    version: int
+    content: KubeObject
+
+
+class Cache:
+    """Objects by place. ``put`` and ``remove`` tell which ModelRoutes have something new to look at."""
+
+    def __init__(self) -> None:
+        """Empty, as before the first listing."""
+        self._entries: dict[_Place, _Entry] = {}
+        self._children: defaultdict[Key, set[_Place]] = defaultdict(set)
+        self._slices: defaultdict[tuple[str, str], set[_Place]] = defaultdict(set)  # by namespace and Service
+        self._users: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)  # routes by the Service of a targetRef
+        self._gone: dict[_Place, int] = {}  # versions at which objects went, so that a late answer does not revive them
+
+    def put(self, kind: Kind, seen: KubeObject) -> frozenset[Key]:
+        """Keep ``seen``, unless something newer is known. The routes that it concerns; none if it says nothing new."""
+        place = _place(kind, seen)
+        version = int(seen["metadata"].get("resourceVersion") or 0)
+        old = self._entries.get(place)
+        if version <= (old.version if old else self._gone.get(place, -1)):
+            return frozenset()
+        content = _essence(kind, seen)
+        concerned = self._concerned(place, old.content) if old else frozenset()
+        if old:
+            self._unlink(place, old.content)
+        self._entries[place] = _Entry(version, content)
+        self._link(place, content)
+        return frozenset() if old and old.content == content else concerned | self._concerned(place, content)
+
+    def remove(self, kind: Kind, gone: KubeObject) -> frozenset[Key]:
+        """Forget ``gone``, unless another object has taken its place. The routes that it concerns."""
+        place = _place(kind, gone)
+        old = self._entries.get(place)
+        if old is None or old.content["metadata"].get("uid") != gone["metadata"].get("uid"):
+            return frozenset()
+        concerned = self._concerned(place, old.content)
+        self._unlink(place, old.content)
+        del self._entries[place]
+        self._gone[place] = max(old.version, int(gone["metadata"].get("resourceVersion") or 0))
+        if len(self._gone) > TOMBSTONES:
+            del self._gone[next(iter(self._gone))]
+        return concerned
+
+    def retain(self, kind: Kind, listed: Iterable[KubeObject], version: int, namespace: str | None) -> frozenset[Key]:
+        """Forget what a listing of ``version`` no longer has. The routes that it concerns."""
+        present = {(_place(kind, o), o["metadata"]["uid"]) for o in listed}
+        missed = [
+            entry.content
+            for place, entry in self._entries.items()
+            if place.kind == kind.name
+            and namespace in (None, place.namespace)
+            and entry.version <= version
+            and (place, entry.content["metadata"]["uid"]) not in present
+        ]
+        return frozenset().union(*(self.remove(kind, o) for o in missed))
+
+    def get(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
+        """The object of that name."""
+        entry = self._entries.get(_Place(kind.name, namespace, name))
+        return entry.content if entry else None
+
+    def route(self, key: Key) -> KubeObject | None:
+        """The ModelRoute as it was last seen."""
+        return self.get(MODEL_ROUTE, key.namespace, key.name)
+
+    def labelled(self, key: Key) -> tuple[KubeObject, ...]:
+        """What carries the route's label, in a stable order."""
+        return tuple(self._entries[place].content for place in sorted(self._children.get(key, ())))
+
+    def slices(self, namespace: str, service: str) -> tuple[KubeObject, ...]:
+        """The EndpointSlices of a Service, in a stable order."""
+        return tuple(self._entries[place].content for place in sorted(self._slices.get((namespace, service), ())))
+
+    def _concerned(self, place: _Place, content: KubeObject) -> frozenset[Key]:
+        labels = content["metadata"].get("labels") or {}
+        own = frozenset({Key(place.namespace, labels[ROUTE_LABEL])} if ROUTE_LABEL in labels else ())
+        if place.kind == MODEL_ROUTE.name:
+            return frozenset({Key(place.namespace, place.name)})
+        if place.kind == SERVICE.name:
+            return own | self._users.get((place.namespace, place.name), frozenset())
+        if place.kind == SLICE.name:
+            service = self.get(SERVICE, place.namespace, labels.get(SERVICE_LABEL, ""))
+            by_service = self._concerned(_place(SERVICE, service), service) if service else frozenset()
+            return by_service | self._users.get((place.namespace, labels.get(SERVICE_LABEL, "")), frozenset())
+        return own
+
+    def _link(self, place: _Place, content: KubeObject) -> None:
+        for index, key in self._links(place, content):
+            index[key].add(place if index is not self._users else Key(place.namespace, place.name))
+
+    def _unlink(self, place: _Place, content: KubeObject) -> None:
+        for index, key in self._links(place, content):
+            index[key].discard(place if index is not self._users else Key(place.namespace, place.name))
+            if not index[key]:
+                del index[key]
+
+    def _links(self, place: _Place, content: KubeObject) -> list[tuple[Any, Any]]:
+        labels = content["metadata"].get("labels") or {}
+        if place.kind == MODEL_ROUTE.name:
+            return [(self._users, (place.namespace, service)) for service in _target_services(content)]
+        if place.kind == SLICE.name:
+            return [(self._slices, (place.namespace, labels[SERVICE_LABEL]))] if SERVICE_LABEL in labels else []
+        if place.kind in CHILDREN and ROUTE_LABEL in labels:
+            return [(self._children, Key(place.namespace, labels[ROUTE_LABEL]))]
+        return []
+
+
+def _place(kind: Kind, seen: KubeObject) -> _Place:
+    return _Place(kind.name, seen["metadata"]["namespace"], seen["metadata"]["name"])
+
+
+def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
+    """What matters of an object: two that differ in nothing else are the same to us."""
+    dropped = ("managedFields", "resourceVersion")
+    meta = {k: v for k, v in seen["metadata"].items() if k not in dropped}
+    if kind is SLICE and "annotations" in meta:
+        meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != _CHURN}
+    return {**seen, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
+
+
+def _target_services(route: KubeObject) -> set[str]:
+    """The Services that targetRefs name, of a manifest that need not be valid."""
+    spec = route.get("spec")
+    backends = spec.get("backends") if isinstance(spec, dict) else None
+    refs = [b.get("targetRef") for b in backends if isinstance(b, dict)] if isinstance(backends, list) else []
+    return {ref["name"] for ref in refs if isinstance(ref, dict) and isinstance(ref.get("name"), str)}

@@ -1,0 +1,213 @@
+"""The one way to the Kubernetes API for the operator's own requests; kopf's watches share the credentials.
+
+Used by ``reconciler`` and ``observing``. Never retries (the work queue does) and never logs or keeps a body.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import aiohttp
+import kubernetes.aio.client
+import kubernetes.aio.config
+import msgspec
+
+from modelroute import __version__
+from modelroute.controller import metrics
+from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, MODEL_ROUTE, POD, SECRET, Kind
+from modelroute.errors import ModelRouteError
+
+FIELD_MANAGER = "modelroute"
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
+
+KubeObject = dict[str, Any]
+Verb = Literal["get", "list", "create", "patch", "delete"]
+_METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+_CONFLICT, _TOO_MANY = 409, 429
+
+
+class ApiError(ModelRouteError):
+    """A request that the API server did not carry out. ``status`` is 0 where it was not reached."""
+
+    def __init__(self, call: "Call", status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        """Keep ``verb`` and ``target`` for the condition; ``retry_after`` is in seconds."""
+        super().__init__(f"cannot {call.verb} {call.target}: {message}")
+        self.target = call.target
+        self.verb = call.verb
+        self.status = status
+        self.reason = reason
+        self.retry_after = retry_after
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it is refused for what it is, so that a person has to act; else trying again may do."""
+        return 400 <= self.status < 500 and self.status not in (401, 408, _CONFLICT, _TOO_MANY)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request."""
+
+    verb: Verb
+    kind: Kind
+    namespace: str | None
+    name: str = ""
+    subresource: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    content_type: str = "application/json"
+
+    @property
+    def target(self) -> str:
+        """What it is about, for people."""
+        return "/".join(part for part in (self.kind.name, self.name, self.subresource) if part)
+
+
+async def credentials() -> "kubernetes.aio.client.Configuration":
+    """The cluster that KUBECONFIG names, else the one this pod runs in, else the one of ~/.kube/config."""
+    configuration = kubernetes.aio.client.Configuration()
+    try:
+        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            kubernetes.aio.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            await kubernetes.aio.config.load_kube_config(  # type: ignore[no-untyped-call]
+                client_configuration=configuration, persist_config=False
+            )
+    except kubernetes.aio.config.ConfigException as error:
+        raise ModelRouteError(f"no cluster to work with: {error}; set KUBECONFIG, or run in a pod") from None
+    return configuration
+
+
+class Cluster:
+    """The API server."""
+
+    def __init__(self, configuration: "kubernetes.aio.client.Configuration") -> None:
+        """Nothing is sent before the first call."""
+        self._client = kubernetes.aio.client.ApiClient(configuration)
+        self._client.user_agent = f"modelroute-operator/{__version__}"
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._client.close()  # type: ignore[no-untyped-call]
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
+        """The object of that name, None when there is none."""
+        try:
+            found: KubeObject = await self._send(Call("get", kind, namespace, name))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found | {"kind": kind.name, "apiVersion": kind.api_version}
+
+    async def secret_keys(self, namespace: str, name: str) -> frozenset[str] | None:
+        """The keys of a Secret, None when there is none; the values are dropped here."""
+        secret = await self.find(SECRET, namespace, name)
+        return None if secret is None else frozenset(secret.get("data") or {})
+
+    async def has_claim(self, namespace: str, name: str) -> bool:
+        """Whether there is a PersistentVolumeClaim of that name."""
+        return await self.find(CLAIM, namespace, name) is not None
+
+    async def serves_routes(self, namespace: str | None) -> bool:
+        """Whether the CustomResourceDefinition is installed."""
+        try:
+            await self._send(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"}))
+        except ApiError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def select(self, kind: Kind, namespace: str | None, selector: str) -> tuple[list[KubeObject], int]:
+        """All objects that the label selector picks, and the list's version."""
+        found = await self._send(Call("list", kind, namespace, query={"labelSelector": selector} if selector else {}))
+        items = [item | {"kind": kind.name, "apiVersion": kind.api_version} for item in found["items"]]
+        return items, int(found["metadata"].get("resourceVersion") or 0)
+
+    async def apply(self, desired: KubeObject) -> KubeObject:
+        """Server-side apply; our fields win over those who hold them. The object as it now is."""
+        kind, meta = CHILDREN[desired["kind"]], desired["metadata"]
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        call = Call("patch", kind, meta["namespace"], meta["name"], query=query, body=desired, content_type=APPLY)
+        applied: KubeObject = await self._send(call)
+        return applied
+
+    async def delete(self, live: KubeObject) -> None:
+        """Delete this very object; one that is gone or was replaced by another is left alone."""
+        meta = live["metadata"]
+        body = {"preconditions": {"uid": meta["uid"]}, "propagationPolicy": "Background"}
+        try:
+            await self._send(Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body))
+        except ApiError as error:
+            if error.status not in (404, _CONFLICT):
+                raise
+
+    async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject:
+        """Replace the status of this very ModelRoute. The ModelRoute as it now is."""
+        meta = live["metadata"]
+        body = [
+            {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        call = Call(
+            "patch",
+            MODEL_ROUTE,
+            meta["namespace"],
+            meta["name"],
+            "status",
+            {"fieldManager": FIELD_MANAGER},
+            body,
+            JSON_PATCH,
+        )
+        written: KubeObject = await self._send(call)
+        return written
+
+    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
+        """Set annotations of a pod; one that is gone needs none."""
+        meta = pod["metadata"]
+        body = {"metadata": {"uid": meta["uid"], "annotations": annotations}}
+        query = {"fieldManager": FIELD_MANAGER}
+        try:
+            await self._send(
+                Call("patch", POD, meta["namespace"], meta["name"], query=query, body=body, content_type=MERGE)
+            )
+        except ApiError as error:
+            if error.status not in (404, _CONFLICT):
+                raise
+
+    async def publish(self, namespace: str, event: KubeObject) -> None:
+        """Create an Event."""
+        await self._send(Call("create", EVENT, namespace, body=event))
+
+    async def _send(self, call: Call) -> Any:
+        path = call.kind.path(call.namespace, call.name, call.subresource)
+        url = self._client.configuration.host + path + (f"?{urlencode(call.query)}" if call.query else "")
+        headers = {"Content-Type": call.content_type, "Accept": "application/json", **self._client.default_headers}
+        try:
+            await self._client.update_params_for_auth(
+                headers, [], ["BearerToken"], path, _METHODS[call.verb], call.body
+            )
+            response = await self._client.call_api(
+                _METHODS[call.verb], url, headers, call.body, _request_timeout=_TIMEOUT
+            )
+            data, status = await response.response.read(), response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            metrics.API_REQUESTS.labels(call.verb, call.kind.plural, "error").inc()
+            raise ApiError(call, 0, "Unreachable", f"{type(error).__name__}: {error}") from None
+        metrics.API_REQUESTS.labels(call.verb, call.kind.plural, str(status)).inc()
+        if status >= 400:
+            raise _refused(call, status, data, response.headers.get("Retry-After", ""))
+        return msgspec.json.decode(data)
+
+
+def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError:
+    try:
+        answer = msgspec.json.decode(data, type=dict[str, Any])
+    except msgspec.DecodeError:
+        answer = {}
+    reason, message = answer.get("reason") or str(status), answer.get("message") or f"the API server said {status}"
+    return ApiError(call, status, reason, message, float(retry_after) if retry_after.isdigit() else None)

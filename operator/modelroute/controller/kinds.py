@@ -1,0 +1,49 @@
+"""The kinds of the Kubernetes API that the operator touches, with their paths; the one place that knows either.
+
+Read by every module of this room. What may be done with each is a matter of RBAC and stands in the chart.
+"""
+
+from dataclasses import dataclass
+
+from modelroute.api import types as t
+
+MANAGED = "app.kubernetes.io/managed-by=modelroute"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind. ``selector`` narrows what is watched of it, by labels."""
+
+    name: str
+    group: str
+    version: str
+    plural: str
+    selector: str = ""
+
+    @property
+    def api_version(self) -> str:
+        """As in a manifest."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The URL's path of one object, or of the list in a namespace or in the cluster."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if namespace is not None else ""
+        return "/".join(part for part in (f"{root}{scope}/{self.plural}", name, subresource) if part)
+
+
+MODEL_ROUTE = Kind(t.KIND, t.GROUP, t.VERSION, t.PLURAL)
+DEPLOYMENT = Kind("Deployment", "apps", "v1", "deployments", MANAGED)
+# All Services and EndpointSlices: a targetRef may name any.
+SERVICE = Kind("Service", "", "v1", "services")
+SLICE = Kind("EndpointSlice", "discovery.k8s.io", "v1", "endpointslices")
+CONFIG_MAP = Kind("ConfigMap", "", "v1", "configmaps", MANAGED)
+SERVICE_ACCOUNT = Kind("ServiceAccount", "", "v1", "serviceaccounts", MANAGED)
+DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", MANAGED)
+CLAIM = Kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", MANAGED)
+SECRET = Kind("Secret", "", "v1", "secrets")
+POD = Kind("Pod", "", "v1", "pods")
+EVENT = Kind("Event", "events.k8s.io", "v1", "events")
+
+CHILDREN = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT, DISRUPTION_BUDGET, CLAIM)}
+WATCHED = (MODEL_ROUTE, *CHILDREN.values(), SLICE)

@@ -1,0 +1,34 @@
+"""Logs as one line of key=value pairs a record, on standard error. Set up by ``app``; used by nobody else."""
+
+import json
+import logging
+import time
+
+
+class OneLine(logging.Formatter):
+    """time, level, message, and the route that it is about, if any."""
+
+    converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line; a traceback's lines are joined."""
+        pairs = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%SZ"),
+            "level": record.levelname.lower(),
+            "route": getattr(record, "route", None),
+            "msg": record.getMessage(),
+            "error": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items() if value is not None)
+
+
+def configure() -> None:
+    """Send all records of INFO and above to standard error; of kopf's, what is worth a look."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+
+
+def _quoted(value: str) -> str:
+    return value if value.replace("-", "").replace(":", "").replace("/", "").isalnum() else json.dumps(value)

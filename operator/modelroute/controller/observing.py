@@ -1,0 +1,112 @@
+"""Puts together what ``planning`` looks at: the cache, and what is not watched but read by name.
+
+Called by ``reconciler``. Reads alone, never writes. A Secret is read for its keys; the values stop in ``cluster``.
+"""
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from modelroute.api import types as t
+from modelroute.controller.cache import Cache, Key
+from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.kinds import CHILDREN, SERVICE
+from modelroute.planning.names import ROUTE_LABEL
+from modelroute.planning.observed import KubeObject, Observed, references
+
+
+class Relation(Enum):
+    """Whose an object with the name of a child is."""
+
+    OURS = "controlled by the ModelRoute"
+    STRAY = "ours by its labels, but without a controller"
+    FOREIGN = "someone else's"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What was seen, and what could not be seen because the API server refused to show it."""
+
+    observed: Observed
+    refusals: tuple[ApiError, ...] = ()
+
+    def hides(self, desired: KubeObject) -> bool:
+        """Whether it is not known what stands in the place of ``desired``, or it is someone else's."""
+        place = f"{desired['kind']}/{desired['metadata']['name']}"
+        return place in self.observed.foreign or place in {error.target for error in self.refusals}
+
+
+class Observer:
+    """Looks at one ModelRoute at a time."""
+
+    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+        """``cache`` holds the first listing of all kinds before anything is looked at."""
+        self._cluster = cluster
+        self._cache = cache
+
+    async def look(self, route: t.ModelRoute) -> View:
+        """What is seen of ``route`` and of what it refers to. ApiError where the API server is in trouble."""
+        namespace, name = route.metadata.namespace, route.metadata.name
+        refs = references(route)
+        services = {s: found for s in refs.services if (found := self._cache.get(SERVICE, namespace, s))}
+        refusals: list[ApiError] = []
+        secrets: dict[str, frozenset[str] | None] = {}
+        for secret in sorted(refs.secrets):
+            try:
+                secrets[secret] = await self._cluster.secret_keys(namespace, secret)
+            except ApiError as error:
+                secrets[secret] = None
+                refusals.append(_lasting(error))
+        claims: set[str] = set()
+        for claim in sorted(refs.claims):
+            try:
+                claims |= {claim} if await self._cluster.has_claim(namespace, claim) else set()
+            except ApiError as error:
+                refusals.append(_lasting(error))
+        labelled = self._cache.labelled(Key(namespace, name))
+        observed = Observed(
+            children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
+            slices={s: self._cache.slices(namespace, s) for s in refs.slices},
+            services=services,
+            secrets=secrets,
+            claims=frozenset(claims),
+        )
+        return View(observed, tuple(refusals))
+
+    async def look_again(self, route: t.ModelRoute, view: View, desired: tuple[KubeObject, ...]) -> View:
+        """``view`` with what stands where ``desired`` objects must be and is not known as a child yet."""
+        observed, refusals = view.observed, list(view.refusals)
+        for wanted in desired:
+            kind, meta = CHILDREN[wanted["kind"]], wanted["metadata"]
+            if observed.child(kind.name, meta["name"]) or view.hides(wanted):
+                continue
+            live = self._cache.get(kind, meta["namespace"], meta["name"])
+            try:
+                if live is None and kind.selector:  # without a selector the cache has all of the kind
+                    live = await self._cluster.find(kind, meta["namespace"], meta["name"])
+            except ApiError as error:
+                refusals.append(_lasting(error))
+                continue
+            if live is None:
+                continue
+            if relation(live, route.metadata) is Relation.FOREIGN:
+                observed = replace(observed, foreign=(*observed.foreign, f"{kind.name}/{meta['name']}"))
+            else:
+                observed = replace(observed, children=(*observed.children, live))
+        return View(observed, tuple(refusals))
+
+
+def relation(live: KubeObject, route: t.Metadata) -> Relation:
+    """Whose ``live`` is, seen from ``route``. What lost its owner but kept our label is taken in again."""
+    owners = live["metadata"].get("ownerReferences") or ()
+    controller = next((owner["uid"] for owner in owners if owner.get("controller")), None)
+    if controller is not None:
+        return Relation.OURS if controller == route.uid else Relation.FOREIGN
+    labels = live["metadata"].get("labels") or {}
+    return Relation.STRAY if labels.get(ROUTE_LABEL) == route.name else Relation.FOREIGN
+
+
+def _lasting(error: ApiError) -> ApiError:
+    """``error``, when it is a refusal that a condition should tell of; else it ends this reconcile."""
+    if not error.lasting:
+        raise error
+    return error

@@ -1,0 +1,62 @@
+"""The status that ``planning`` made, corrected by what the API server refused to do.
+
+Called by ``reconciler``. Pure, but about the controller's own doings, which planning does not see.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from modelroute.api.status import Condition, Status
+from modelroute.controller.cluster import ApiError
+from modelroute.planning.events import Event
+
+PROGRAMMED = "Programmed"
+MESSAGE_LIMIT = 1024
+FORBIDDEN = 403
+
+
+def with_refusals(planned: Status, refusals: Sequence[ApiError], old: Status | None, now: str) -> Status:
+    """``planned``, with Programmed False and each refusal in its message. RFC 3339 ``now``."""
+    if not refusals:
+        return planned
+    reason = "Forbidden" if any(error.status == FORBIDDEN for error in refusals) else "ApplyFailed"
+    message = "; ".join(sorted({str(error) for error in refusals}))[:MESSAGE_LIMIT]
+    before = _condition(old, PROGRAMMED)
+    since = before.last_transition_time if before and before.status == "False" else now
+    failed = Condition(PROGRAMMED, "False", reason, message, since, planned.observed_generation)
+    kept = (c for c in planned.conditions if c.type != PROGRAMMED)
+    return msgspec.structs.replace(planned, conditions=(*kept, failed))
+
+
+def refusal_events(written: Status, refusals: Sequence[ApiError], old: Status | None) -> tuple[Event, ...]:
+    """A warning, when the refusals are news."""
+    condition, before = _condition(written, PROGRAMMED), _condition(old, PROGRAMMED)
+    if not refusals or condition is None or (before and before.message == condition.message):
+        return ()
+    return (Event("Warning", condition.reason, condition.message),)
+
+
+def encoded(status: Status) -> dict[str, object]:
+    """``status`` as the API server keeps it: without what is not set."""
+    bare: dict[str, object] = _bare(msgspec.to_builtins(status))
+    return bare
+
+
+def read(stored: object) -> Status | None:
+    """The status in a live ModelRoute; None where there is none, or none that this operator can read."""
+    try:
+        return msgspec.convert(stored, Status) if stored else None
+    except msgspec.ValidationError:
+        return None
+
+
+def _condition(status: Status | None, kind: str) -> Condition | None:
+    return next((c for c in status.conditions if c.type == kind), None) if status else None
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _bare(v) for k, v in value.items() if v is not None}
+    return [_bare(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,187 @@
+"""One reconcile: look, plan, write what differs, tell. Run for a ModelRoute as often as anything about it changes.
+
+Called by the work queue, never twice at once for one route. Level-based: it may end at any line and be run again;
+what it remembers between runs only saves requests.
+"""
+
+import datetime as dt
+import hashlib
+import json
+import logging
+from typing import Any
+
+import msgspec
+
+from modelroute.api import types as t
+from modelroute.api.parse import parse
+from modelroute.controller import outcome
+from modelroute.controller.cache import Cache, Key
+from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD
+from modelroute.controller.observing import Observer, View
+from modelroute.controller.publishing import Publisher
+from modelroute.errors import InvalidManifestError
+from modelroute.planning import names
+from modelroute.planning.drift import needs_apply
+from modelroute.planning.observed import KubeObject
+from modelroute.planning.plan import Plan, plan, refused
+from modelroute.planning.settings import Settings
+
+PASSES = 3
+"""After a write the route is looked at again, so that the status tells of what came of it."""
+UNRESOLVED_SECONDS, FOREIGN_SECONDS = 10.0, 30.0
+"""How often to look for what is not watched: a Secret or a claim that is missing, a name that someone else holds."""
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Carries out plans."""
+
+    def __init__(self, cluster: Cluster, cache: Cache, settings: Settings) -> None:
+        """``settings`` are the same for every route."""
+        self._cluster = cluster
+        self._cache = cache
+        self._settings = settings
+        self._observer = Observer(cluster, cache)
+        self._publisher = Publisher(cluster)
+        self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
+        self._touched: dict[Key, str] = {}  # the revision that all router pods carry
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Make the cluster as the route wants it; the seconds to the next look, if one is due though nothing changes.
+
+        Raises ApiError when the API server refused something; if for good, the rest was done, and the status says so.
+        """
+        live = self._cache.route(key)
+        if live is None or live["metadata"].get("deletionTimestamp"):
+            self._forget(key)  # the garbage collector takes the children
+            return None
+        old = outcome.read(live.get("status"))
+        try:
+            route = msgspec.structs.replace(parse(live), status=old)
+        except InvalidManifestError as error:
+            metadata = msgspec.convert(live["metadata"], t.Metadata)
+            refusal = refused(metadata, old, error, _now())
+            if await self._write_status(key, live, outcome.encoded(refusal.status)):
+                await self._publisher.publish(live, refusal.events)
+            return None
+        return await self._carry_through(key, live, route)
+
+    async def _carry_through(self, key: Key, live: KubeObject, route: t.ModelRoute) -> float | None:
+        for _ in range(PASSES):
+            now = _now()
+            view, planned = await self._look(route, now)
+            wrote, refusals = await self._carry_out(key, view, planned)
+            if not wrote:
+                break
+        refusals = (*view.refusals, *refusals)
+        status = outcome.with_refusals(planned.status, refusals, route.status, now)
+        if await self._write_status(key, live, outcome.encoded(status)):
+            events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
+            await self._publisher.publish(live, events)
+        if refusals:
+            raise refusals[0]
+        if view.observed.foreign:
+            return FOREIGN_SECONDS
+        unresolved = any(c.type == "ResolvedRefs" and c.status != "True" for c in status.conditions)
+        return UNRESOLVED_SECONDS if unresolved else None
+
+    async def _look(self, route: t.ModelRoute, now: str) -> tuple[View, Plan]:
+        view = await self._observer.look(route)
+        planned = plan(route, view.observed, self._settings, now)
+        fuller = await self._observer.look_again(route, view, planned.objects)
+        if fuller.observed is not view.observed:
+            planned = plan(route, fuller.observed, self._settings, now)
+        return fuller, planned
+
+    async def _carry_out(self, key: Key, view: View, planned: Plan) -> tuple[bool, tuple[ApiError, ...]]:
+        """Whether anything was written, and what was refused."""
+        wrote = False
+        refusals: list[ApiError] = []
+        for desired in planned.objects:
+            if view.hides(desired):
+                continue
+            live = view.observed.child(desired["kind"], desired["metadata"]["name"])
+            try:
+                wrote |= await self._apply(key, desired, live)
+            except ApiError as error:
+                if not error.lasting:
+                    raise
+                refusals.append(error)
+        for orphan in planned.orphans:
+            try:
+                wrote |= await self._delete(key, orphan)
+            except ApiError as error:
+                if not error.lasting:
+                    raise
+                refusals.append(error)
+        if not refusals:
+            await self._touch_routers(key, planned.revision)
+        return wrote, tuple(refusals)
+
+    async def _apply(self, key: Key, desired: KubeObject, live: KubeObject | None) -> bool:
+        place, sent = _place(desired), _digest(desired)
+        if not needs_apply(desired, live) or self._written.get((key, place)) == (sent, _digest(_settled(live))):
+            return False
+        applied = await self._cluster.apply(desired)
+        self._cache.put(CHILDREN[desired["kind"]], applied)
+        now_live = self._cache.get(CHILDREN[desired["kind"]], key.namespace, desired["metadata"]["name"])
+        self._written[key, place] = (sent, _digest(_settled(now_live)))
+        log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
+        return True
+
+    async def _delete(self, key: Key, orphan: KubeObject) -> bool:
+        if orphan["metadata"].get("deletionTimestamp"):
+            return False
+        await self._cluster.delete(orphan)
+        self._cache.remove(CHILDREN[orphan["kind"]], orphan)
+        self._written.pop((key, _place(orphan)), None)
+        log.info("deleted %s", _place(orphan), extra={"route": str(key)})
+        return True
+
+    async def _touch_routers(self, key: Key, revision: str) -> None:
+        """Annotate the router's pods, which makes each kubelet refresh its mount of the snapshot at once."""
+        if self._touched.get(key) == revision:
+            return
+        selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
+        pods, _ = await self._cluster.select(POD, key.namespace, selector)
+        for pod in pods:
+            if (pod["metadata"].get("annotations") or {}).get(names.REVISION_ANNOTATION) != revision:
+                await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
+        self._touched[key] = revision
+
+    async def _write_status(self, key: Key, live: KubeObject, status: KubeObject) -> bool:
+        known = live.get("status") or {}
+        place, sent = "status", _digest(status)
+        if known == status or self._written.get((key, place)) == (sent, _digest(known)):
+            return False
+        written = await self._cluster.write_status(live, status)
+        self._cache.put(MODEL_ROUTE, written)
+        self._written[key, place] = (sent, _digest(written.get("status") or {}))
+        return True
+
+    def _forget(self, key: Key) -> None:
+        self._touched.pop(key, None)
+        for known in [k for k in self._written if k[0] == key]:
+            del self._written[known]
+
+
+def _place(child: KubeObject) -> str:
+    return f"{child['kind']}/{child['metadata']['name']}"
+
+
+def _settled(live: KubeObject | None) -> KubeObject:
+    """A live object without what changes by itself."""
+    if live is None:
+        return {}
+    meta = {k: v for k, v in live["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")}
+    return {**{k: v for k, v in live.items() if k != "status"}, "metadata": meta}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

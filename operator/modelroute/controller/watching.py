@@ -1,0 +1,135 @@
+"""Kopf, told to watch and nothing else: every event goes into the cache, and the routes it concerns into the queue.
+
+Started by ``app``. Of kopf's features only event handlers and the indexing gate are used, so that no finalizer and no
+annotation of kopf's is ever put on anybody's object.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import kopf
+
+from modelroute.controller import metrics
+from modelroute.controller.cache import Cache, KubeObject
+from modelroute.controller.cluster import ApiError, Cluster, credentials
+from modelroute.controller.kinds import WATCHED, Kind
+from modelroute.controller.workqueue import WorkQueue, backoff, jittered
+
+RESYNC_SECONDS = 600.0
+SETTLE_SECONDS = 2.0
+"""Kopf tells of a new listing object by object; our own follows when most have come."""
+
+log = logging.getLogger(__name__)
+
+
+class Watches:
+    """The events of all kinds. ``ready`` is set when the cache holds the first listing of every one of them."""
+
+    def __init__(self, cache: Cache, queue: WorkQueue) -> None:
+        """``queue`` is filled at once, but must not be worked on before ``ready``."""
+        self.ready = asyncio.Event()
+        self._cache = cache
+        self._queue = queue
+        self._listed: set[tuple[str, str]] = set()
+        self._listed_again = asyncio.Event()
+
+    def registry(self) -> kopf.OperatorRegistry:
+        """The handlers for kopf."""
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry, id="login")(login)
+        for kind in WATCHED:
+            self._register(registry, kind)
+        return registry
+
+    async def resync(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
+        """List everything now and then, and whenever kopf had to: it does not tell of what went meanwhile."""
+        while True:
+            try:
+                async with asyncio.timeout(jittered(RESYNC_SECONDS)):
+                    await self._listed_again.wait()
+                await asyncio.sleep(SETTLE_SECONDS)
+            except TimeoutError:
+                pass
+            self._listed_again.clear()
+            try:
+                for kind, namespace in itertools.product(WATCHED, namespaces):
+                    await self._list(cluster, kind, namespace)
+            except ApiError as error:
+                log.warning("%s; the next listing is later", error)
+
+    async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> None:
+        items, version = await cluster.select(kind, namespace, kind.selector)
+        changed = [self._cache.put(kind, item) for item in items]
+        changed.append(self._cache.retain(kind, items, version, namespace))
+        metrics.REPAIRS.inc(sum(1 for keys in changed if keys))
+        for key in frozenset().union(*changed):
+            self._queue.add(key)
+
+    def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
+        # Kopf calls indexing handlers as it lists, and event handlers only after it has listed every kind.
+        async def seen(body: kopf.Body, **_: Any) -> None:
+            for key in self._cache.put(kind, dict(body)):
+                self._queue.add(key)
+
+        async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
+            self.ready.set()
+            self._notice(kind, type, dict(body))
+
+        where = (kind.group, kind.version, kind.plural)
+        kopf.index(*where, registry=registry, id=f"seen-{kind.plural}")(seen)
+        kopf.on.event(*where, registry=registry, id=f"event-{kind.plural}")(event)
+
+    def _notice(self, kind: Kind, event_type: str | None, body: KubeObject) -> None:
+        mark = (kind.name, body["metadata"]["uid"])
+        if event_type == "DELETED":
+            self._listed.discard(mark)
+            for key in self._cache.remove(kind, body):
+                self._queue.add(key)
+        elif event_type is None and mark in self._listed:
+            self._listed_again.set()
+        elif event_type is None:
+            self._listed.add(mark)
+
+
+async def login(**_: Any) -> kopf.ConnectionInfo:
+    """Kopf's credentials: those of our own client, read anew each time that the API server refuses the old ones."""
+    found = await credentials()
+    header = await found.get_api_key_with_prefix("BearerToken") or ""
+    return kopf.ConnectionInfo(
+        server=found.host,
+        ca_path=found.ssl_ca_cert,
+        insecure=not found.verify_ssl,
+        certificate_path=found.cert_file,
+        private_key_path=found.key_file,
+        scheme="Bearer" if header else None,
+        token=header.split(" ", 1)[-1] or None,
+    )
+
+
+class _Endless:
+    """Seconds between tries to reach the API server, for ever; kopf's own list ends, and the operator with it."""
+
+    def __iter__(self) -> Iterator[float]:
+        return (jittered(backoff(n)) for n in itertools.count(1))
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Kopf as a mere watcher that never gives up and never waits on a dead connection."""
+    settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None  # it would kill this process after a restart of kopf in it
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True  # no right to watch CRDs or namespaces is needed
+    settings.networking.error_backoffs = _Endless()
+    settings.networking.request_timeout = 60.0
+    settings.networking.connect_timeout = 5.0
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330.0
+    settings.watching.inactivity_timeout = 70.0  # the API server's bookmarks come every 60 s
+    for kind in WATCHED:
+        if kind.selector:
+            settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector
+    return settings

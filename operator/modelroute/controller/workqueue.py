@@ -1,0 +1,97 @@
+"""Which ModelRoutes to reconcile, and when: each key once, never two at a time, and later after an error.
+
+Filled by ``watching``, emptied by its own workers, which call the reconciler. Never knows what a reconcile does.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+from modelroute.controller import metrics
+from modelroute.controller.cache import Key
+from modelroute.controller.cluster import ApiError
+
+FIRST_RETRY, LAST_RETRY = 0.5, 45.0
+RECONCILE_SECONDS = 120.0
+
+log = logging.getLogger(__name__)
+
+
+class WorkQueue:
+    """Calls ``handle`` for every key that was added; what that returns is the seconds to the next look, if any."""
+
+    def __init__(self, handle: Callable[[Key], Awaitable[float | None]]) -> None:
+        """Nothing is handled before ``run``."""
+        self._handle = handle
+        self._waiting: asyncio.Queue[Key] = asyncio.Queue()
+        self._dirty: set[Key] = set()
+        self._running: dict[Key, float] = {}
+        self._later: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+
+    def add(self, key: Key) -> None:
+        """Handle ``key`` soon; again, if it is being handled now."""
+        if key in self._dirty:
+            return
+        self._dirty.add(key)
+        if key not in self._running:
+            self._waiting.put_nowait(key)
+            metrics.QUEUED.set(self._waiting.qsize())
+
+    async def run(self, workers: int) -> None:
+        """Handle keys until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(workers):
+                group.create_task(self._work())
+
+    def longest(self) -> float:
+        """Seconds that the oldest of the running reconciles has taken so far."""
+        now = asyncio.get_running_loop().time()
+        return max((now - began for began in self._running.values()), default=0.0)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            key = await self._waiting.get()
+            metrics.QUEUED.set(self._waiting.qsize())
+            self._dirty.discard(key)
+            if later := self._later.pop(key, None):
+                later.cancel()
+            self._running[key] = loop.time()
+            try:
+                delay = await self._attempt(key)
+            finally:
+                metrics.RECONCILE_SECONDS.observe(loop.time() - self._running.pop(key))
+            if key in self._dirty:
+                self._waiting.put_nowait(key)
+            elif delay is not None:
+                self._later[key] = loop.call_later(delay, self.add, key)
+
+    async def _attempt(self, key: Key) -> float | None:
+        try:
+            async with asyncio.timeout(RECONCILE_SECONDS):
+                delay = await self._handle(key)
+        except Exception as error:  # the edge of a reconcile: one route's trouble must not stop the others
+            metrics.RECONCILES.labels("error").inc()
+            self._failures[key] = failures = self._failures.get(key, 0) + 1
+            after = jittered(backoff(failures))
+            if isinstance(error, ApiError):
+                after = max(after, error.retry_after or 0)
+                log.warning("%s; trying again in %.1f s", error, after, extra={"route": str(key)})
+            else:
+                log.exception("reconcile failed; trying again in %.1f s", after, extra={"route": str(key)})
+            return after
+        metrics.RECONCILES.labels("ok").inc()
+        self._failures.pop(key, None)
+        return delay
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row, one or more: doubled each time, up to a bound."""
+    return min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16))
+
+
+def jittered(seconds: float) -> float:
+    """Up to half less by chance, so that what failed together does not come back together."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - nothing is to be kept secret
