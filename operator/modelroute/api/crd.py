@@ -128,7 +128,8 @@ def _flat(schema: dict[str, Any], components: dict[str, dict[str, Any]]) -> dict
 
 def _validations(kind: str) -> dict[str, Any]:
     rules = next((rules for of, rules in RULES.items() if of.__name__ == kind), ())
-    cel = [{"rule": r.cel, "message": r.problem} | ({"fieldPath": r.path} if r.path else {}) for r in rules]
+    named = [{"rule": r.cel, "message": r.problem, "messageExpression": r.says, "fieldPath": r.path} for r in rules]
+    cel = [{k: v for k, v in rule.items() if v} for rule in named]
     return {"x-kubernetes-validations": cel} if cel else {}
 
 

@@ -16,12 +16,17 @@ Finding = tuple[str, str]
 
 
 class Rule(NamedTuple):
-    """One check of one type: ``cel`` is true, and ``find`` finds nothing, where all is well."""
+    """One check of one type: ``cel`` is true, and ``find`` finds nothing, where all is well.
+
+    ``says`` is a CEL expression of the sentence, for where ``problem`` alone would not name what is wrong. The API
+    server takes one only if it can tell the length of each text that is put together.
+    """
 
     cel: str
     problem: str
     find: Callable[[Any], Iterable[Finding]]
     path: str = ""
+    says: str = ""
 
 
 def _rule(cel: str, problem: str, broken: Callable[[Any], bool], path: str = "") -> Rule:
@@ -35,16 +40,20 @@ Reference = tuple[str, str | None]
 """The path of a field that names a backend, and the name in it."""
 
 
-def _references(cel: str, problem: str, path: str, references: Callable[[t.Spec], Iterable[Reference]]) -> Rule:
-    """A rule that what ``references`` gives are names of backends; the Python form says which one is not."""
+_NAMES = "self.backends.map(b, b.name)"
+_UNKNOWN = "is not a backend of this route"
+
+
+def _references(cel: str, says: str, path: str, references: Callable[[t.Spec], Iterable[Reference]]) -> Rule:
+    """A rule that what ``references`` gives are names of backends."""
 
     def find(spec: t.Spec) -> Iterable[Finding]:
         names = [b.name for b in spec.backends]
         for at, name in references(spec):
             if name is not None and name not in names:
-                yield at, f'"{name}" is not a backend of this route ({", ".join(names)})'
+                yield at, f'"{name}" {_UNKNOWN} ({", ".join(names)})'
 
-    return Rule(cel.replace("NAMES", "self.backends.map(b, b.name)"), problem, find, path)
+    return Rule(cel, f"this {_UNKNOWN}", find, path, says)
 
 
 def _preferred(spec: t.Spec) -> Iterable[Reference]:
@@ -61,26 +70,27 @@ _SPEC = (
         ".backends",
     ),
     _references(
-        "!has(self.rules) || self.rules.all(r, r.prefer.all(p, p in NAMES))",
-        "a rule prefers what is not a backend of this route",
+        f"!has(self.rules) || self.rules.all(r, r.prefer.all(p, p in {_NAMES}))",
+        f"self.rules.map(r, r.prefer.map(p, !(p in {_NAMES}), "
+        f'"rule " + r.name + " prefers \\"" + p + "\\", which {_UNKNOWN}")).filter(l, l.size() > 0)[0][0]',
         ".rules",
         _preferred,
     ),
     _references(
-        "!has(self.fallbacks) || self.fallbacks.all(f, f.backend in NAMES)",
-        "a fallback names what is not a backend of this route",
+        f"!has(self.fallbacks) || self.fallbacks.all(f, f.backend in {_NAMES})",
+        f'self.fallbacks.map(f, !(f.backend in {_NAMES}), "\\"" + f.backend + "\\" {_UNKNOWN}")[0]',
         ".fallbacks",
         lambda s: [(f".fallbacks[{i}].backend", f.backend) for i, f in enumerate(s.fallbacks)],
     ),
     _references(
-        "!has(self.canary) || self.canary.backend in NAMES",
-        "the canary is not a backend of this route",
+        f"!has(self.canary) || self.canary.backend in {_NAMES}",
+        f'"\\"" + self.canary.backend + "\\" {_UNKNOWN}"',
         ".canary.backend",
         lambda s: [(".canary.backend", s.canary.backend)] if s.canary else [],
     ),
     _references(
-        "!has(self.canary) || !has(self.canary.baseline) || self.canary.baseline in NAMES",
-        "the canary's baseline is not a backend of this route",
+        f"!has(self.canary) || !has(self.canary.baseline) || self.canary.baseline in {_NAMES}",
+        f'"\\"" + self.canary.baseline + "\\" {_UNKNOWN}"',
         ".canary.baseline",
         lambda s: [(".canary.baseline", s.canary.baseline)] if s.canary else [],
     ),

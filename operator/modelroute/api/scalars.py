@@ -50,12 +50,9 @@ def whole(pattern: str) -> str:
 def _checked(pattern: str, max_length: int) -> Meta:
     """A pattern whose refusal by the API server is a sentence rather than a regular expression."""
     sentence = SENTENCES[pattern].replace('"', '\\"')
-    says = (
-        {"message": f"this {SENTENCES[pattern]}"}
-        if pattern in _UNSHOWN
-        else {"messageExpression": f'"\\"" + self + "\\" {sentence}"'}
-    )
-    rule = {"rule": f'self.matches(r"{pattern}")'} | says
+    rule = {"rule": f'self.matches(r"{pattern}")', "message": f"this {SENTENCES[pattern]}"}
+    if pattern not in _UNSHOWN:
+        rule["messageExpression"] = f'"\\"" + self + "\\" {sentence}"'
     return Meta(pattern=whole(pattern), max_length=max_length, extra_json_schema={"x-kubernetes-validations": [rule]})
 
 
