@@ -9,7 +9,7 @@ from openai import NotFoundError, OpenAI
 
 from tests.e2e.conftest import URL, Cluster
 
-NODE_CLIENT = "openai@7.57.0"
+NODE_CLIENT = "openai@6.49.0"
 SCRIPT = """
 import OpenAI from "openai";
 const client = new OpenAI({ baseURL: process.argv[2], apiKey: "not-needed", maxRetries: 0 });
