@@ -7,6 +7,7 @@ is news, not state.
 import datetime as dt
 import logging
 import socket
+import time
 from collections.abc import Sequence
 
 from modelroute.api import types as t
@@ -32,19 +33,22 @@ class Publisher:
         """Write ``events`` about the ModelRoute ``live``. Raises nothing."""
         meta = live["metadata"]
         for event in events:
-            log.info("%s: %s", event.reason, event.message, extra={"route": f"{meta['namespace']}/{meta['name']}"})
+            level = logging.WARNING if event.type == "Warning" else logging.INFO
+            about = {"route": f"{meta['namespace']}/{meta['name']}"}
+            log.log(level, "%s: %s", event.reason, event.message, extra=about)
             try:
                 await self._cluster.publish(meta["namespace"], self._body(meta, event))
             except ApiError as error:
-                log.warning("%s", error)
+                log.warning("%s", error, extra=about)
 
     def _body(self, meta: KubeObject, event: Event) -> KubeObject:
         when = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        name = f"{meta['name']}.{time.time_ns():x}"
         regarding = {k: meta.get(k) for k in ("namespace", "name", "uid")}
         return {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{meta['name']}.", "namespace": meta["namespace"]},
+            "metadata": {"name": name, "namespace": meta["namespace"]},
             "eventTime": when,
             "type": event.type,
             "reason": event.reason,

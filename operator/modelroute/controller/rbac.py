@@ -1,0 +1,31 @@
+"""What the operator asks of the Kubernetes API, and so all that its role may hold.
+
+Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's role is held to them.
+"""
+
+from collections.abc import Mapping
+
+RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("modelroute.dev", "modelroutes"): ("list", "watch"),
+    ("modelroute.dev", "modelroutes/status"): ("patch",),
+    # A child: "get" is for whose a name is, "create" and "patch" together are server-side apply.
+    ("apps", "deployments"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("", "services"): ("list", "watch", "create", "patch", "delete"),
+    ("", "configmaps"): ("get", "list", "watch", "create", "patch"),
+    ("", "serviceaccounts"): ("get", "list", "watch", "create", "patch"),
+    ("", "persistentvolumeclaims"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("policy", "poddisruptionbudgets"): ("get", "list", "watch", "create", "patch"),
+    ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
+    ("", "secrets"): ("get",),  # those alone that a ModelRoute names; never a list of them
+    ("", "pods"): ("list", "patch"),  # the annotation that makes the kubelet refresh a router's configuration
+    ("events.k8s.io", "events"): ("create",),
+}
+"""Verbs by API group and resource."""
+
+
+def policy_rules() -> list[dict[str, list[str]]]:
+    """The rules of a Role or ClusterRole."""
+    return [
+        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+        for (group, resource), verbs in RULES.items()
+    ]
