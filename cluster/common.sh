@@ -5,7 +5,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CLUSTER_DIR=${CLUSTER_DIR:-$HOME/.cache/modelroute-cluster}
 BIN=$CLUSTER_DIR/bin RUN=$CLUSTER_DIR/run LOGS=$CLUSTER_DIR/logs PKI=$CLUSTER_DIR/pki
-DATA=$CLUSTER_DIR/data CONF=$CLUSTER_DIR/conf IMAGES=$CLUSTER_DIR/images
+DATA=$CLUSTER_DIR/data CONF=$CLUSTER_DIR/conf
 ADMIN_KUBECONFIG=$CLUSTER_DIR/kubeconfig
 
 # etcd has no version of its own: Kubernetes' go.mod pins it.
@@ -22,7 +22,7 @@ FIREWALL_CHAIN=MODELROUTE-IN
 CONTAINERD_SOCKET=$RUN/containerd.sock
 PAUSE_IMAGE=localhost/modelroute/pause:1
 
-mkdir -p "$BIN/.stamp" "$RUN" "$LOGS" "$PKI" "$DATA" "$CONF" "$IMAGES"
+mkdir -p "$BIN/.stamp" "$RUN" "$LOGS" "$PKI" "$DATA" "$CONF"
 chmod 700 "$PKI"
 export PATH=$BIN:$PATH:/usr/sbin:/sbin
 
@@ -33,7 +33,7 @@ usage() { say "usage: $*"; exit 2; }
 # One script of a kind at a time in this CLUSTER_DIR; `start` closes fd 9 for what must outlive the script.
 lock() { # NAME
   exec 9>"$RUN/$1.lock"
-  flock -n 9 || { say "waiting for another cluster script to end"; flock 9; }
+  flock -n 9 || { say "waiting for another run of ${0##*/}"; flock 9; }
 }
 
 # need_tools COMMAND=PACKAGE...: installs the Debian packages whose command (or absolute path) is missing.
@@ -59,11 +59,3 @@ install_packages() { # DEBIAN-PACKAGE...
 
 kc() { "$BIN/kubectl" --kubeconfig "$ADMIN_KUBECONFIG" "$@"; }
 ctrd() { ctr -a "$CONTAINERD_SOCKET" -n k8s.io "$@"; }
-
-# Hands $IMAGES/NAME.tar to the running containerd, unless it took the image of this very id before.
-import_image() {
-  local id mark=$DATA/containerd/imported-$1
-  id=$(cat "$IMAGES/$1.id")
-  [ "$(cat "$mark" 2>/dev/null)" != "$id" ] || return 0
-  ctrd images import "$IMAGES/$1.tar" >/dev/null && printf '%s\n' "$id" >"$mark"
-}

@@ -8,17 +8,32 @@
 . "$HERE/process.sh"
 
 BASE=localhost/python:3.11-slim
-store() { buildah --root "$CLUSTER_DIR/buildah/root" --runroot "$CLUSTER_DIR/buildah/run" --storage-driver overlay "$@"; }
+KEPT_TAGS=4 KEPT_LAYERS=200
+STORE=(buildah --root "$CLUSTER_DIR/buildah/root" --runroot "$CLUSTER_DIR/buildah/run" --storage-driver overlay)
+store() { "${STORE[@]}" "$@"; }
+# What `RUN --mount=type=cache` keeps lies under it.
+export TMPDIR=$CLUSTER_DIR/buildah/tmp
+mkdir -p "$TMPDIR"
 
-export_image() { # STORED TAG FILE: leaves $IMAGES/FILE.tar and .id, and imports it where a node runs
-  local id file=$IMAGES/$3
+# The image's content goes to the running containerd through a pipe, unless it has this very content under this name.
+hand_over() { # STORED TAG
+  local id mark=$DATA/containerd/imported-${2//[\/:]/_}
+  if ! alive containerd; then say "no node runs; build $2 again after cluster/up.sh to hand it over"; return 0; fi
   id=$(store inspect --type image --format '{{.FromImageID}}' "$1")
-  if [ ! -f "$file.tar" ] || [ "$(cat "$file.id" 2>/dev/null)" != "$id" ]; then
-    rm -f "$file.id" "$file.tar"
-    store push -q "$1" "docker-archive:$file.tar:$2" 
-    printf '%s\n' "$id" >"$file.id"
-  fi
-  ! alive containerd || import_image "$3"
+  [ "$(cat "$mark" 2>/dev/null)" != "$id" ] || return 0
+  store push -q "$1" "docker-archive:/dev/stdout:$2" | ctrd images import - >/dev/null || die "containerd did not take $2"
+  printf '%s\n' "$id" >"$mark"
+}
+
+# Every change of a file that goes into an image leaves a whole set of layers behind, here and in containerd.
+forget_old() { # TAG just built
+  local old
+  store images --format '{{.Name}}:{{.Tag}}' --filter "reference=localhost/${1%:*}" | tail -n +$((KEPT_TAGS + 1)) | while read -r old; do
+    store rmi "$old" >/dev/null || true
+    ! alive containerd || ctrd images rm "$old" "docker.io/${old#localhost/}" >/dev/null 2>&1 || true
+    rm -f "$DATA/containerd/imported-$(tr '/:' __ <<<"${old#localhost/}")"
+  done
+  [ "$(store images -aq | wc -l)" -lt "$KEPT_LAYERS" ] || store rmi --prune >/dev/null
 }
 
 make_base() {
@@ -48,11 +63,13 @@ make_base() {
 
 make_pause() {
   local container
-  container=$(store from scratch)
-  store copy -q "$container" "$BIN/pause" /pause >/dev/null
-  store config --entrypoint '["/pause"]' --user 65535:65535 "$container"
-  store commit -q --rm "$container" "$PAUSE_IMAGE" >/dev/null
-  export_image "$PAUSE_IMAGE" "$PAUSE_IMAGE" pause
+  if ! store inspect --type image "$PAUSE_IMAGE" >/dev/null 2>&1; then
+    container=$(store from scratch)
+    store copy -q "$container" "$BIN/pause" /pause >/dev/null
+    store config --entrypoint '["/pause"]' --user 65535:65535 "$container"
+    store commit -q --rm "$container" "$PAUSE_IMAGE" >/dev/null
+  fi
+  hand_over "$PAUSE_IMAGE" "$PAUSE_IMAGE"
 }
 
 build_with_docker() { # TAG CONTEXT DOCKERFILE
@@ -68,11 +85,11 @@ build_with_buildah() { # TAG CONTEXT DOCKERFILE
   make_base
   # A short name is looked for under localhost/ first, so `FROM python:3.11-slim` finds the stand-in. chroot isolation takes
   # no namespaces, and the host's network and certificates let pip reach what the host reaches.
-  "$HERE/progress.sh" "building $1" "$LOGS/image.log" "$(command -v buildah)" --root "$CLUSTER_DIR/buildah/root" \
-    --runroot "$CLUSTER_DIR/buildah/run" --storage-driver overlay build --isolation chroot --network host --pull-never --layers \
+  "$HERE/progress.sh" "building $1" "$LOGS/image.log" "${STORE[@]}" build --isolation chroot --network host --pull-never --layers \
     --volume /etc/ssl/certs:/etc/ssl/certs:ro -t "localhost/$1" -f "$3" "$2" \
     || { tail -20 "$LOGS/image.log" >&2; die "building $1 from $3 failed"; }
-  export_image "localhost/$1" "$1" "${1//[\/:]/_}"
+  hand_over "localhost/$1" "$1"
+  forget_old "$1"
 }
 
 build() { # TAG CONTEXT [DOCKERFILE]

@@ -48,12 +48,6 @@ guard_apiserver() {
   iptables -C INPUT -j "$FIREWALL_CHAIN" 2>/dev/null || iptables -I INPUT -j "$FIREWALL_CHAIN"
 }
 
-import_images() {
-  local tar
-  [ -f "$IMAGES/pause.id" ] || "$HERE/image.sh" pause
-  for tar in "$IMAGES"/*.tar; do import_image "$(basename "$tar" .tar)"; done
-}
-
 node_ready() {
   local state
   state=$(kc get node "$NODE_NAME" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status} {.spec.taints[*].key}') \
@@ -68,7 +62,7 @@ guard_apiserver
 write_node_config
 start containerd containerd --config "$CONF/containerd.toml"
 wait_for 30 containerd ctrd version
-import_images
+"$HERE/image.sh" pause
 start kubelet "$BIN/kubelet" --config "$CONF/kubelet.yaml" --kubeconfig "$CONF/kubelet.kubeconfig" \
   --root-dir "$DATA/kubelet" --cert-dir "$DATA/kubelet/pki" --hostname-override "$NODE_NAME" --node-ip "$NODE_IP"
 start kube-proxy "$BIN/kube-proxy" --config "$CONF/kube-proxy.yaml"

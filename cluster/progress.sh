@@ -11,8 +11,10 @@ printf '%s\n' "$title" >&2
 
 report() {
   local -A seen=()
-  local last lines file
-  while sleep 2; do
+  local last lines file silence
+  # A read that nothing ever answers, rather than `sleep`: a child would keep the caller's stderr open after the end.
+  exec {silence}<> <(:)
+  while ! read -rt 2 -u "$silence"; do
     if [ -n "$directory" ]; then
       for file in "$directory"/*; do
         if [ -f "$file" ] && [ -z "${seen[$file]:-}" ]; then
