@@ -1,0 +1,63 @@
+{{/* One operator is enough for a cluster, and two would contend: its objects have one name, whatever the release's. */}}
+{{- define "modelroute.name" -}}
+modelroute-operator
+{{- end }}
+
+{{- define "modelroute.selector" -}}
+app.kubernetes.io/name: modelroute
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "modelroute.labels" -}}
+{{ include "modelroute.selector" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* Called with the image and the chart. */}}
+{{- define "modelroute.image" -}}
+{{ .image.repository }}:{{ .image.tag | default .chart.AppVersion }}
+{{- end }}
+
+{{/* What the operator asks of the API server, and nothing else; a test compares it with the operator's own list. */}}
+{{- define "modelroute.rules" -}}
+- apiGroups: [modelroute.dev]
+  resources: [modelroutes]
+  verbs: [list, watch]
+- apiGroups: [modelroute.dev]
+  resources: [modelroutes/status]
+  verbs: [patch]
+# What it makes for a ModelRoute. get: a name may be taken by someone else's object, which is left alone.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+# Which pods of a backend are ready.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+# Whether a key that a ModelRoute names is there. Never listed; the routers mount it, the operator keeps nothing of it.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get]
+# An annotation on the router's pods brings a new configuration to them at once.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}

@@ -1,0 +1,119 @@
+"""The chart as helm renders it, as files. ``UPDATE_GOLDEN=1`` writes the files anew; read the difference.
+
+Helm is needed: without it these tests fail.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelroute.controller.rbac import RULES
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts/modelroute"
+GOLDEN = Path(__file__).parent / "chart"
+BIN = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
+ENVIRONMENT = os.environ | {"PATH": f"{os.environ['PATH']}:{BIN}"}
+
+VALUES = {
+    "default": [],
+    "namespaced": [
+        "--set=watchNamespaces={team-a,team-b}",
+        "--set=image.pullSecrets[0].name=registry",
+        "--set=priorityClassName=system-cluster-critical",
+        "--set=image.router.tag=2.0.0",
+    ],
+}
+
+
+def helm(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = ["helm", *map(str, arguments)]
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+
+def rendered(*arguments: str) -> str:
+    done = helm("template", "modelroute", CHART, "--namespace=modelroute-system", "--kube-version=1.30", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def objects(text: str, kind: str) -> list[dict[str, Any]]:
+    return [o for o in yaml.safe_load_all(text) if o and o["kind"] == kind]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_rendered(name: str) -> None:
+    text = rendered("--set=crds.install=false", *VALUES[name])
+    path = GOLDEN / f"{name}.yaml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text(), f"read the difference, then: UPDATE_GOLDEN=1 pytest {Path(__file__).name}"
+
+
+def test_lint() -> None:
+    done = helm("lint", "--strict", CHART)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_crd_is_the_generated_one_and_outlives_the_release() -> None:
+    (crd,) = objects(rendered(), "CustomResourceDefinition")
+    assert crd == yaml.safe_load((CHART / "files/crd.yaml").read_text())
+    assert crd["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert crd == yaml.safe_load((ROOT / "crds/modelroutes.modelroute.dev.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_operator_runs_under_the_restricted_standard(name: str) -> None:
+    (deployment,) = objects(rendered(*VALUES[name]), "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {"hostNetwork", "hostPID", "hostIPC"}.isdisjoint(pod)
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+def rights(role: dict[str, Any]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.mark.parametrize(("name", "kind"), [("default", "ClusterRole"), ("namespaced", "Role")])
+def test_the_operator_may_do_what_it_does_and_nothing_else(name: str, kind: str) -> None:
+    roles = [r for r in objects(rendered(*VALUES[name]), kind) if r["metadata"]["name"] == "modelroute-operator"]
+    needed = {(*thing, verb) for thing, verbs in RULES.items() for verb in verbs}
+    assert roles
+    assert all(rights(role) == needed for role in roles)
+
+
+def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
+    text = rendered(*VALUES["namespaced"])
+    assert [role["metadata"]["namespace"] for role in objects(text, "Role")] == ["team-a", "team-b"]
+    assert objects(text, "ClusterRole") + objects(text, "ClusterRoleBinding") == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("image.operator.tag=latest", "/image/operator/tag"),
+        ("imge.operator.tag=1", "additional properties 'imge'"),
+        ("watchNamespaces={Team}", "/watchNamespaces/0"),
+        ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(wrong: str, told: str) -> None:
+    done = helm("template", "modelroute", CHART, f"--set={wrong}")
+    assert done.returncode == 1
+    assert told in done.stderr
