@@ -1,0 +1,1 @@
+"""SHELL. The data plane: sockets, the OpenAI API, forwarding, streaming, failover. Never asks Kubernetes."""

@@ -1,0 +1,148 @@
+"""The router's process: its two ports, its snapshot, its end.
+
+Run by ``modelroute router`` and ``modelroute serve``. Never handles a request itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import ssl
+from pathlib import Path
+
+from msgspec import Struct
+
+from modelroute.errors import ModelRouteError
+from modelroute.router.attempt import Shared
+from modelroute.router.framing import Limits
+from modelroute.router.http1 import ClientConnection, Service
+from modelroute.router.keys import Keys
+from modelroute.router.live import Live
+from modelroute.router.metrics import Metrics
+from modelroute.router.service import AdminService, PublicService
+from modelroute.router.source import Source
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.1
+_LAST_WORDS_SECONDS = 2.0
+_BACKLOG = 1024
+
+
+class Options(Struct, frozen=True):
+    """How a router runs; port 0 takes a free one. ``delay`` and ``grace`` are seconds.
+
+    On SIGTERM the router is unready at once, takes new connections for ``delay``, so that those who still send to it
+    are served, and then gives running answers ``grace`` to end.
+    """
+
+    port: int = 8000
+    admin_port: int = 8001
+    host: str = "0.0.0.0"  # noqa: S104
+    secrets_dir: Path = Path("/etc/modelroute/secrets")
+    delay: float = 0.0
+    grace: float = 30.0
+    limits: Limits = Limits()
+
+
+class Router:
+    """A router in this process's event loop."""
+
+    def __init__(self, source: Source, options: Options) -> None:
+        self._source = source
+        self._options = options
+        self.metrics = Metrics()
+        self.keys = Keys(options.secrets_dir)
+        self.live = Live(self.metrics, self.keys)
+        self._ending = asyncio.Event()
+        self._hurry = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        shared = Shared(loop, self.metrics, ssl.create_default_context())
+        self.public = PublicService(self.live, options.limits, shared)
+        self.admin = AdminService(self.live, options.limits, shared)
+        self.port = self.admin_port = 0
+
+    async def run(self) -> None:
+        """Serve until ``end``; OSError when a port is taken."""
+        loop = asyncio.get_running_loop()
+        self.poll()
+        async with contextlib.AsyncExitStack() as stack:
+            public = await self._listen(self.public, self._options.port)
+            stack.callback(public.close)
+            admin = await self._listen(self.admin, self._options.admin_port)
+            stack.callback(admin.close)
+            self.port, self.admin_port = (s.sockets[0].getsockname()[1] for s in (public, admin))
+            log.info("listening on port %d, admin port %d", self.port, self.admin_port)
+            polling = loop.create_task(self._keep_polling())
+            stack.callback(polling.cancel)
+            await self._ending.wait()
+            await self._drain(public)
+
+    async def _listen(self, service: Service, port: int) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: ClientConnection(service, loop), self._options.host, port, backlog=_BACKLOG
+        )
+
+    def end(self) -> None:
+        """Drain and return from ``run``; called again: without waiting for running answers."""
+        if self._ending.is_set():
+            self._hurry.set()
+        self._ending.set()
+
+    def poll(self) -> None:
+        """Look at the snapshot and the keys once; a bad snapshot leaves the last good one in force."""
+        self.keys.poll()
+        try:
+            snapshot = self._source.poll()
+            if snapshot is None:
+                return
+            self.live.swap(snapshot)
+        except (ModelRouteError, ValueError) as error:
+            self._refused(str(error))
+        # The edge of a background loop: whatever is wrong with a snapshot must not end the router.
+        except Exception as error:
+            log.exception("unexpected")
+            self._refused(repr(error))
+        else:
+            self.admin.refused_snapshot = None
+            log.info("running generation %d, revision %s", snapshot.generation, snapshot.revision)
+
+    def _refused(self, problem: str) -> None:
+        self.metrics.snapshots_refused.inc()
+        self.admin.refused_snapshot = problem
+        log.error("snapshot refused, the last good one stays: %s", problem)
+
+    async def _keep_polling(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            self.poll()
+            self.live.endpoints.reap(loop.time())
+
+    async def _drain(self, public: asyncio.Server) -> None:
+        self.public.draining = self.admin.draining = True
+        await self._wait(self._hurry, self._options.delay)
+        public.close()
+        for client in list(self.public.clients):
+            client.retire()
+        await self._wait(self.public.empty, self._options.grace)
+        for client in list(self.public.clients):
+            client.shut()
+        await self._wait(self.public.empty, _LAST_WORDS_SECONDS)
+
+    async def _wait(self, event: asyncio.Event, seconds: float) -> None:
+        """Until ``event``, a second signal, or ``seconds`` are over."""
+        waits = [asyncio.ensure_future(e.wait()) for e in (event, self._hurry)]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+
+async def run(source: Source, options: Options) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
+    router = Router(source, options)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, router.end)
+    await router.run()

@@ -1,0 +1,282 @@
+"""One try of one endpoint: its slot, its connection, its deadlines, and the answer that comes.
+
+Made by ``exchange``, which hears how it went. Never chooses who is tried next.
+"""
+
+import asyncio
+import enum
+import ssl
+from typing import NamedTuple, Protocol
+
+from modelroute.api.types import FailureKind
+from modelroute.router import openai
+from modelroute.router.answer import HOLD_LIMIT, Answer
+from modelroute.router.body import Ask
+from modelroute.router.dial import DialError, dial
+from modelroute.router.endpoints import Endpoint
+from modelroute.router.http1 import ClientConnection
+from modelroute.router.live import Target
+from modelroute.router.metrics import Metrics
+from modelroute.router.request import Request
+from modelroute.router.sse import opening_error
+from modelroute.router.upstream import Headers, Upstream
+
+_PASSED_REQUEST_HEADERS = (b"accept", b"traceparent")
+
+
+class Shared(NamedTuple):
+    """What all requests of a router share."""
+
+    loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    tls: ssl.SSLContext
+
+
+class Job(NamedTuple):
+    """A request that goes upstream, and whom it is for."""
+
+    shared: Shared
+    client: ClientConnection
+    request: Request
+    ask: Ask
+
+
+class State(enum.Enum):
+    """How far a try is. Until STREAMING the client has seen nothing, and another backend may take over."""
+
+    DIALING = enum.auto()
+    WAITING = enum.auto()  # for the first byte of the body
+    HOLDING = enum.auto()  # until the body is whole
+    STREAMING = enum.auto()
+    OVER = enum.auto()
+
+
+class Owner(Protocol):
+    """Who hears how a try went: of just one of failed, held, ended and broken, the last two after began."""
+
+    def failed(self, kind: FailureKind) -> None:
+        """The client has seen nothing of it."""
+
+    def held(self, answer: Answer) -> None:
+        """All of an answer is here, and nothing of it is sent."""
+
+    def began(self) -> bytes:
+        """An answer is passed on from now; returns our own header lines for it."""
+
+    def first_text(self) -> None:
+        """The first text of a stream has passed."""
+
+    def ended(self, answer: Answer) -> None:
+        """All that was passed on was whole."""
+
+    def broken(self, answer: Answer, kind: str, refusal: openai.Refusal) -> None:
+        """What has begun cannot go on."""
+
+
+class Attempt:
+    """One try, from the reservation of the slot to its return."""
+
+    __slots__ = (
+        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_texted", "_timer", "_touched",
+        "endpoint", "state", "target",
+    )  # fmt: skip
+
+    def __init__(self, owner: Owner, job: Job, target: Target, endpoint: Endpoint, body: bytes) -> None:
+        self.target = target
+        self.endpoint = endpoint
+        self.state = State.DIALING
+        self._owner = owner
+        self._job = job
+        self._body = body
+        self._answer: Answer | None = None
+        self._connection: Upstream | None = None
+        self._dialing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._fresh = False
+        self._texted = False
+        self._touched = 0.0
+
+    # Called by the owner.
+
+    def start(self) -> None:
+        """Reserve the slot and send, on an idle connection if there is one."""
+        self.endpoint.in_flight += 1
+        connection = self.endpoint.take()
+        if connection is None:
+            self._dial()
+        else:
+            self._send(connection)
+
+    def stop(self) -> None:
+        """Give all back; an answer that is still coming is cancelled at the backend. May be called twice."""
+        if self.state is State.OVER:
+            return
+        self.state = State.OVER
+        self.endpoint.in_flight -= 1
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._dialing is not None:
+            self._dialing.cancel()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def pause(self) -> None:
+        """Let the backend wait for the client."""
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """Let the backend go on."""
+        if self._connection is not None:
+            self._connection.resume()
+
+    @property
+    def begun(self) -> Answer | None:
+        """The answer that is being passed on, if it is."""
+        return self._answer if self.state is State.STREAMING else None
+
+    # The way there.
+
+    def _dial(self) -> None:
+        self.state = State.DIALING
+        self._fresh = True
+        self._arm(self.target.backend.timeouts.connect)
+        self._dialing = self._job.shared.loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            connection = await dial(self.endpoint, self._job.shared.tls)
+        except DialError as error:
+            self._dialing = None
+            self._fail("ConnectFailure", str(error))
+            return
+        self._dialing = None
+        self._send(connection)
+
+    def _send(self, connection: Upstream) -> None:
+        self.state = State.WAITING
+        self._connection = connection
+        request, ask = self._job.request, self._job.ask
+        passed = b"x-request-id: %b\r\n" % request.request_id
+        for name in _PASSED_REQUEST_HEADERS:
+            if value := request.headers.get(name):
+                passed += b"%b: %b\r\n" % (name, value)
+        timeouts = self.target.backend.timeouts
+        self._arm(timeouts.first_token_streamed if ask.stream else timeouts.first_token_whole)
+        connection.ask(self, self.target.head(self.endpoint, ask.kind.value, passed, len(self._body)), self._body)
+
+    # Deadlines.
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._job.shared.loop.call_later(seconds, self._late)
+
+    def _late(self) -> None:
+        """The time of the present state is over."""
+        self._timer = None
+        if self.state is State.DIALING:
+            self._fail("ConnectFailure", "it did not accept a connection in time")
+        elif self.state is State.WAITING:
+            self._fail("Timeout", "it did not answer in time")
+        else:
+            self._idle()
+
+    def _idle(self) -> None:
+        limit = self.target.backend.timeouts.stream_idle
+        now = self._job.shared.loop.time()
+        if self._job.client.paused:
+            self._touched = now  # it is the client that is slow
+        left = self._touched + limit - now
+        if left > 0:
+            self._arm(left)
+        elif self.state is State.HOLDING:
+            self._fail("Timeout", "its answer stopped coming")
+        else:
+            self._break_off("StreamIdle", openai.timed_out(504, f"the answer stopped coming for {limit:g} s"))
+
+    # What the backend answers; see ``Asker``.
+
+    def on_head(self, status: int, headers: Headers) -> None:
+        """Keep it: nothing is sent before the first byte of the body."""
+        self._answer = Answer(self._job.client, self._job.request, status, headers)
+
+    def on_data(self, data: bytes, *, last: bool) -> None:
+        """Pass it on, or hold it."""
+        answer = self._answer
+        if answer is None:
+            return
+        self._touched = self._job.shared.loop.time()
+        if self.state is State.STREAMING:
+            answer.more(data)
+            if not self._texted:
+                self._look_for_text(answer)
+        elif answer.events and opening_error(data) is None:
+            self._stream(answer, data)
+        else:
+            self._hold(answer, data, last=last)
+
+    def _hold(self, answer: Answer, data: bytes, *, last: bool) -> None:
+        if self.state is State.WAITING:
+            self.state = State.HOLDING
+            if not last:
+                self._arm(self.target.backend.timeouts.stream_idle)
+        answer.hold(data)
+        if answer.held_size <= HOLD_LIMIT:
+            return
+        if answer.status < 300:
+            self._stream(answer, answer.held)
+        else:
+            self.stop()
+            self._owner.held(answer)
+
+    def _stream(self, answer: Answer, data: bytes) -> None:
+        self.state = State.STREAMING
+        self._arm(self.target.backend.timeouts.stream_idle)
+        answer.begin(self._owner.began(), data)
+        self._look_for_text(answer)
+
+    def _look_for_text(self, answer: Answer) -> None:
+        if answer.meter.texts:
+            self._texted = True
+            self._owner.first_text()
+
+    def on_end(self) -> None:
+        """The answer is whole, or it ended too early."""
+        self._connection = None
+        answer = self._answer
+        if answer is None:
+            return
+        if self.state is not State.STREAMING:
+            self.stop()
+            self._owner.held(answer)
+        elif answer.events and not answer.meter.ended:
+            self._break_off("StreamLost", openai.upstream_error("the answer ended before it was complete"))
+        else:
+            self.stop()
+            self._owner.ended(answer)
+
+    def on_lost(self, problem: str, *, malformed: bool) -> None:
+        """Try again what had been closed while it was idle, else fail."""
+        connection, self._connection = self._connection, None
+        if self.state is State.STREAMING:
+            self.endpoint.report(problem, self._job.shared.loop.time())
+            self._break_off("StreamLost", openai.upstream_error("the connection to the backend was lost"))
+        elif connection is not None and connection.silent and not self._fresh:
+            self._dial()
+        else:
+            self._fail("ServerError" if malformed else "ConnectFailure", problem)
+
+    # How it went.
+
+    def _fail(self, kind: FailureKind, problem: str) -> None:
+        self.endpoint.report(problem, self._job.shared.loop.time())
+        self.stop()
+        self._owner.failed(kind)
+
+    def _break_off(self, kind: str, refusal: openai.Refusal) -> None:
+        answer = self._answer
+        self.stop()
+        if answer is not None:
+            self._owner.broken(answer, kind, refusal)

@@ -1,0 +1,186 @@
+"""Request bodies: what is read of them, what a policy may know, what a backend is sent. Pure functions.
+
+Called by ``exchange``. Fields that this module does not know are kept byte for byte. Of a field that is given twice the
+last one counts, and only that one is sent on.
+"""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from modelroute.router.openai import Kind, Refusal
+from modelroute.snapshot.types import Backend, Parameters
+
+T = TypeVar("T", str, bool, int, float)
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_items = msgspec.json.Decoder(list[Raw])
+_encode = msgspec.json.Encoder().encode
+_NEEDED = {Kind.CHAT: "messages", Kind.COMPLETIONS: "prompt", Kind.EMBEDDINGS: "input"}
+_LENGTHS = {Kind.CHAT: ("max_tokens", "max_completion_tokens"), Kind.COMPLETIONS: ("max_tokens",)}
+_NULL = Raw(b"null")
+_INSTRUCTIONS = {"system", "developer"}
+
+
+class BadBodyError(Exception):
+    """A body that cannot be served; ``refusal`` says what to change."""
+
+    def __init__(self, message: str, param: str | None) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(400, message, None, param)
+
+
+class Ask(Struct, gc=False):
+    """What a body asks for. ``fields`` are the body's top level, undecoded."""
+
+    kind: Kind
+    fields: dict[str, Raw]
+    model: str
+    user: str | None
+    stream: bool
+
+
+class _Message(Struct, gc=False):
+    role: object = None
+    content: Raw = _NULL
+
+
+class _Part(Struct, gc=False):
+    text: object = None
+
+
+_messages = msgspec.json.Decoder(list[_Message])
+_content = msgspec.json.Decoder(str | list[_Part] | None)
+_written = msgspec.json.Decoder()
+
+
+def read(kind: Kind, body: bytes) -> Ask:
+    """The ask in ``body``; BadBodyError when it is not one."""
+    if not body:
+        raise BadBodyError("the request has no body; send a JSON object", None)
+    try:
+        fields = _fields.decode(body)
+    except msgspec.ValidationError:
+        raise BadBodyError("the body is JSON but not an object; send {...}", None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadBodyError(f"the body is not valid JSON: {error}", None) from None
+    except RecursionError:
+        raise BadBodyError("the body is nested too deeply", None) from None
+    model = _typed(fields, "model", str, "a string, one of the ids that /v1/models lists")
+    if not model:
+        raise BadBodyError("model is missing; set it to one of the ids that /v1/models lists", "model")
+    _require(kind, fields)
+    user = _typed(fields, "user", str, "a string")
+    return Ask(kind, fields, model, user, bool(_typed(fields, "stream", bool, "true or false")))
+
+
+def _typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T | None:
+    raw = fields.get(name)
+    if raw is None or raw == _NULL:
+        return None
+    try:
+        return msgspec.json.decode(raw, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadBodyError(f"{name} has to be {wanted}", name) from None
+
+
+def _require(kind: Kind, fields: dict[str, Raw]) -> None:
+    name = _NEEDED[kind]
+    raw = fields.get(name)
+    if raw is None:
+        raise BadBodyError(f"{name} is missing", name)
+    if kind is Kind.CHAT:
+        try:
+            items = _items.decode(raw)
+        except msgspec.DecodeError:
+            items = []
+        if not items:
+            raise BadBodyError("messages has to be a list with at least one message", "messages")
+
+
+def text_of(ask: Ask) -> str:
+    """What the user wrote: the contents of all user messages, or the prompt, or the input, joined by newlines."""
+    raw = ask.fields[_NEEDED[ask.kind]]
+    if ask.kind is not Kind.CHAT:
+        return _strings(raw)
+    return "\n".join(_text(m.content) for m in _messages_in(raw) if m.role == "user")
+
+
+def _messages_in(raw: Raw) -> list[_Message]:
+    try:
+        return _messages.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadBodyError('each of messages has to be an object such as {"role": "user", ...}', "messages") from None
+
+
+def _text(content: Raw) -> str:
+    try:
+        found = _content.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadBodyError("a message's content has to be a string or a list of parts", "messages") from None
+    if isinstance(found, list):
+        return "\n".join(part.text for part in found if isinstance(part.text, str))
+    return found or ""
+
+
+def _strings(raw: Raw) -> str:
+    """A string, or the strings of a list; token ids are no text."""
+    try:
+        found = _written.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadBodyError("the text is not valid JSON", None) from None
+    if isinstance(found, str):
+        return found
+    return "\n".join(item for item in found if isinstance(item, str)) if isinstance(found, list) else ""
+
+
+def rewritten(ask: Ask, backend: Backend) -> bytes:
+    """The body for ``backend``: its model's name and its parameters put in. BadBodyError as ``read``."""
+    fields = ask.fields
+    if backend.model is not None or backend.parameters != _UNTOUCHED:
+        fields = dict(fields)
+        if backend.model is not None:
+            fields["model"] = Raw(_encode(backend.model))
+        _put_prompt(ask.kind, fields, backend.parameters.system_prompt)
+        _put_lengths(ask.kind, fields, backend.parameters)
+        _put_temperature(ask.kind, fields, backend.parameters)
+    return _encode(fields)
+
+
+_UNTOUCHED = Parameters()
+
+
+def _put_prompt(kind: Kind, fields: dict[str, Raw], prompt: str | None) -> None:
+    if prompt is None or kind is not Kind.CHAT:
+        return
+    raw = fields["messages"]
+    if any(m.role in _INSTRUCTIONS for m in _messages_in(raw) if isinstance(m.role, str)):
+        return
+    fields["messages"] = Raw(b"[%b,%b" % (_encode({"role": "system", "content": prompt}), bytes(raw)[1:]))
+
+
+def _put_lengths(kind: Kind, fields: dict[str, Raw], parameters: Parameters) -> None:
+    """A chat that asks for no length would get all that is left of the context, so the cap is put in.
+
+    A completion that asks for none gets 16 tokens of the backend; the cap would only make it longer.
+    """
+    default, cap = parameters.default_max_tokens, parameters.max_max_tokens
+    asked = {n: v for n in _LENGTHS.get(kind, ()) if (v := _typed(fields, n, int, "a whole number")) is not None}
+    if not asked and kind in _LENGTHS:
+        value = default if default is not None else cap if kind is Kind.CHAT else None
+        asked = {} if value is None else {"max_tokens": value}
+    for name, value in asked.items():
+        fields[name] = Raw(_encode(value if cap is None else min(value, cap)))
+
+
+def _put_temperature(kind: Kind, fields: dict[str, Raw], parameters: Parameters) -> None:
+    if kind is Kind.EMBEDDINGS:
+        return
+    default, cap = parameters.default_temperature, parameters.max_temperature
+    asked = _typed(fields, "temperature", float, "a number")
+    if asked is None:
+        if default is not None:
+            fields["temperature"] = Raw(_encode(default if cap is None else min(default, cap)))
+    elif cap is not None and asked > cap:
+        fields["temperature"] = Raw(_encode(cap))

@@ -1,0 +1,166 @@
+"""Who answers the two ports: clients on the public one, metrics and status on the admin one, health on both.
+
+Made by ``app``. Never waits: what takes time is an ``Exchange``.
+"""
+
+import asyncio
+
+import msgspec
+
+from modelroute.router import replies
+from modelroute.router.attempt import Job, Shared
+from modelroute.router.body import BadBodyError, read
+from modelroute.router.exchange import Exchange
+from modelroute.router.framing import Limits
+from modelroute.router.http1 import ClientConnection
+from modelroute.router.live import Live, Route
+from modelroute.router.metrics import NOBODY
+from modelroute.router.openai import (
+    ADMIN_PATHS,
+    PUBLIC_PATHS,
+    Kind,
+    Paths,
+    Refusal,
+    model_not_found,
+    no_ready_backend,
+    resolve,
+)
+from modelroute.router.request import Request
+
+_TEXT = b"content-type: text/plain; charset=utf-8\r\n"
+_METRICS = b"content-type: text/plain; version=1.0.0; charset=utf-8\r\n"
+_NOT_YET = "this router has no configuration yet; try again shortly"
+
+
+class Service:
+    """What both ports have in common."""
+
+    paths: Paths
+
+    def __init__(self, live: Live, limits: Limits) -> None:
+        self.live = live
+        self.limits = limits
+        self.draining = False
+        self.clients: set[ClientConnection] = set()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def joined(self, client: ClientConnection) -> None:
+        """A client has connected."""
+        self.clients.add(client)
+        self.empty.clear()
+
+    def left(self, client: ClientConnection) -> None:
+        """A client's connection is closed."""
+        self.clients.discard(client)
+        if not self.clients:
+            self.empty.set()
+
+    def admit(self, request: Request) -> Refusal | None:
+        """Find out what a request asks for, by its head."""
+        found = resolve(request.method, request.target.decode("latin-1"), self.paths)
+        if isinstance(found, Refusal):
+            return found
+        request.kind, request.model = found
+        return None
+
+    def serve(self, client: ClientConnection, request: Request) -> None:
+        """Answer a request whose turn has come."""
+        if request.refusal is not None:
+            self.refuse(client, request, request.refusal)
+        elif request.kind is Kind.HEALTH:
+            self.reply(client, request, _TEXT, b"ok\n")
+        elif request.kind is Kind.READY:
+            ready = self.live.route is not None and not self.draining
+            status, word = (200, b"ready\n") if ready else (503, b"draining\n" if self.draining else b"no snapshot\n")
+            self.reply(client, request, _TEXT, word, status)
+        else:
+            self.answer(client, request)
+
+    def answer(self, client: ClientConnection, request: Request) -> None:
+        """Answer what only this port answers."""
+        raise NotImplementedError
+
+    def reply(self, client: ClientConnection, request: Request, headers: bytes, body: bytes, status: int = 200) -> None:
+        """Give an answer of the router's own."""
+        own = replies.route_headers(request, NOBODY, "router", 0)
+        client.write(replies.whole(request, status, headers + own, body, close=client.closing))
+        client.finish()
+
+    def refuse(self, client: ClientConnection, request: Request, refusal: Refusal) -> None:
+        """Give an error that needed no backend."""
+        headers, body = replies.refused(refusal)
+        own = replies.route_headers(request, NOBODY, refusal.code or "invalid_request", 0)
+        client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
+        client.finish()
+
+
+class PublicService(Service):
+    """The port of clients."""
+
+    paths = PUBLIC_PATHS
+
+    def __init__(self, live: Live, limits: Limits, shared: Shared) -> None:
+        super().__init__(live, limits)
+        self._shared = shared
+
+    def answer(self, client: ClientConnection, request: Request) -> None:
+        """A list of models, or an exchange with a backend."""
+        route = self.live.route
+        if route is None:
+            self.refuse(client, request, no_ready_backend(_NOT_YET))
+        elif request.kind is Kind.MODELS or request.kind is Kind.MODEL:
+            card = route.cards.get(request.model)
+            if card is None:
+                self.refuse(client, request, model_not_found(request.model, route.snapshot))
+            else:
+                self.reply(client, request, replies.JSON, card)
+        else:
+            self._exchange(client, request, route)
+
+    def _exchange(self, client: ClientConnection, request: Request, route: Route) -> None:
+        kind = request.kind
+        try:
+            ask = read(kind or Kind.CHAT, request.body)
+            request.pieces.clear()
+            if ask.model not in route.cards:
+                self.refuse(client, request, model_not_found(ask.model, route.snapshot))
+                return
+            Exchange(Job(self._shared, client, request, ask), route).start()
+        except BadBodyError as error:
+            self.refuse(client, request, error.refusal)
+
+    def refuse(self, client: ClientConnection, request: Request, refusal: Refusal) -> None:
+        """Count it, too."""
+        self._shared.metrics.refused(NOBODY, refusal.status, refusal.code or "invalid_request")
+        super().refuse(client, request, refusal)
+
+
+class AdminService(Service):
+    """The port of the cluster: nothing here is for clients."""
+
+    paths = ADMIN_PATHS
+
+    def __init__(self, live: Live, limits: Limits, shared: Shared) -> None:
+        super().__init__(live, limits)
+        self._metrics = shared.metrics
+        self.refused_snapshot: str | None = None
+
+    def answer(self, client: ClientConnection, request: Request) -> None:
+        """Metrics, or what this router runs."""
+        if request.kind is Kind.METRICS:
+            self.reply(client, request, _METRICS, self._metrics.page())
+        else:
+            self.reply(client, request, replies.JSON, msgspec.json.encode(self._status()))
+
+    def _status(self) -> dict[str, object]:
+        route = self.live.route
+        snapshot = route.snapshot if route is not None else None
+        return {
+            "namespace": snapshot.namespace if snapshot else None,
+            "name": snapshot.name if snapshot else None,
+            "revision": snapshot.revision if snapshot else None,
+            "generation": snapshot.generation if snapshot else None,
+            "ready": snapshot is not None and not self.draining,
+            "refusedSnapshot": self.refused_snapshot,
+        }
