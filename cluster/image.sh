@@ -64,6 +64,7 @@ make_base() {
 make_pause() {
   local container
   if ! store inspect --type image "$PAUSE_IMAGE" >/dev/null 2>&1; then
+    lock images
     container=$(store from scratch)
     store copy -q "$container" "$BIN/pause" /pause >/dev/null
     store config --entrypoint '["/pause"]' --user 65535:65535 "$container"
@@ -82,6 +83,9 @@ build_with_docker() { # TAG CONTEXT DOCKERFILE
 
 build_with_buildah() { # TAG CONTEXT DOCKERFILE
   need_tools buildah=buildah
+  lock images
+  # Working containers of builds that were interrupted.
+  store rm -a >/dev/null 2>&1 || true
   make_base
   # A short name is looked for under localhost/ first, so `FROM python:3.11-slim` finds the stand-in. chroot isolation takes
   # no namespaces, and the host's network and certificates let pip reach what the host reaches.
@@ -99,10 +103,9 @@ build() { # TAG CONTEXT [DOCKERFILE]
   say "image $1 ready after $SECONDS s"
 }
 
-lock images
 case "${1:-} $#" in
   "build 3" | "build 4") build "${@:2}" ;;
-  "base 1") make_base ;;
+  "base 1") need_tools buildah=buildah; lock images; make_base ;;
   "pause 1") make_pause ;;
   *) usage "image.sh build TAG CONTEXT [DOCKERFILE] | base | pause" ;;
 esac

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154
-# The node's part of up.sh, sourced by it when the control plane is ready. Needs root: it makes a bridge, iptables chains,
-# cgroups and mounts, all of which down.sh takes away again.
+# The node's part of up.sh: check_machine before anything is started, start_node when the control plane is ready. It makes
+# a bridge, iptables chains, cgroups and mounts, all of which down.sh takes away again.
 . "$HERE/node_config.sh"
 
 DNS_PORT=1053
@@ -54,21 +54,22 @@ node_ready() {
     && [[ $state == True* && $state != *not-ready* ]]
 }
 
-check_machine
-port KUBELET_PORT 10250; port KUBELET_HEALTH_PORT 10248; port PROXY_HEALTH_PORT 10256; port PROXY_METRICS_PORT 10249
-port DNS_HEALTH_PORT 18080; port DNS_READY_PORT 18181
-prepare_kernel
-guard_apiserver
-write_node_config
-start containerd containerd --config "$CONF/containerd.toml"
-wait_for 30 containerd ctrd version
-"$HERE/image.sh" pause
-start kubelet "$BIN/kubelet" --config "$CONF/kubelet.yaml" --kubeconfig "$CONF/kubelet.kubeconfig" \
-  --root-dir "$DATA/kubelet" --cert-dir "$DATA/kubelet/pki" --hostname-override "$NODE_NAME" --node-ip "$NODE_IP"
-start kube-proxy "$BIN/kube-proxy" --config "$CONF/kube-proxy.yaml"
-kc apply -f "$CONF/dns.yaml" >/dev/null
-start coredns "$BIN/coredns" -conf "$CONF/Corefile"
-wait_for 60 coredns curl -sf --max-time 2 "http://127.0.0.1:$DNS_READY_PORT/ready"
-wait_for 60 kube-proxy curl -sf --max-time 2 "http://127.0.0.1:$PROXY_HEALTH_PORT/healthz"
-wait_for 120 kubelet node_ready
-say "node ready after $SECONDS s"
+start_node() {
+  port KUBELET_PORT 10250; port KUBELET_HEALTH_PORT 10248; port PROXY_HEALTH_PORT 10256; port PROXY_METRICS_PORT 10249
+  port DNS_HEALTH_PORT 18080; port DNS_READY_PORT 18181
+  prepare_kernel
+  guard_apiserver
+  write_node_config
+  start containerd containerd --config "$CONF/containerd.toml"
+  wait_for 30 containerd ctrd version
+  "$HERE/image.sh" pause
+  start kubelet "$BIN/kubelet" --config "$CONF/kubelet.yaml" --kubeconfig "$CONF/kubelet.kubeconfig" \
+    --root-dir "$DATA/kubelet" --cert-dir "$DATA/kubelet/pki" --hostname-override "$NODE_NAME" --node-ip "$NODE_IP"
+  start kube-proxy "$BIN/kube-proxy" --config "$CONF/kube-proxy.yaml"
+  kc apply -f "$CONF/dns.yaml" >/dev/null
+  start coredns "$BIN/coredns" -conf "$CONF/Corefile"
+  wait_for 60 coredns curl -sf --max-time 2 "http://127.0.0.1:$DNS_READY_PORT/ready"
+  wait_for 60 kube-proxy curl -sf --max-time 2 "http://127.0.0.1:$PROXY_HEALTH_PORT/healthz"
+  wait_for 120 kubelet node_ready
+  say "node ready after $SECONDS s"
+}

@@ -5,6 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$HERE/process.sh"
 . "$HERE/pki.sh"
+. "$HERE/node.sh"
 
 mode=${1:-node}
 [[ $mode == control-plane || $mode == node ]] || usage "up.sh [control-plane|node]"
@@ -12,6 +13,7 @@ for program in etcd kube-apiserver kubectl kube-controller-manager kube-schedule
   [ -x "$BIN/$program" ] || die "$BIN/$program is missing; run cluster/build.sh"
 done
 need_tools openssl=openssl curl=curl python3=python3
+[ "$mode" = control-plane ] || check_machine
 lock cluster
 
 port ETCD_PORT 12379; port ETCD_PEER_PORT 12380; port APISERVER_PORT 16443
@@ -67,5 +69,5 @@ wait_for 60 kube-scheduler curl -sfk --max-time 2 "https://127.0.0.1:$SCHEDULER_
 # No pod is admitted before its namespace has its service account.
 wait_for 60 kube-controller-manager kc -n default get serviceaccount default
 say "control plane ready after $SECONDS s"
-[ "$mode" = control-plane ] || . "$HERE/node.sh"
+[ "$mode" = control-plane ] || start_node
 say "kubeconfig: $ADMIN_KUBECONFIG"
