@@ -33,8 +33,8 @@ def needs_apply(desired: KubeObject, live: KubeObject | None) -> bool:
 def _holds(desired: Any, live: Any, field: str) -> bool:
     """Whether ``live`` has all that ``desired`` sets; ``field`` is the name of the map's entry that holds both."""
     if live is None:
-        # The API server leaves out what is empty or zero; an empty map says that something is there.
-        return not isinstance(desired, dict) and not desired
+        # What is empty is left out by the API server; False, 0 and an empty map differ from what their absence means.
+        return desired in (None, "", [])
     if isinstance(desired, dict) and isinstance(live, dict):
         return _map_holds(desired, live, field)
     if isinstance(desired, list) and isinstance(live, list):

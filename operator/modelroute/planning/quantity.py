@@ -17,13 +17,13 @@ _FORM = re.compile(r"([0-9]+(?:[.][0-9]*)?|[.][0-9]+)(?:[eE]([+-]?[0-9]{1,2})|([
 
 
 def quantity(text: str) -> int:
-    """``text`` in units of 10^-9, rounded up as the API server does; ValueError when it is no quantity of 0 or more."""
+    """``text`` in thousandths, rounded up as the API server does; ValueError when it is no quantity of 0 or more."""
     found = _FORM.match(text)
     if found is None or (found[3] or "") not in _SUFFIXES:
         raise ValueError(f'"{text}" is not a quantity')
     number, exponent, suffix = found.groups()
     scale = Fraction(10) ** int(exponent) if exponent else _SUFFIXES[suffix or ""]
-    return math.ceil(Fraction(number if number[0] != "." else f"0{number}") * scale * 10**9)
+    return math.ceil(Fraction(number if number[0] != "." else f"0{number}") * scale * 1000)
 
 
 def same(one: str, other: str) -> bool:

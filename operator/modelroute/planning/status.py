@@ -105,10 +105,9 @@ def _percentages(snapshot: Snapshot) -> dict[str, int]:
     exact = dict.fromkeys((b.name for b in snapshot.backends), 0.0)
     for share in shares(snapshot.backends, snapshot.fallbacks):
         exact[share.backend.name] += 100 * share.share
-    # A share of a third three times over must not become 99.99999: rounded before it is cut.
-    floors = {name: int(round(value, 6)) for name, value in exact.items()}
+    floors = {name: int(round(value, 6)) for name, value in exact.items()}  # 99.9999999 is a hundred
     left = round(sum(exact.values())) - sum(floors.values())
-    by_remainder = sorted(exact, key=lambda name: floors[name] - exact[name])
+    by_remainder = sorted(exact, key=lambda name: round(floors[name] - exact[name], 6))
     for name in by_remainder[:left]:
         floors[name] += 1
     return floors
