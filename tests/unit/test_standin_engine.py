@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+
 from vllm_standin.engine import Engine, Flight
 from vllm_standin.errors import ApiError
 from vllm_standin.settings import parse

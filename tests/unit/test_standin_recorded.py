@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from vllm_standin.api import Api
 from vllm_standin.engine import Engine
 from vllm_standin.settings import parse

@@ -1,6 +1,7 @@
 """The stand-in's request parser: the same requests however the bytes are cut, and a plain no to what is none."""
 
 import pytest
+
 from vllm_standin.wire import MAX_BODY, MAX_HEAD, BadRequestError, Parser, Request
 
 PIPELINED = (

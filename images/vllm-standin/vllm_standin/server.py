@@ -39,6 +39,8 @@ def main() -> int:
 async def _serve(settings: Settings) -> None:
     told, forced = asyncio.Event(), asyncio.Event()
     _on_signals(told, forced)
+    if settings.startup_delay:
+        print(f"vllm-standin: {settings.name} loads for {settings.startup_delay} s", flush=True)
     with suppress(TimeoutError):
         await asyncio.wait_for(told.wait(), settings.startup_delay)
     if told.is_set():
