@@ -27,8 +27,10 @@ missing() { # PROGRAM
 linker_flags() {
   local minor=${K8S_VERSION#*.} flags='-s -w' package
   minor=${minor%.*}
-  package=k8s.io/component-base/version
-  flags+=" -X $package.gitVersion=v$K8S_VERSION -X $package.gitMajor=1 -X $package.gitMinor=$minor -X $package.gitTreeState=clean"
+  # The second one is what clients send as their user agent.
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $package.gitVersion=v$K8S_VERSION -X $package.gitMajor=1 -X $package.gitMinor=$minor -X $package.gitTreeState=clean"
+  done
   flags+=" -X helm.sh/helm/v3/internal/version.version=v$HELM_VERSION"
   for package in helm.sh/helm/v3/pkg/chartutil helm.sh/helm/v3/pkg/lint/rules; do
     flags+=" -X $package.k8sVersionMajor=1 -X $package.k8sVersionMinor=$minor"
@@ -44,24 +46,21 @@ fail() { # WHAT LOG
 }
 
 write_modules() {
-  local wanted="$K8S_VERSION $COREDNS_VERSION $HELM_VERSION"
-  mkdir -p "$SOURCE"
+  rm -rf "$SOURCE"; mkdir -p "$SOURCE"
   cp -r "$HERE/go/." "$SOURCE/"
-  [ "$(cat "$SOURCE/.versions" 2>/dev/null)" != "$wanted" ] || return 0
-  rm -f "$SOURCE/go.sum"
   printf 'module cluster.local/binaries\n' >"$SOURCE/go.mod"
   "$HERE/progress.sh" "downloading Kubernetes' source" "$LOGS/download.log" \
     "$GO" -C "$SOURCE" mod download "k8s.io/kubernetes@v$K8S_VERSION" \
     || fail "Kubernetes' source could not be had" "$LOGS/download.log"
   "$GO" -C "$SOURCE" mod download -json "k8s.io/kubernetes@v$K8S_VERSION" >"$SOURCE/kubernetes.json"
   python3 "$HERE/modules.py" "$SOURCE" "$K8S_VERSION" "$COREDNS_VERSION" "$HELM_VERSION"
-  printf '%s\n' "$wanted" >"$SOURCE/.versions"
 }
 
 compile() { # PROGRAM...: in one go, so that one program is linked while the next is still being compiled
   local program packages=()
   for program in "$@"; do packages+=("${PACKAGE[$program]}"); done
   rm -rf "$OUT"; mkdir -p "$OUT"
+  [ $# -le 2 ] || say "the first time this takes 10 to 30 minutes on 2 cores; what is done is kept, also when you interrupt it"
   "$HERE/progress.sh" "compiling $*" "$LOGS/build.log" "$OUT" \
     "$GO" -C "$SOURCE" build -v -ldflags "$(linker_flags)" -o "$OUT/" "${packages[@]}" \
     || fail "compiling failed" "$LOGS/build.log"
