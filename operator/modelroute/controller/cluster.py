@@ -32,19 +32,20 @@ _CONFLICT, _TOO_MANY = 409, 429
 class ApiError(ModelRouteError):
     """A request that the API server did not carry out. ``status`` is 0 where it was not reached."""
 
-    def __init__(self, call: "Call", status: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        """Keep ``verb`` and ``target`` for the condition; ``retry_after`` is in seconds."""
+    def __init__(
+        self, call: "Call", status: int, message: str, *, retry_after: float = 0, ending: bool = False
+    ) -> None:
+        """``retry_after`` is in seconds; ``ending`` says that the namespace is being deleted."""
         super().__init__(f"cannot {call.verb} {call.target}: {message}")
         self.target = call.target
-        self.verb = call.verb
         self.status = status
-        self.reason = reason
         self.retry_after = retry_after
+        self.ending = ending
 
     @property
     def lasting(self) -> bool:
         """Whether it is refused for what it is, so that a person has to act; else trying again may do."""
-        return 400 <= self.status < 500 and self.status not in (401, 408, _CONFLICT, _TOO_MANY)
+        return 400 <= self.status < 500 and self.status not in (401, 408, _CONFLICT, _TOO_MANY) and not self.ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,8 @@ class Cluster:
             if error.status not in (404, _CONFLICT):
                 raise
 
-    async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject:
-        """Replace the status of this very ModelRoute. The ModelRoute as it now is."""
+    async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
+        """Replace the status of this very ModelRoute. The ModelRoute as it now is, None when it is gone."""
         meta = live["metadata"]
         body = [
             {"op": "test", "path": "/metadata/uid", "value": meta["uid"]},
@@ -163,7 +164,12 @@ class Cluster:
             body,
             JSON_PATCH,
         )
-        written: KubeObject = await self._send(call)
+        try:
+            written: KubeObject = await self._send(call)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
         return written
 
     async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
@@ -197,7 +203,7 @@ class Cluster:
             data, status = await response.response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             metrics.API_REQUESTS.labels(call.verb, call.kind.plural, "error").inc()
-            raise ApiError(call, 0, "Unreachable", f"{type(error).__name__}: {error}") from None
+            raise ApiError(call, 0, f"{type(error).__name__}: {error}") from None
         metrics.API_REQUESTS.labels(call.verb, call.kind.plural, str(status)).inc()
         if status >= 400:
             raise _refused(call, status, data, response.headers.get("Retry-After", ""))
@@ -209,5 +215,11 @@ def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError
         answer = msgspec.json.decode(data, type=dict[str, Any])
     except msgspec.DecodeError:
         answer = {}
-    reason, message = answer.get("reason") or str(status), answer.get("message") or f"the API server said {status}"
-    return ApiError(call, status, reason, message, float(retry_after) if retry_after.isdigit() else None)
+    causes = (answer.get("details") or {}).get("causes") or ()
+    return ApiError(
+        call,
+        status,
+        answer.get("message") or f"the API server said {status}",
+        retry_after=float(retry_after) if retry_after.isdigit() else 0,
+        ending=any(cause.get("reason") == "NamespaceTerminating" for cause in causes),
+    )

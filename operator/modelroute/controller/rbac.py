@@ -1,6 +1,7 @@
 """What the operator asks of the Kubernetes API, and so all that its role may hold.
 
-Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's role is held to them.
+Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's role is held to
+them.
 """
 
 from collections.abc import Mapping

@@ -59,14 +59,16 @@ class Reconciler:
             return None
         old = outcome.read(live.get("status"))
         try:
-            route = msgspec.structs.replace(parse(live), status=old)
+            return await self._carry_through(key, live, msgspec.structs.replace(parse(live), status=old))
         except InvalidManifestError as error:
-            metadata = msgspec.convert(live["metadata"], t.Metadata)
-            refusal = refused(metadata, old, error, _now())
+            refusal = refused(msgspec.convert(live["metadata"], t.Metadata), old, error, _now())
             if await self._write_status(key, live, outcome.encoded(refusal.status)):
                 await self._publisher.publish(live, refusal.events)
-            return None
-        return await self._carry_through(key, live, route)
+        except ApiError as error:
+            if not error.ending:
+                raise
+            log.info("the namespace is being deleted", extra={"route": str(key)})
+        return None
 
     async def _carry_through(self, key: Key, live: KubeObject, route: t.ModelRoute) -> float | None:
         for _ in range(PASSES):
@@ -157,6 +159,8 @@ class Reconciler:
         if known == status or self._written.get((key, place)) == (sent, _digest(known)):
             return False
         written = await self._cluster.write_status(live, status)
+        if written is None:
+            return False
         self._cache.put(MODEL_ROUTE, written)
         self._written[key, place] = (sent, _digest(written.get("status") or {}))
         return True

@@ -77,7 +77,7 @@ class WorkQueue:
             self._failures[key] = failures = self._failures.get(key, 0) + 1
             after = jittered(backoff(failures))
             if isinstance(error, ApiError):
-                after = max(after, error.retry_after or 0)
+                after = max(after, error.retry_after)
                 log.warning("%s; trying again in %.1f s", error, after, extra={"route": str(key)})
             else:
                 log.exception("reconcile failed; trying again in %.1f s", after, extra={"route": str(key)})

@@ -1,0 +1,46 @@
+"""A real control plane without a node: pods stay Pending unless a test says otherwise."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.controlplane.plane import BINARIES, PROGRAMS, Operator, Plane
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    missing = [program for program in PROGRAMS if not (BINARIES / program).exists()]
+    if missing:
+        say = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        say(f"{BINARIES} lacks {', '.join(missing)}; cluster/build.sh control-plane builds them")
+    made = Plane(tmp_path_factory.mktemp("plane"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def running(plane: Plane) -> Iterator[Operator]:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    found = Operator(plane, port)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def operator(running: Operator) -> Iterator[Operator]:
+    """The operator; what it logs during a test is shown when the test fails."""
+    before = len(running.log())
+    yield running
+    sys.stdout.write(running.log()[before:][-6000:])
+
+
+@pytest.fixture
+def namespace(plane: Plane) -> Iterator[str]:
+    """One for a test alone."""
+    name = plane.namespace()
+    yield name
+    plane.admin.ask("DELETE", f"/api/v1/namespaces/{name}")

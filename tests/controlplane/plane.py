@@ -1,0 +1,223 @@
+"""A throwaway control plane for the tests of this folder, a plain client for it, and the operator as a process."""
+
+import base64
+import itertools
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
+from modelroute.controller.rbac import policy_rules
+
+ROOT = Path(__file__).resolve().parents[2]
+BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+IDENTITY = ("modelroute-system", "modelroute-operator")
+USER = "system:serviceaccount:modelroute-system:modelroute-operator"
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+KubeObject = dict[str, Any]
+
+
+def until(what: str, holds: Callable[[], Any], seconds: float = 20) -> Any:
+    """What ``holds`` returns as soon as it is true."""
+    limit = time.monotonic() + seconds
+    while not (found := holds()):
+        if time.monotonic() > limit:
+            pytest.fail(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+    return found
+
+
+class Api:
+    """The API server, as one user."""
+
+    def __init__(self, kubeconfig: KubeObject) -> None:
+        self.kubeconfig = kubeconfig
+        self.cluster = kubeconfig["clusters"][0]["cluster"]
+        authority = base64.b64decode(self.cluster["certificate-authority-data"]).decode()
+        self.http = httpx.Client(
+            base_url=self.cluster["server"],
+            verify=ssl.create_default_context(cadata=authority),
+            headers={"Authorization": f"Bearer {kubeconfig['users'][0]['user']['token']}"},
+            timeout=30,
+        )
+
+    def ask(self, method: str, path: str, body: Any = None, content: str = "json", **query: str) -> httpx.Response:
+        headers = {"Content-Type": f"application/{content}"}
+        data = None if body is None else json.dumps(body)
+        return self.http.request(method, path, content=data, params=query, headers=headers)
+
+    def must(self, method: str, path: str, body: Any = None, content: str = "json", **query: str) -> Any:
+        answer = self.ask(method, path, body, content, **query)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Any:
+        answer = self.ask("GET", kind.path(namespace, name))
+        assert answer.is_success or answer.status_code == 404, answer.text
+        return answer.json() if answer.is_success else None
+
+    def all(self, kind: Kind, namespace: str, selector: str = "") -> list[KubeObject]:
+        found: list[KubeObject] = self.must("GET", kind.path(namespace), labelSelector=selector)["items"]
+        return found
+
+    def create(self, kind: Kind, namespace: str, body: KubeObject) -> KubeObject:
+        created: KubeObject = self.must(
+            "POST", kind.path(namespace), {"apiVersion": kind.api_version, "kind": kind.name} | body
+        )
+        return created
+
+    def merge(self, kind: Kind, namespace: str, name: str, change: KubeObject, subresource: str = "") -> None:
+        self.must("PATCH", kind.path(namespace, name, subresource), change, "merge-patch+json")
+
+    def replace(self, kind: Kind, namespace: str, name: str, path: str, value: Any) -> None:
+        """Put ``value`` at a JSON pointer."""
+        change = [{"op": "add", "path": path, "value": value}]
+        self.must("PATCH", kind.path(namespace, name), change, "json-patch+json")
+
+    def delete(self, kind: Kind, namespace: str, name: str, policy: str = "Background") -> None:
+        self.must("DELETE", kind.path(namespace, name), {"propagationPolicy": policy})
+
+
+class Plane:
+    """etcd, kube-apiserver and kube-controller-manager on loopback, in a directory of their own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.numbers = itertools.count(1)
+        (directory / "bin").symlink_to(BINARIES)
+        self._environment = os.environ | {"CLUSTER_DIR": str(directory)}
+        self._script("up.sh", "control-plane")
+        self.admin = Api(yaml.safe_load((directory / "kubeconfig").read_text()))
+        self._install()
+
+    def stop(self) -> None:
+        self.admin.http.close()
+        self._script("down.sh", "wipe")
+
+    def namespace(self) -> str:
+        """A new one."""
+        name = f"test-{next(self.numbers)}"
+        self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        return name
+
+    def allow(self, rules: list[dict[str, list[str]]]) -> None:
+        """Make these the operator's rights."""
+        role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/modelroute-operator"
+        body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": rules}
+        self.admin.must(
+            "PATCH", role, body | {"metadata": {"name": "modelroute-operator"}}, "apply-patch+yaml", fieldManager="test"
+        )
+
+    def operator_kubeconfig(self) -> Path:
+        """A kubeconfig for the operator, who has the rights of its role and no others."""
+        namespace, name = IDENTITY
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        token = self.admin.must("POST", path, request)["status"]["token"]
+        config = json.loads(json.dumps(self.admin.kubeconfig))
+        config["users"][0]["user"] = {"token": token}
+        file = self.directory / "operator.kubeconfig"
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    def mark(self) -> int:
+        """Now, in the audit log."""
+        return self._audit.stat().st_size
+
+    def asked(self, since: int = 0) -> Iterator[dict[str, str]]:
+        """What the operator has asked for since that mark."""
+        with self._audit.open("rb") as log:
+            log.seek(since)
+            events = [json.loads(line) for line in log if line.endswith(b"\n")]
+        for event in events:
+            if event["user"]["username"] == USER and event["stage"] == "ResponseComplete" and "objectRef" in event:
+                yield {"verb": event["verb"]} | event["objectRef"]
+
+    def writes(self, since: int, namespace: str) -> list[str]:
+        """What the operator has written in ``namespace`` since that mark."""
+        found = [a for a in self.asked(since) if a["verb"] in WRITES and a.get("namespace") == namespace]
+        return [f"{a['verb']} {a['resource']}/{a.get('name')}/{a.get('subresource', '')}" for a in found]
+
+    @property
+    def _audit(self) -> Path:
+        return self.directory / "logs/audit.log"
+
+    def _script(self, name: str, *arguments: str) -> None:
+        command = [str(ROOT / "cluster" / name), *arguments]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def _install(self) -> None:
+        definition = yaml.safe_load(next((ROOT / "crds").glob("*.yaml")).read_text())
+        self.admin.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        until("the API serves ModelRoutes", lambda: self.admin.ask("GET", MODEL_ROUTE.path()).is_success)
+        namespace, name = IDENTITY
+        self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+        self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
+        self.allow(policy_rules())
+        group = {"apiGroup": "rbac.authorization.k8s.io"}
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": group | {"kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}],
+        }
+        self.admin.must("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+
+    def make_pods_ready(self, namespace: str, component: str) -> None:
+        """Say of every pod of a component what a kubelet would say."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]}
+        for pod in self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}"):
+            self.admin.merge(POD, namespace, pod["metadata"]["name"], {"status": ready}, "status")
+
+
+class Operator:
+    """The operator as users run it, with a log that is shown when a test fails."""
+
+    def __init__(self, plane: Plane, port: int) -> None:
+        self._kubeconfig = str(plane.operator_kubeconfig())
+        self._log = plane.directory / "operator.log"
+        self._port = port
+        self.start()
+
+    def start(self) -> None:
+        environment = os.environ | {"KUBECONFIG": self._kubeconfig, "PYTHONPATH": str(ROOT / "operator")}
+        arguments = ["operator", "--router-image=modelroute/router:test", f"--admin-port={self._port}"]
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "modelroute.cli.main", *arguments]
+            self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Its exit code."""
+        self._process.send_signal(number)
+        return self._process.wait(20)
+
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def metric(self, name: str) -> float:
+        """The sum over all labels; 0 while it does not answer."""
+        try:
+            text = httpx.get(f"http://127.0.0.1:{self._port}/metrics").text
+        except httpx.TransportError:
+            return 0.0
+        return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name))
+
+    def healthy(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self._port}/healthz").is_success
+        except httpx.TransportError:
+            return False

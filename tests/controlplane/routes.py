@@ -1,0 +1,111 @@
+"""What the tests here ask of a ModelRoute and of its children."""
+
+import json
+import time
+from typing import Any
+
+from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, MANAGED, MODEL_ROUTE, SECRET, SERVICE, SLICE
+from tests.controlplane.plane import Operator, Plane, until
+from tests.fakes.manifests import VLLM, manifest
+
+ROUTER = {"Deployment/chat-router", "Service/chat-router", "ServiceAccount/chat-router"}
+ROUTER |= {"PodDisruptionBudget/chat-router", "ConfigMap/chat-router-snapshot"}
+SMALL = {"Deployment/chat--small", "Service/chat--small"}
+CACHE = "PersistentVolumeClaim/chat--small-cache"
+CACHED = VLLM | {"vllm": {"model": "org/small", "modelCache": {"size": "1Gi"}}}
+KEYED = {
+    "name": "big",
+    "external": {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "openai", "key": "token"}},
+}
+BEHIND = {"name": "old", "targetRef": {"name": "legacy", "port": 80}}
+LEGACY = {"metadata": {"name": "legacy"}, "spec": {"ports": [{"name": "web", "port": 80}]}}
+
+
+def create(plane: Plane, namespace: str, **spec: Any) -> dict[str, Any]:
+    """The ModelRoute "chat" with these fields in its spec."""
+    return plane.admin.create(MODEL_ROUTE, namespace, manifest(namespace=namespace, **spec))
+
+
+def settle(plane: Plane, namespace: str, children: set[str]) -> None:
+    """Wait for just these children, and for a status that is about the newest spec."""
+    until(f"children {sorted(children)}", lambda: names(plane, namespace) == children)
+    until("a status of the newest spec", lambda: is_told(plane, namespace))
+
+
+def names(plane: Plane, namespace: str) -> set[str]:
+    """All that is managed by the operator, as Kind/name."""
+    found = {(k, o["metadata"]["name"]) for k in CHILDREN.values() for o in plane.admin.all(k, namespace, MANAGED)}
+    return {f"{kind.name}/{name}" for kind, name in found}
+
+
+def route(plane: Plane, namespace: str) -> dict[str, Any]:
+    found: dict[str, Any] = plane.admin.get(MODEL_ROUTE, namespace, "chat")
+    return found
+
+
+def is_told(plane: Plane, namespace: str) -> bool:
+    found = route(plane, namespace)
+    return bool(found.get("status", {}).get("observedGeneration") == found["metadata"]["generation"])
+
+
+def condition(plane: Plane, namespace: str, kind: str) -> dict[str, str]:
+    """The condition, or an empty one."""
+    told = route(plane, namespace).get("status", {}).get("conditions", ())
+    return next((c for c in told if c["type"] == kind), {"status": "", "reason": "", "message": ""})
+
+
+def becomes(plane: Plane, namespace: str, kind: str, status: str, reason: str = "", seconds: float = 20) -> str:
+    """The message of the condition once it has this status and reason."""
+
+    def met() -> dict[str, str] | None:
+        found = condition(plane, namespace, kind)
+        return found if found["status"] == status and reason in ("", found["reason"]) else None
+
+    message: str = until(f"{kind} is {status} {reason}", met, seconds)["message"]
+    return message
+
+
+def touch(plane: Plane, operator: Operator, namespace: str) -> None:
+    """Have the operator look at the route again, though nothing about it needs doing; return when it has."""
+    before = operator.metric("modelroute_reconcile_seconds_count")
+    note = {"metadata": {"annotations": {"test/touched": str(time.monotonic_ns())}}}
+    plane.admin.merge(MODEL_ROUTE, namespace, "chat", note)
+    until("a reconcile", lambda: operator.metric("modelroute_reconcile_seconds_count") > before)
+
+
+def snapshot(plane: Plane, namespace: str) -> dict[str, Any]:
+    """What the routers are given."""
+    found = plane.admin.get(CONFIG_MAP, namespace, "chat-router-snapshot")
+    decoded: dict[str, Any] = json.loads(found["data"]["snapshot.json"]) if found else {}
+    return decoded
+
+
+def endpoints(plane: Plane, namespace: str, backend: str) -> list[str]:
+    found = [b for b in snapshot(plane, namespace).get("backends", ()) if b["name"] == backend]
+    return [e for b in found for e in b.get("endpoints", ())]
+
+
+def publish_endpoints(plane: Plane, namespace: str, service: str, port: str, *addresses: str) -> None:
+    """What the EndpointSlice controller does where pods run."""
+    labels = {"kubernetes.io/service-name": service}
+    body = {
+        "metadata": {"generateName": f"{service}-", "labels": labels},
+        "addressType": "IPv4",
+        "ports": [{"name": port, "port": 8000, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [a], "conditions": {"ready": True}} for a in addresses],
+    }
+    plane.admin.create(SLICE, namespace, body)
+
+
+def put_secret(plane: Plane, namespace: str, **values: str) -> None:
+    plane.admin.create(SECRET, namespace, {"metadata": {"name": "openai"}, "stringData": values})
+
+
+def deployment(plane: Plane, namespace: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = plane.admin.get(DEPLOYMENT, namespace, name)
+    return found
+
+
+def put_service(plane: Plane, namespace: str, name: str) -> dict[str, Any]:
+    """A Service that is nobody's child."""
+    return plane.admin.create(SERVICE, namespace, LEGACY | {"metadata": {"name": name}})
