@@ -1,0 +1,45 @@
+"""What `serve` and `router` have in common: their flags for ports and secrets, and running until told to end."""
+
+import argparse
+import errno
+import logging
+import os
+from pathlib import Path
+
+import uvloop
+
+from modelroute.errors import ModelRouteError
+from modelroute.router.app import Options
+from modelroute.router.app import run as run_router
+from modelroute.router.source import Source
+
+
+def add_arguments(parser: argparse.ArgumentParser, host: str) -> None:
+    """Declare the flags; ``host`` is the default address."""
+    parser.add_argument("--host", default=host, metavar="ADDRESS", help=f"the address to listen on (default {host})")
+    parser.add_argument("--port", type=int, default=8000, metavar="N", help="clients' port (default 8000)")
+    parser.add_argument("--admin-port", type=int, metavar="M", help="/metrics and /status (default: the port after N)")
+    parser.add_argument(
+        "--drain", type=float, default=30.0, metavar="SECONDS", help="what running answers have at the end (default 30)"
+    )
+
+
+def listen(source: Source, args: argparse.Namespace, secrets: Path, delay: float = 0.0) -> None:
+    """Route requests until SIGTERM; ModelRouteError when a port cannot be had."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    options = Options(
+        port=args.port,
+        admin_port=args.port + 1 if args.admin_port is None else args.admin_port,
+        host=args.host,
+        secrets_dir=secrets,
+        delay=delay,
+        grace=args.drain,
+    )
+    try:
+        uvloop.run(run_router(source, options))
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
+            raise
+        ports = f"port {options.port} or {options.admin_port} on {options.host}"
+        problem = os.strerror(error.errno).lower()
+        raise ModelRouteError(f"{ports} cannot be had: {problem}; choose others with --port and --admin-port") from None

@@ -1,0 +1,22 @@
+"""`modelroute router`: what router pods run, by the snapshot that the operator writes into a mounted ConfigMap."""
+
+import argparse
+from pathlib import Path
+
+from modelroute.cli import listening
+from modelroute.router.source import FileSource
+from modelroute.snapshot.codec import decode
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's flags."""
+    parser.add_argument(
+        "--snapshot", type=Path, required=True, metavar="FILE", help="the snapshot, watched for changes"
+    )
+    parser.add_argument("--secrets", type=Path, required=True, metavar="DIR", help="holds BACKEND/key")
+    listening.add_arguments(parser, "0.0.0.0")  # noqa: S104 - a pod's own address is not known here
+
+
+def run(args: argparse.Namespace) -> None:
+    """Route until told to end; unready while there is no snapshot yet."""
+    listening.listen(FileSource(args.snapshot, decode), args, args.secrets)
