@@ -104,10 +104,10 @@ MISTAKES = {
         {"fallbacks": [{"backend": "x"}]}, "spec.fallbacks[0].backend", '"x" is not a backend'
     ),
     "a fallback on nothing": Mistake(
-        {"fallbacks": [{"backend": "big", "on": []}]}, "spec.fallbacks[0].on", "length >= 1"
+        {"fallbacks": [{"backend": "big", "failures": []}]}, "spec.fallbacks[0].failures", "length >= 1"
     ),
     "an unknown failure": Mistake(
-        {"fallbacks": [{"backend": "big", "on": ["Slow"]}]}, "spec.fallbacks[0].on[0]", "Slow"
+        {"fallbacks": [{"backend": "big", "failures": ["Slow"]}]}, "spec.fallbacks[0].failures[0]", "Slow"
     ),
     "a canary of nobody": Mistake({"canary": {"backend": "x"}}, "spec.canary.backend", '"x" is not a backend'),
     "a canary beside nobody": Mistake(
@@ -169,5 +169,5 @@ GOOD: dict[str, dict[str, Any]] = {
     "a new claim": vllm(modelCache={"size": "10Gi", "storageClassName": "fast", "accessMode": "ReadWriteMany"}),
     "a nodePort": {"router": {"service": {"type": "NodePort", "nodePort": 30080}}},
     "a canary": {"canary": {"backend": "big", "baseline": "small", "percent": 5, "allow": ["u-17"]}},
-    "a rule, a fallback": rule() | {"fallbacks": [{"backend": "big", "on": ["ColdStart"]}]},
+    "a rule, a fallback": rule() | {"fallbacks": [{"backend": "big", "failures": ["ColdStart"]}]},
 }

@@ -51,7 +51,7 @@ FULL: dict[str, Any] = {
     ],
     "rules": [{"name": "vip", "when": {"tiers": ["vip"], "headers": {"X-Team": "a"}}, "prefer": ["large"]}],
     "canary": {"backend": "shared", "percent": 5, "baseline": "large", "allow": ["u-17"]},
-    "fallbacks": [{"backend": "big", "on": ["ColdStart", "Timeout"]}],
+    "fallbacks": [{"backend": "big", "failures": ["ColdStart", "Timeout"]}],
     "router": {
         "replicas": 3,
         "service": {"type": "NodePort", "port": 8080, "nodePort": 30080},

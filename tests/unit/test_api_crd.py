@@ -63,7 +63,7 @@ def test_every_rule_is_in_it() -> None:
 def test_required_fields_and_defaults_are_those_of_the_types() -> None:
     assert SPEC["spec"]["required"] == ["backends"]
     assert SPEC["spec.backends[].weight"]["default"] == 1
-    assert SPEC["spec.fallbacks[].on"]["default"] == list(t.ALL_FAILURES)
+    assert SPEC["spec.fallbacks[].failures"]["default"] == list(t.ALL_FAILURES)
     assert SPEC["spec.canary.percent"]["default"] == 0
     assert [path for path, field in SPEC.items() if field["type"] == "object" and "default" in field] == []
 

@@ -133,7 +133,7 @@ class TestSettings:
 
     def test_the_canary_and_the_fallbacks_are_passed_on(self) -> None:
         canary = {"backend": "big", "percent": 5, "baseline": "small", "allow": ["u"]}
-        found = world.planned(world.route(canary=canary, fallbacks=[{"backend": "big", "on": ["Timeout"]}])).snapshot
+        found = world.planned(world.route(canary=canary, fallbacks=[{"backend": "big", "failures": ["Timeout"]}])).snapshot
         assert found.canary == s.Canary("big", 5, "small", ("u",))
         assert found.fallbacks == (s.Fallback("big", ("Timeout",)),)
 

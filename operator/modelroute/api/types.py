@@ -41,7 +41,7 @@ class Fallback(Resource, frozen=True):
     """Where a request goes when the backend that was chosen cannot answer it."""
 
     backend: Annotated[Name, doc("The backend that takes over.")]
-    on: Annotated[
+    failures: Annotated[
         tuple[FailureKind, ...],
         unique(
             "The failures that it takes over on. ColdStart: no replica is ready. ConnectFailure: refused, unreachable "

@@ -33,7 +33,7 @@ def snapshot_of(
         backends=tuple(_backend(b, endpoints, loopback_allowed=loopback_allowed) for b in spec.backends),
         rules=tuple(s.Rule(name=r.name, when=_when(r.when), prefer=r.prefer) for r in spec.rules),
         canary=_canary(spec.canary),
-        fallbacks=tuple(s.Fallback(backend=f.backend, on=f.on) for f in spec.fallbacks),
+        fallbacks=tuple(s.Fallback(backend=f.backend, failures=f.failures) for f in spec.fallbacks),
         user_header=headers.user and headers.user.lower(),
         tier_header=headers.tier and headers.tier.lower(),
     )

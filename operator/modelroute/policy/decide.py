@@ -68,6 +68,6 @@ def next_backend(policy: Policy, tried: Collection[str], failure: FailureKind) -
     """Who takes over from the backends that were ``tried``, the last of which failed by ``failure``; None: nobody."""
     for fallback in policy.table.fallbacks:
         backend = policy.table.ready.get(fallback.backend)
-        if backend is not None and fallback.backend not in tried and failure in fallback.on:
+        if backend is not None and fallback.backend not in tried and failure in fallback.failures:
             return Forward(backend, f"fallback {failure}")
     return None

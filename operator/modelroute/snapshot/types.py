@@ -86,7 +86,7 @@ class Fallback(Part, frozen=True):
     """Who takes over on which failures."""
 
     backend: str
-    on: tuple[FailureKind, ...]
+    failures: tuple[FailureKind, ...]
 
 
 class Snapshot(Part, frozen=True):

@@ -23,7 +23,7 @@ def cold_fallback(backend: str, backends: Sequence[Backend], fallbacks: Sequence
     by_name = {b.name: b for b in backends}
     for fallback in fallbacks:
         stand_in = by_name[fallback.backend]
-        if "ColdStart" in fallback.on and fallback.backend != backend and stand_in.endpoints:
+        if "ColdStart" in fallback.failures and fallback.backend != backend and stand_in.endpoints:
             return stand_in
     return None
 

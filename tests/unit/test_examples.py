@@ -1,0 +1,69 @@
+"""Every example is a ModelRoute that works, and shows what the documentation says of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from modelroute.api import types as t
+from modelroute.api.parse import parse
+from modelroute.cli.manifest import snapshot_from_manifest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+FILES = sorted(EXAMPLES.glob("*.yaml"))
+
+
+def objects(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [o for o in yaml.safe_load_all(path.read_text()) if o["kind"] == kind]
+
+
+def route(path: Path) -> t.ModelRoute:
+    (found,) = objects(path, t.KIND)
+    return parse(found, allow_loopback=path.stem == "standalone")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_it_is_one_good_modelroute(path: Path) -> None:
+    assert route(path).spec.backends
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_it_begins_by_saying_what_it_is(path: Path) -> None:
+    assert path.read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("stem", ["quickstart", "quickstart-vllm", "standalone"])
+def test_code_and_long_texts_go_to_the_strong_model(stem: str) -> None:
+    code, long = route(EXAMPLES / f"{stem}.yaml").spec.rules
+    assert code.when == t.When(any_keyword=("def ", "class ", "import ", "{", "}"))
+    assert long.when == t.When(min_chars=401)  # more than 400
+    assert code.prefer == long.prefer == ("big",)
+
+
+@pytest.mark.parametrize("stem", ["quickstart", "quickstart-vllm", "standalone"])
+def test_nine_of_ten_requests_go_to_the_small_model(stem: str) -> None:
+    spec = route(EXAMPLES / f"{stem}.yaml").spec
+    assert {b.name: b.weight for b in spec.backends} == {"small": 90, "big": 10}
+    assert [f.backend for f in spec.fallbacks] == ["big"]
+
+
+def test_the_real_engine_changes_nothing_else_of_the_quickstart() -> None:
+    plain, real = (list(yaml.safe_load_all((EXAMPLES / f"quickstart{x}.yaml").read_text())) for x in ("", "-vllm"))
+    for manifest in (plain[1], real[1]):
+        del manifest["spec"]["backends"][0]["vllm"]
+    assert plain == real
+
+
+def test_the_keys_that_are_referred_to_are_there() -> None:
+    external = route(EXAMPLES / "quickstart.yaml").backend("big").external
+    assert external
+    assert external.api_key_secret_ref
+    (secret,) = objects(EXAMPLES / "quickstart.yaml", "Secret")
+    assert secret["metadata"]["name"] == external.api_key_secret_ref.name
+    assert external.api_key_secret_ref.key in secret["stringData"]
+
+
+def test_the_router_alone_can_run_the_standalone_one() -> None:
+    snapshot = snapshot_from_manifest((EXAMPLES / "standalone.yaml").read_bytes())
+    assert [b.endpoints for b in snapshot.backends] == [("127.0.0.1:9001",), ("127.0.0.1:9002",)]
