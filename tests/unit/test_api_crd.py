@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 import modelroute
 from modelroute.api import types as t
@@ -66,6 +67,11 @@ def test_required_fields_and_defaults_are_those_of_the_types() -> None:
     assert SPEC["spec.fallbacks[].failures"]["default"] == list(t.ALL_FAILURES)
     assert SPEC["spec.canary.percent"]["default"] == 0
     assert [path for path, field in SPEC.items() if field["type"] == "object" and "default" in field] == []
+
+
+def test_no_field_has_a_name_that_yaml_takes_for_a_boolean() -> None:
+    names = {path.rsplit(".")[-1].removesuffix("[]") for path in SPEC | STATUS}
+    assert {name: yaml.safe_load(f"{name}: 1") for name in names} == {name: {name: 1} for name in names}
 
 
 def test_what_kubectl_shows() -> None:

@@ -1,6 +1,6 @@
 """What every type of the ModelRoute API is built with: settings, lists as Kubernetes merges them, bounded texts.
 
-Used by ``backends`` and ``types`` alone. Never says what a ModelRoute holds.
+Used by ``backends``, ``types`` and ``status`` alone. Never says what a ModelRoute holds.
 """
 
 from typing import Annotated, Any
