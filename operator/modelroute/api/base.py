@@ -35,7 +35,7 @@ def ordered(text: str, most: int, least: int = 0) -> Meta:
 
 
 def _listed(text: str, most: int, least: int, kind: dict[str, Any]) -> Meta:
-    return doc(text, min_length=least, max_length=most, extra_json_schema=kind)
+    return doc(text, min_length=least or None, max_length=most, extra_json_schema=kind)
 
 
 ShortText = Annotated[str, Meta(min_length=1, max_length=253)]
