@@ -78,7 +78,7 @@ class TestExternal:
         [
             ("https://api.example.com/v1", ("api.example.com:443", True, "api.example.com", "/v1")),
             ("https://api.example.com/", ("api.example.com:443", True, "api.example.com", "")),
-            ("https://api.example.com:8443/a/v1/", ("api.example.com:8443", True, "", "/a/v1")),
+            ("https://api.example.com:8443/a/v1/", ("api.example.com:8443", True, "api.example.com", "/a/v1")),
             ("http://svc.demo.svc/v1", ("svc.demo.svc:80", False, "svc.demo.svc", "/v1")),
         ],
     )

@@ -59,14 +59,13 @@ def _external(common: s.Backend, external: t.External, endpoints: Mapping[str, t
     if found is None:
         raise ValueError(f"{external.base_url!r} was not checked against the scalar BASE_URL")
     tls = found[1].lower() == "https"
-    usual = "443" if tls else "80"
-    port = found[3] or usual
+    port = found[3] or ("443" if tls else "80")
     return s.Backend(
         **{f: getattr(common, f) for f in ("name", "weight", "timeouts", "model", "version", "parameters")},
         endpoints=endpoints.get(common.name, (f"{found[2]}:{port}",)),
         external=True,
         tls=tls,
-        host=found[2] if port == usual else "",
+        host=found[2],
         prefix=(found[4] or "").rstrip("/"),
         secret_file=names.secret_file(common.name) if external.api_key_secret_ref else None,
         loopback_allowed=common.loopback_allowed,
