@@ -61,22 +61,28 @@ class Router:
         self.public = PublicService(self.live, options.limits, shared)
         self.admin = AdminService(self.live, options.limits, shared)
         self.port = self.admin_port = 0
+        self._servers: list[asyncio.Server] = []
 
-    async def run(self) -> None:
-        """Serve until ``end``; OSError when a port is taken."""
-        loop = asyncio.get_running_loop()
+    async def listen(self) -> None:
+        """Take the first snapshot, if there is one, and both ports; OSError when a port is taken."""
         self.poll()
-        async with contextlib.AsyncExitStack() as stack:
-            public = await self._listen(self.public, self._options.port)
-            stack.callback(public.close)
-            admin = await self._listen(self.admin, self._options.admin_port)
-            stack.callback(admin.close)
-            self.port, self.admin_port = (s.sockets[0].getsockname()[1] for s in (public, admin))
-            log.info("listening on port %d, admin port %d", self.port, self.admin_port)
-            polling = loop.create_task(self._keep_polling())
-            stack.callback(polling.cancel)
+        self._servers = [await self._listen(self.public, self._options.port)]
+        self._servers.append(await self._listen(self.admin, self._options.admin_port))
+        self.port, self.admin_port = (s.sockets[0].getsockname()[1] for s in self._servers)
+        log.info("listening on port %d, admin port %d", self.port, self.admin_port)
+
+    async def serve(self) -> None:
+        """Serve until ``end``, and then until running answers have ended."""
+        polling = asyncio.create_task(self._keep_polling())
+        try:
             await self._ending.wait()
-            await self._drain(public)
+            await self._drain()
+        finally:
+            polling.cancel()
+            for server in self._servers:
+                server.close()
+            for client in [*self.public.clients, *self.admin.clients]:
+                client.cut()
 
     async def _listen(self, service: Service, port: int) -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -85,7 +91,7 @@ class Router:
         )
 
     def end(self) -> None:
-        """Drain and return from ``run``; called again: without waiting for running answers."""
+        """Drain, and return from ``serve``; called again: without waiting for running answers."""
         if self._ending.is_set():
             self._hurry.set()
         self._ending.set()
@@ -120,10 +126,10 @@ class Router:
             self.poll()
             self.live.endpoints.reap(loop.time())
 
-    async def _drain(self, public: asyncio.Server) -> None:
+    async def _drain(self) -> None:
         self.public.draining = self.admin.draining = True
         await self._wait(self._hurry, self._options.delay)
-        public.close()
+        self._servers[0].close()
         for client in list(self.public.clients):
             client.retire()
         await self._wait(self.public.empty, self._options.grace)
@@ -142,7 +148,7 @@ class Router:
 async def run(source: Source, options: Options) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
     router = Router(source, options)
-    loop = asyncio.get_running_loop()
+    await router.listen()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, router.end)
-    await router.run()
+        asyncio.get_running_loop().add_signal_handler(number, router.end)
+    await router.serve()

@@ -1,17 +1,15 @@
-"""The client's side of HTTP/1.1: reads requests, in order, and writes what a service answers.
+"""A client's connection: its requests one after the other, what is written to it, and how slow it may be.
 
-Made per connection by ``app``. Knows limits, deadlines and framing; knows nothing of models. After anything that is not
-clean HTTP the connection is closed.
+Made per connection by ``app``. Knows nothing of models; ``reader`` knows HTTP. Who answers is a ``Service``.
 """
 
 import asyncio
 from collections import deque
 from typing import Protocol, cast
 
-import httptools
-
-from modelroute.router.framing import Limits, bad_request, head_too_large, judge
-from modelroute.router.openai import Refusal, timed_out, too_large
+from modelroute.router.framing import Limits
+from modelroute.router.openai import Refusal, timed_out
+from modelroute.router.reader import Reader
 from modelroute.router.request import Request
 
 _HIGH_WATER = 65536
@@ -55,24 +53,20 @@ class Service(Protocol):
 
 
 class ClientConnection(asyncio.Protocol):
-    """One connection of a client; one request after the other."""
+    """One connection of a client."""
 
     __slots__ = (
-        "_deaf", "_head_bytes", "_in_head", "_loop", "_parser", "_partial", "_paused_at", "_service", "_serving",
-        "_since", "_timer", "_transport", "_turns", "_waiting", "running",
+        "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
+        "_waiting", "running",
     )  # fmt: skip
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._loop = loop
-        self._parser = httptools.HttpRequestParser(self)
+        self._reader = Reader(self, service.limits)
         self._transport: asyncio.Transport | None = None
-        self._partial: Request | None = None
         self._serving: Request | None = None
         self._turns: deque[Request] = deque()
-        self._deaf = False
-        self._in_head = False
-        self._head_bytes = 0
         self._since = loop.time()
         self._paused_at: float | None = None
         self._waiting = 0
@@ -107,22 +101,21 @@ class ClientConnection(asyncio.Protocol):
             self._loop.call_soon(self._advance)
 
     def cut(self) -> None:
-        """End the connection so that the client sees that the answer is not whole."""
-        self.running = None
+        """End the connection at once; an answer that is under way is seen not to be whole."""
         if self._transport is not None:
             self._transport.abort()
 
     def retire(self) -> None:
-        """Close unless a request is being read or answered; those close when they are done."""
-        if self._serving is None and self._partial is None and self._transport is not None:
+        """Close unless a request is being read or answered; then it closes after the answer."""
+        if self._serving is None and self._reader.partial is None and self._transport is not None:
             self._transport.close()
 
     def shut(self) -> None:
         """Tell the client that the router ends, and close."""
         if self.running is not None:
             self.running.shut()
-        elif self._transport is not None:
-            self._transport.abort()
+        else:
+            self.cut()
 
     # Called by the transport.
 
@@ -135,24 +128,8 @@ class ClientConnection(asyncio.Protocol):
         self._timer = self._loop.call_later(min(limits.read, limits.idle, limits.write), self._check)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; what comes after a refusal or a close is not looked at."""
-        if self._deaf:
-            return
-        was_in_head = self._in_head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # never taken up; the request before it is answered and the connection closed
-        except httptools.HttpParserError as error:
-            self._refuse(bad_request(f"this is not valid HTTP/1.1: {error}"))
-            return
-        if self._in_head and was_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._service.limits.head:
-                self._refuse(head_too_large(self._service.limits))
-        partial = self._partial
-        if partial is not None and partial.refusal is not None and partial.refusal.close:
-            self._refuse(partial.refusal)
+        """Read on."""
+        self._reader.feed(data)
 
     def pause_writing(self) -> None:
         """Let the backend wait."""
@@ -170,7 +147,7 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell whoever is answering."""
         self._transport = None
-        self._deaf = True
+        self._reader.deaf = True
         self._turns.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -179,89 +156,33 @@ class ClientConnection(asyncio.Protocol):
         if running is not None:
             running.client_gone()
 
-    # Called by the parser.
+    # Called by the reader.
 
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        if self._deaf:
-            return
-        self._partial = Request()
-        self._in_head = True
-        self._head_bytes = 0
+    def begun(self) -> None:
+        """The time for the request to come whole begins."""
         self._since = self._loop.time()
 
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
-        if self._partial is not None:
-            self._partial.target += url
-            self._count(len(url))
+    def admit(self, request: Request) -> Refusal | None:
+        """See ``Service``."""
+        return self._service.admit(request)
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are counted and passed over."""
-        if self._partial is not None:
-            self._count(len(name) + len(value) + 4)
-            if self._in_head and self._partial.refusal is None:
-                self._partial.take(name, value)
-                if self._partial.fields > self._service.limits.fields:
-                    self._partial.refusal = head_too_large(self._service.limits)
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._service.limits.head and self._partial is not None:
-            self._partial.refusal = head_too_large(self._service.limits)
-
-    def on_headers_complete(self) -> None:
-        """Judge the head before the body comes."""
-        self._in_head = False
-        request = self._partial
-        if request is None:
-            return
-        request.method = self._parser.get_method().decode()
-        version = self._parser.get_http_version()
-        request.http11 = version == "1.1"
-        request.keep_alive = request.http11 and self._parser.should_keep_alive() and not self._parser.should_upgrade()
-        if request.refusal is None:
-            request.refusal = judge(request, version, self._service.limits) or self._service.admit(request)
-        expected = request.headers.get(b"expect")
-        if expected is None or self._serving is not None or self._turns:
-            return
-        if request.refusal is None:
+    def invite(self, request: Request) -> None:
+        """Ask for the body, unless it is of no use or other answers come first."""
+        if request.refusal is not None:
+            request.keep_alive = False  # whether a body comes is not known now
+        elif self._serving is None and not self._turns:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        else:
-            request.keep_alive = False
 
-    def on_body(self, data: bytes) -> None:
-        """Take a piece; of a request that is refused nothing is kept."""
-        request = self._partial
-        if request is None:
-            return
-        request.size += len(data)
-        if request.size > self._service.limits.body:
-            request.pieces.clear()
-            request.refusal = too_large(self._service.limits.body)
-        elif request.refusal is None:
-            request.pieces.append(data)
-
-    def on_message_complete(self) -> None:
-        """The request is whole: its turn comes when those before it are answered."""
-        request, self._partial = self._partial, None
-        if request is None or self._deaf:
-            return
-        self._since = self._loop.time()
-        if request.refusal is not None and request.refusal.close:
-            request.keep_alive = False
-            self._deaf = True
-        self._deliver(request)
-
-    # Turns.
-
-    def _deliver(self, request: Request) -> None:
+    def take(self, request: Request) -> None:
+        """Serve it when those before it are answered."""
         if self._serving is None and not self._turns:
             self._serve(request)
             return
         self._turns.append(request)
         if len(self._turns) == _MOST_TURNS and self._transport is not None:
             self._transport.pause_reading()
+
+    # Turns.
 
     def _serve(self, request: Request) -> None:
         self._serving = request
@@ -275,48 +196,42 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
         self._serve(self._turns.popleft())
 
-    def _refuse(self, refusal: Refusal) -> None:
-        """Answer in turn and read no more."""
-        request = self._partial or Request()
-        request.refusal, request.keep_alive = refusal, False
-        self._partial = None
-        self._deaf = True
-        self._deliver(request)
-
     def _leave(self) -> None:
         """Close; a client that is still sending gets the time to read the answer before it meets a reset."""
         if self._transport is None:
             return
         self._turns.clear()
-        if self._deaf and self._transport.can_write_eof():
+        if self._reader.deaf and not self._transport.is_closing():
             self._transport.write_eof()
             self._loop.call_later(_LINGER_SECONDS, self.cut)
         else:
-            self._deaf = True
+            self._reader.deaf = True
             self._transport.close()
 
+    # Deadlines: one timer per connection.
+
     def _check(self) -> None:
-        """The one timer of a connection: whether the client is too slow to send, to take, or to come again."""
         limits, now = self._service.limits, self._loop.time()
         wait = min(limits.read, limits.idle, limits.write)
         if self._paused_at is not None:
             wait = self._paused_at + limits.write - now
             if wait <= 0:
                 wait = self._still_taking(now)
-        elif self._partial is not None:
+        elif self._reader.partial is not None:
             wait = self._since + limits.read - now
             if wait <= 0:
-                self._refuse(timed_out(408, f"the request did not come whole within {limits.read:g} s"))
+                self._reader.refuse(timed_out(408, f"the request did not come whole within {limits.read:g} s"))
         elif self._serving is None:
             wait = self._since + limits.idle - now
-            if wait <= 0 and self._transport is not None:
-                self._transport.abort()
-        self._timer = self._loop.call_later(max(wait, 0.001), self._check)
+            if wait <= 0:
+                self.cut()
+        if self._transport is not None:
+            self._timer = self._loop.call_later(max(wait, 0.001), self._check)
 
     def _still_taking(self, now: float) -> float:
         """Give a client that took something since the last look more time, and cut one that did not."""
         left = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        if left >= self._waiting and self._transport is not None:
-            self._transport.abort()
+        if left >= self._waiting:
+            self.cut()
         self._paused_at, self._waiting = now, left
         return self._service.limits.write

@@ -35,7 +35,7 @@ class Upstream(asyncio.Protocol):
     """A connection, idle or owned by one asker."""
 
     __slots__ = (
-        "_asker", "_complete", "_dirty", "_head_done", "_headers", "_loop", "_parser", "_paused", "_pieces",
+        "_asker", "_complete", "_dirty", "_head_done", "_headers", "_keep", "_loop", "_parser", "_paused", "_pieces",
         "_received", "_skip", "_status", "_transport", "_until_close", "endpoint", "idle_since",
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ class Upstream(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._status = 0
         self._received = 0
-        self._head_done = self._complete = self._dirty = self._skip = self._until_close = False
+        self._head_done = self._complete = self._dirty = self._skip = self._keep = self._until_close = False
 
     # Called by the asker.
 
@@ -134,7 +134,7 @@ class Upstream(asyncio.Protocol):
 
     def _end(self, asker: Asker) -> None:
         self._asker = None
-        if self._dirty or self._until_close or not self._parser.should_keep_alive():
+        if self._dirty or not self._keep:
             self.close()
         else:
             if self._paused:
@@ -184,6 +184,7 @@ class Upstream(asyncio.Protocol):
             return
         self._head_done = True
         self._status = status
+        self._keep = self._parser.should_keep_alive()
         names = {name for name, _ in self._headers}
         self._until_close = status not in {204, 304} and not names & {b"content-length", b"transfer-encoding"}
 
