@@ -44,12 +44,17 @@ def counted(write: str) -> bool:
     return resource not in NOT_STORED and resource.split("/")[0] not in HEARTBEATS
 
 
+def _service_accounts(namespace: str) -> str:
+    """What the user names of a namespace's service accounts begin with."""
+    return f"system:serviceaccount:{namespace}:"
+
+
 def audited(lines: Iterable[str], namespace: str) -> Counter[str]:
     """Writes by service accounts of ``namespace``, by "verb resource[/subresource]", from lines of an audit log."""
     found: Counter[str] = Counter()
     for line in lines:
         event = json.loads(line)
-        mine = event["user"].get("username", "").startswith(f"system:serviceaccount:{namespace}:")
+        mine = event["user"].get("username", "").startswith(_service_accounts(namespace))
         if mine and event["verb"] in AUDITED_WRITES:
             target = event.get("objectRef", {})
             resource = "/".join(filter(None, (target.get("resource"), target.get("subresource"))))
@@ -64,6 +69,12 @@ class AuditLog:
         """Remember where ``path`` ends now."""
         self._path = path
         self._start = path.stat()
+
+    def knows(self, namespace: str) -> bool:
+        """Whether a service account of ``namespace`` is in the log at all: else none of its writes could be seen."""
+        user = f'"username":"{_service_accounts(namespace)}'
+        with self._path.open() as log:
+            return any(user in line for line in log)
 
     def added(self) -> list[str]:
         """The lines since then. NoDemoError when a new file was begun meanwhile."""
@@ -90,6 +101,8 @@ def main() -> None:
         cluster.require_ready_route()
         path = cluster.audit_log()
         log = AuditLog(path) if path else None
+        if log and not log.knows(cluster.OPERATOR_NAMESPACE):
+            raise cluster.NoDemoError(f"{path} knows no request of the operator; does it run? `./dev demo` starts it")
         before = writes(cluster.asked("get", "--raw", "/metrics"))
         print(f"counting for {SECONDS} s", file=sys.stderr)
         time.sleep(SECONDS)
