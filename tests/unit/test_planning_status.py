@@ -50,6 +50,10 @@ class TestReady:
         found = condition(world.planned(asked, world.settled(asked)).status, "Ready")
         assert (found.status, found.reason, found.message) == ("False", "NoBackendReady", "small 0/1 warm")
 
+    def test_a_hosted_api_without_its_key_cannot(self) -> None:
+        found = said(world.settled(world.route(backends=[world.KEYED])), "Ready", backends=[world.KEYED])
+        assert found == ("False", "NoBackendReady", "big external (no key)")
+
     def test_what_only_rules_reach_does_not_make_it_ready(self) -> None:
         spec = {"backends": [VLLM, HOSTED | {"weight": 0}]}
         assert said(COLD, "Ready", **spec)[:2] == ("False", "NoBackendReady")

@@ -85,7 +85,8 @@ def ready(route: t.ModelRoute, router: RouterStatus, backends: Sequence[BackendS
 
     A backend that is down while others stand in for it makes the reason SomeBackendsNotReady, not the status False.
     """
-    summary = ", ".join(map(_brief, backends))
+    cold = {b.name for b in snapshot.backends if not b.endpoints}
+    summary = ", ".join(_brief(b, can_answer=b.name not in cold) for b in backends)
     if not router.desired_replicas:
         return Verdict("Ready", "False", "RouterNotReady", "spec.router.replicas is 0: no router pod is asked for")
     if not router.ready_replicas:
@@ -94,14 +95,13 @@ def ready(route: t.ModelRoute, router: RouterStatus, backends: Sequence[BackendS
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
     resting = {b.name for b in route.spec.backends if b.vllm and not b.scaling.min_replicas}
-    down = [b.name for b in snapshot.backends if not b.endpoints and b.name not in resting]
-    return Verdict("Ready", "True", "SomeBackendsNotReady" if down else "AllBackendsReady", summary)
+    return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
 
 
-def _brief(backend: BackendStatus) -> str:
+def _brief(backend: BackendStatus, *, can_answer: bool) -> str:
     """A backend in three words, such as ``small 1/1 warm``."""
     if backend.type == "VLLM":
         return f"{backend.name} {backend.ready_replicas}/{backend.desired_replicas} warm"
     if backend.type == "Service":
         return f"{backend.name} {backend.ready_replicas} ready"
-    return f"{backend.name} external"
+    return f"{backend.name} external" if can_answer else f"{backend.name} external (no key)"
