@@ -20,8 +20,7 @@ def with_fallback(first: Backend, second: Upstream, *on: str) -> tuple[tuple[Bac
 async def nobody() -> str:
     """An address where nobody listens."""
     async with Upstream() as gone:
-        address = gone.address
-    return address
+        return gone.address
 
 
 QUICK = times(first_token_streamed=0.05, first_token_whole=0.05, stream_idle=0.05)

@@ -109,6 +109,11 @@ class Upstream:
         async with self.arrived:
             await self.arrived.wait_for(lambda: len(self.received) >= count)
 
+    async def left(self) -> None:
+        """Until the router has closed all its connections."""
+        async with self.arrived:
+            await self.arrived.wait_for(lambda: not self.open)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -129,6 +134,8 @@ class Upstream:
         finally:
             self.open.discard(writer)
             writer.close()
+            async with self.arrived:
+                self.arrived.notify_all()
             self._tasks.discard(task)
 
 
@@ -144,7 +151,9 @@ async def _read(reader: asyncio.StreamReader, number: int) -> Received:
 
 def answers(body: Any = None, status: int = 200, **headers: str) -> Script:
     """A whole JSON answer; bytes are sent as they are."""
-    content = {"id": "1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}} if body is None else body
+    content = (
+        {"id": "1", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 5}} if body is None else body
+    )
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
 
     async def script(_: Received, wire: Wire) -> None:

@@ -58,9 +58,8 @@ _encode = msgspec.json.Encoder().encode
 def resolve(method: str, target: str, paths: Paths) -> tuple[Kind, str] | Refusal:
     """The kind of a request and the model's id in its path (empty: none), or why it is refused."""
     if not target.startswith("/"):
-        return Refusal(
-            400, f"the request target {_short(target)} is not a path; this is not a forward proxy", "bad_request"
-        )
+        problem = f"the request target {_short(target)} is not a path; this is not a forward proxy"
+        return Refusal(400, problem, "bad_request", close=True)
     path = target.partition("?")[0]
     kind, methods = paths.get(path, (None, READS))
     model = ""
