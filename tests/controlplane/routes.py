@@ -4,10 +4,22 @@ import json
 import time
 from typing import Any
 
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, MANAGED, MODEL_ROUTE, SECRET, SERVICE, SLICE
+from modelroute.controller.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    MANAGED,
+    MODEL_ROUTE,
+    POD,
+    SECRET,
+    SERVICE,
+    SLICE,
+)
+from modelroute.planning.names import REVISION_ANNOTATION
 from tests.controlplane.plane import Operator, Plane, until
 from tests.fakes.manifests import VLLM, manifest
 
+ROUTER_PODS = "app.kubernetes.io/component=router"
 ROUTER = {"Deployment/chat-router", "Service/chat-router", "ServiceAccount/chat-router"}
 ROUTER |= {"PodDisruptionBudget/chat-router", "ConfigMap/chat-router-snapshot"}
 SMALL = {"Deployment/chat--small", "Service/chat--small"}
@@ -95,6 +107,19 @@ def publish_endpoints(plane: Plane, namespace: str, service: str, port: str, *ad
         "endpoints": [{"addresses": [a], "conditions": {"ready": True}} for a in addresses],
     }
     plane.admin.create(SLICE, namespace, body)
+
+
+def revisions(plane: Plane, namespace: str) -> list[str]:
+    """What the router pods were last told to take up."""
+    pods = plane.admin.all(POD, namespace, ROUTER_PODS)
+    return [pod["metadata"].get("annotations", {}).get(REVISION_ANNOTATION, "") for pod in pods]
+
+
+def change_snapshot(plane: Plane, namespace: str) -> None:
+    """Wait for the two router pods, then have a replica become ready."""
+    until("2 router pods", lambda: len(plane.admin.all(POD, namespace, ROUTER_PODS)) == 2)
+    publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
+    until("its endpoint", lambda: endpoints(plane, namespace, "small"))
 
 
 def put_secret(plane: Plane, namespace: str, **values: str) -> None:

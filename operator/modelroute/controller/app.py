@@ -50,10 +50,10 @@ class Operator:
         while not await self._cluster.serves_routes(scopes[0]):
             log.warning("the CustomResourceDefinition of ModelRoutes is not installed; waiting for it")
             await asyncio.sleep(jittered(10))
-        # Started before kopf, since kopf cancels at its end whatever was started after it.
+        # Started before kopf, since kopf waits at its end for whatever was started after it, and then cancels it.
         others = [
-            asyncio.create_task(self._work(), name="workers"),
-            asyncio.create_task(self._resync(scopes), name="resync"),
+            asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
+            asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
         ]
         watching = asyncio.create_task(self._watch(), name="kopf")
         try:
@@ -64,15 +64,6 @@ class Operator:
             for task in (watching, *others):
                 task.cancel()
             await asyncio.gather(watching, *others, return_exceptions=True)
-
-    async def _work(self) -> None:
-        await self._watches.ready.wait()
-        log.info("watching; the first listing is complete")
-        await self.queue.run(WORKERS)
-
-    async def _resync(self, scopes: tuple[str | None, ...]) -> None:
-        await self._watches.ready.wait()
-        await self._watches.resync(self._cluster, scopes)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()

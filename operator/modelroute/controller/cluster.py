@@ -75,7 +75,7 @@ async def credentials() -> "kubernetes.aio.client.Configuration":
             kubernetes.aio.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         else:
             await kubernetes.aio.config.load_kube_config(  # type: ignore[no-untyped-call]
-                client_configuration=configuration, persist_config=False
+                os.environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
             )
     except kubernetes.aio.config.ConfigException as error:
         raise ModelRouteError(f"no cluster to work with: {error}; set KUBECONFIG, or run in a pod") from None

@@ -46,6 +46,8 @@ class Watches:
 
     async def resync(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
         """List everything now and then, and whenever kopf had to: it does not tell of what went meanwhile."""
+        await self.ready.wait()
+        log.info("watching; the first listing is complete")
         while True:
             try:
                 async with asyncio.timeout(jittered(RESYNC_SECONDS)):

@@ -39,19 +39,20 @@ class WorkQueue:
             self._waiting.put_nowait(key)
             metrics.QUEUED.set(self._waiting.qsize())
 
-    async def run(self, workers: int) -> None:
-        """Handle keys until cancelled."""
+    async def run(self, workers: int, ready: asyncio.Event) -> None:
+        """Handle keys from ``ready`` on, until cancelled."""
         async with asyncio.TaskGroup() as group:
             for _ in range(workers):
-                group.create_task(self._work())
+                group.create_task(self._work(ready))
 
     def longest(self) -> float:
         """Seconds that the oldest of the running reconciles has taken so far."""
         now = asyncio.get_running_loop().time()
         return max((now - began for began in self._running.values()), default=0.0)
 
-    async def _work(self) -> None:
+    async def _work(self, ready: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
+        await ready.wait()
         while True:
             key = await self._waiting.get()
             metrics.QUEUED.set(self._waiting.qsize())

@@ -1,0 +1,159 @@
+"""The operator's process: at rest, ended, killed, without a right that it needs, and with the API server gone."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from modelroute.controller.cache import Cache, Key
+from modelroute.controller.cluster import Cluster, KubeObject, credentials
+from modelroute.controller.kinds import DEPLOYMENT, WATCHED
+from modelroute.controller.rbac import policy_rules
+from modelroute.controller.reconciler import Reconciler
+from modelroute.planning.settings import Settings
+from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.routes import (
+    CACHE,
+    CACHED,
+    ROUTER,
+    SMALL,
+    becomes,
+    change_snapshot,
+    condition,
+    create,
+    names,
+    revisions,
+    route,
+    settle,
+    touch,
+)
+from tests.fakes.manifests import HOSTED
+
+SETTINGS = Settings(router_image="modelroute/router:test")
+
+
+@pytest.fixture
+def stopped(operator: Operator) -> Iterator[Operator]:
+    """The operator, which does not run during the test unless the test starts it."""
+    operator.end()
+    yield operator
+    operator.end(signal.SIGKILL)
+    operator.start()
+
+
+def test_at_rest_nothing_is_written(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    touch(plane, operator, namespace)
+    mark = plane.mark()
+    for _ in range(5):
+        touch(plane, operator, namespace)
+    assert plane.writes(mark, namespace) == []
+
+
+def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    change_snapshot(plane, namespace)
+    until("both pods are told", lambda: all(revisions(plane, namespace)))
+    touch(plane, operator, namespace)
+    operator.end()
+    mark = plane.mark()
+    operator.start()
+    until("the operator works again", operator.healthy)
+    touch(plane, operator, namespace)
+    assert plane.writes(mark, namespace) == []
+
+
+def test_it_ends_when_it_is_told_to(plane: Plane, stopped: Operator) -> None:
+    stopped.start()
+    until("the operator works", stopped.healthy)
+    assert stopped.end() == 0
+
+
+def test_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    stopped.start()
+    until("a first child", lambda: names(plane, namespace))
+    stopped.end(signal.SIGKILL)
+    stopped.start()
+    settle(plane, namespace, ROUTER | SMALL)
+
+
+class Cut(Cluster):
+    """A way to the API server that is lost, with the process, after so many writes."""
+
+    def __init__(self, cluster: Cluster, left: int) -> None:
+        self._client = cluster._client
+        self.left = left
+
+    def _spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise asyncio.CancelledError
+
+    async def apply(self, desired: KubeObject) -> KubeObject:
+        self._spend()
+        return await super().apply(desired)
+
+    async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
+        self._spend()
+        return await super().write_status(live, status)
+
+
+async def reconcile(plane: Plane, namespace: str, writes: int) -> bool:
+    """One run of a fresh operator, cut short after so many writes; whether it came to its end."""
+    whole = Cluster(await credentials())
+    cache = Cache()
+    for kind in WATCHED:
+        for found in (await whole.select(kind, namespace, kind.selector))[0]:
+            cache.put(kind, found)
+    try:
+        await Reconciler(Cut(whole, writes), cache, SETTINGS).reconcile(Key(namespace, "chat"))
+    except asyncio.CancelledError:
+        return False
+    finally:
+        await whole.close()
+    return True
+
+
+def test_a_crash_after_any_write_is_made_good(
+    plane: Plane, stopped: Operator, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(plane.directory / "operator.kubeconfig"))
+    create(plane, namespace, backends=[CACHED, HOSTED])
+    # One write a run: each of these operators dies in another place.
+    crashes = 0
+    while not asyncio.run(reconcile(plane, namespace, 1)):
+        crashes += 1
+    assert crashes >= len(ROUTER | SMALL | {CACHE})
+    assert names(plane, namespace) == ROUTER | SMALL | {CACHE}
+    assert route(plane, namespace)["status"]["observedGeneration"] == 1
+
+
+def test_a_right_that_is_lacking_is_named_and_the_rest_goes_on(
+    plane: Plane, operator: Operator, namespace: str
+) -> None:
+    without = [r for r in policy_rules() if r["resources"] != ["deployments"]]
+    reading = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]}
+    plane.allow([*without, reading])
+    create(plane, namespace)
+    try:
+        message = becomes(plane, namespace, "Programmed", "False", "Forbidden")
+        made = names(plane, namespace)
+    finally:
+        plane.allow(policy_rules())
+    assert "cannot patch Deployment/chat--small" in message
+    assert made == {place for place in ROUTER | SMALL if DEPLOYMENT.name not in place}
+
+
+def test_a_right_that_is_given_back_is_used(plane: Plane, operator: Operator, namespace: str) -> None:
+    plane.allow([r for r in policy_rules() if r["resources"] != ["configmaps"]])
+    try:
+        create(plane, namespace)
+        becomes(plane, namespace, "Programmed", "False", "Forbidden")
+    finally:
+        plane.allow(policy_rules())
+    settle(plane, namespace, ROUTER | SMALL)
+    until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden")

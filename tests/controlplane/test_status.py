@@ -1,0 +1,146 @@
+"""What a ModelRoute's status says, as the world around it changes, and what the routers are given meanwhile."""
+
+from modelroute.controller.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD, SECRET
+from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.routes import (
+    BEHIND,
+    KEYED,
+    ROUTER,
+    SMALL,
+    becomes,
+    change_snapshot,
+    condition,
+    create,
+    endpoints,
+    publish_endpoints,
+    put_secret,
+    put_service,
+    revisions,
+    route,
+    settle,
+    snapshot,
+    touch,
+)
+from tests.fakes.manifests import HOSTED, MISTAKES, VLLM
+
+CANARY = "sk-planted-7f3a"
+
+
+def test_a_route_whose_replicas_answer_is_ready(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
+    until("2 router pods", lambda: len(plane.admin.all(POD, namespace, "app.kubernetes.io/component=router")) == 2)
+    plane.make_pods_ready(namespace, "router")
+    becomes(plane, namespace, "Ready", "True")
+    found = [condition(plane, namespace, kind)["status"] for kind in ("Accepted", "ResolvedRefs", "Programmed")]
+    assert found == ["True", "True", "True"]
+
+
+def test_a_route_whose_pods_do_not_start_is_not_ready(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace, backends=[VLLM])
+    settle(plane, namespace, ROUTER | SMALL)
+    assert condition(plane, namespace, "Ready")["status"] == "False"
+    [backend] = route(plane, namespace)["status"]["backends"]
+    assert (backend["readyReplicas"], backend["desiredReplicas"]) == (0, 1)
+
+
+def test_a_missing_secret_is_named_with_its_path(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace, backends=[KEYED])
+    message = becomes(plane, namespace, "ResolvedRefs", "False", "SecretNotFound")
+    assert "spec.backends[0].external.apiKeySecretRef" in message
+    assert '"openai"' in message
+
+
+def test_a_secret_that_comes_later_is_found(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace, backends=[KEYED])
+    becomes(plane, namespace, "ResolvedRefs", "False")
+    put_secret(plane, namespace, token=CANARY)
+    becomes(plane, namespace, "ResolvedRefs", "True", seconds=15)
+
+
+def test_a_missing_key_is_named(plane: Plane, operator: Operator, namespace: str) -> None:
+    put_secret(plane, namespace, other=CANARY)
+    create(plane, namespace, backends=[KEYED])
+    message = becomes(plane, namespace, "ResolvedRefs", "False")
+    assert '"token"' in message
+
+
+def test_a_key_is_found_nowhere_but_in_its_secret(plane: Plane, operator: Operator, namespace: str) -> None:
+    put_secret(plane, namespace, token=CANARY)
+    create(plane, namespace, backends=[KEYED])
+    becomes(plane, namespace, "ResolvedRefs", "True")
+    plane.admin.merge(SECRET, namespace, "openai", {"data": {"token": None}, "stringData": {"wrong": CANARY}})
+    touch(plane, operator, namespace)
+    becomes(plane, namespace, "ResolvedRefs", "False")
+    said = [route(plane, namespace), *plane.admin.all(CONFIG_MAP, namespace), *plane.admin.all(EVENT, namespace)]
+    assert CANARY not in f"{said} {operator.log()}"
+
+
+def test_a_service_that_comes_later_is_found(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace, backends=[BEHIND])
+    assert '"legacy"' in becomes(plane, namespace, "ResolvedRefs", "False", "ServiceNotFound")
+    put_service(plane, namespace, "legacy")
+    becomes(plane, namespace, "ResolvedRefs", "True", seconds=5)
+
+
+def test_a_new_replica_is_in_the_snapshot_at_once(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1", "10.0.0.2")
+    both = ["10.0.0.1:8000", "10.0.0.2:8000"]
+    until("both endpoints", lambda: endpoints(plane, namespace, "small") == both, seconds=5)
+
+
+def test_the_replicas_of_anothers_service_are_in_the_snapshot(plane: Plane, operator: Operator, namespace: str) -> None:
+    put_service(plane, namespace, "legacy")
+    create(plane, namespace, backends=[BEHIND])
+    settle(plane, namespace, ROUTER)
+    publish_endpoints(plane, namespace, "legacy", "web", "10.0.0.9")
+    until("its endpoint", lambda: endpoints(plane, namespace, "old") == ["10.0.0.9:8000"], seconds=5)
+
+
+def test_router_pods_are_touched_when_the_snapshot_changes(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    change_snapshot(plane, namespace)
+    revision = snapshot(plane, namespace)["revision"]
+    until("the new revision on both", lambda: revisions(plane, namespace) == [revision] * 2)
+
+
+def test_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    before = snapshot(plane, namespace)
+    hidden = MISTAKES["a header that cannot be"].spec["rules"]
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec", {"backends": [HOSTED], "rules": hidden})
+    message = becomes(plane, namespace, "Accepted", "False", "InvalidSpec")
+    assert "spec.rules[0].when.headers" in message
+    settle(plane, namespace, ROUTER | SMALL)
+    assert snapshot(plane, namespace) == before
+
+
+def test_a_spec_that_was_mended_is_accepted(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace, rules=MISTAKES["a header that cannot be"].spec["rules"])
+    becomes(plane, namespace, "Accepted", "False")
+    plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"spec": {"rules": None}})
+    becomes(plane, namespace, "Accepted", "True")
+    settle(plane, namespace, ROUTER | SMALL)
+
+
+def test_a_status_written_by_others_is_put_right(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    told = route(plane, namespace)["status"]
+    plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"status": {"readyBackends": "9/9"}}, "status")
+    until("the old status", lambda: route(plane, namespace)["status"] == told)
+
+
+def test_what_goes_wrong_is_told_as_an_event(plane: Plane, operator: Operator, namespace: str) -> None:
+    made = create(plane, namespace, backends=[KEYED])
+
+    def told() -> set[tuple[str, str]]:
+        events = plane.admin.all(EVENT, namespace)
+        return {(e["type"], e["reason"]) for e in events if e["regarding"].get("uid") == made["metadata"]["uid"]}
+
+    until("the event", lambda: ("Warning", "SecretNotFound") in told())
