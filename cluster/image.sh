@@ -82,7 +82,7 @@ build_with_docker() { # TAG CONTEXT DOCKERFILE
 }
 
 build_with_buildah() { # TAG CONTEXT DOCKERFILE
-  need_tools buildah=buildah
+  need_tools buildah=buildah /etc/ssl/certs/ca-certificates.crt=ca-certificates
   lock images
   # Working containers of builds that were interrupted.
   store rm -a >/dev/null 2>&1 || true
