@@ -8,6 +8,7 @@ import hashlib
 import os
 import sys
 import time
+from functools import cached_property
 from pathlib import Path
 
 from demo import ask
@@ -63,7 +64,7 @@ class Demo:
         environment = os.environ | {"PROVIDER": self.provider, "KUBE_CONTEXT": self.kube[-1]}
         stage.run(ROOT / "cluster/image.sh", "build", tag, context, ROOT / file, env=environment)
 
-    @property
+    @cached_property
     def tag(self) -> str:
         """A name for the content of the operator's and the router's image."""
         digest = hashlib.sha256()
