@@ -23,6 +23,7 @@ from modelroute.controller.rbac import policy_rules
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 IDENTITY = ("modelroute-system", "modelroute-operator")
 USER = "system:serviceaccount:modelroute-system:modelroute-operator"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -160,10 +161,24 @@ class Plane:
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
-    def _install(self) -> None:
+    def install_definition(self) -> None:
         definition = yaml.safe_load(next((ROOT / "crds").glob("*.yaml")).read_text())
-        self.admin.must("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        self.admin.must("POST", DEFINITIONS, definition)
         until("the API serves ModelRoutes", lambda: self.admin.ask("GET", MODEL_ROUTE.path()).is_success)
+
+    def remove_definition(self) -> None:
+        name = f"{DEFINITIONS}/{MODEL_ROUTE.plural}.{MODEL_ROUTE.group}"
+        self.admin.must("DELETE", name)
+        until("the definition is gone", lambda: self.admin.ask("GET", name).status_code == 404, seconds=60)
+
+    def crash_api_server(self) -> None:
+        """Kill it, and start it again."""
+        pid = int((self.directory / "run/kube-apiserver.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGKILL)
+        self._script("up.sh", "control-plane")
+
+    def _install(self) -> None:
+        self.install_definition()
         namespace, name = IDENTITY
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
         self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
@@ -204,6 +219,9 @@ class Operator:
         """Its exit code."""
         self._process.send_signal(number)
         return self._process.wait(20)
+
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def log(self) -> str:
         return self._log.read_text()

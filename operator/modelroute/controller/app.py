@@ -49,7 +49,7 @@ class Operator:
         scopes = self._namespaces or (None,)
         while not await self._cluster.serves_routes(scopes[0]):
             log.warning("the CustomResourceDefinition of ModelRoutes is not installed; waiting for it")
-            await asyncio.sleep(jittered(10))
+            await asyncio.sleep(jittered(4))
         # Started before kopf, since kopf waits at its end for whatever was started after it, and then cancels it.
         others = [
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
