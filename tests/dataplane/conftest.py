@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,9 @@ class Plane:
         return await client.reply(method)
 
     async def chat(self, content: str = "hi", headers: dict[str, str] | None = None, **fields: Any) -> Reply:
-        return await self.ask("POST", "/v1/chat/completions", chat(content=content, **fields), **(headers or {}))
+        client = await self.connect()
+        client.send(http("POST", "/v1/chat/completions", chat(content=content, **fields), **(headers or {})))
+        return await client.reply()
 
     async def metric(self, name: str, **labels: str) -> float:
         """A metric as Prometheus would read it; 0 when it is not there."""
@@ -118,7 +119,7 @@ class Plane:
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[Plane]:
+def plane(tmp_path: Path) -> Plane:
     """What a test needs; closed by the hook below, since that takes the event loop."""
     return Plane(tmp_path)
 

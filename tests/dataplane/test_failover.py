@@ -4,17 +4,21 @@ import asyncio
 
 import pytest
 
+from modelroute.api.types import FailureKind
 from modelroute.snapshot.types import Backend, Fallback
 from tests.dataplane.conftest import Plane, backend, times
 from tests.fakes.client import chat, http
-from tests.fakes.upstream import Script, Upstream, answers, closes, resets, sends, silent, streams
+from tests.fakes.upstream import Received, Script, Upstream, Wire, answers, closes, resets, sends, silent, streams
 
 BAD_GATEWAY = ("api_error", "upstream_error")
 
 
-def with_fallback(first: Backend, second: Upstream, *on: str) -> tuple[tuple[Backend, ...], dict[str, object]]:
-    kinds = on or ("ConnectFailure", "Timeout", "RateLimited", "ServerError")
-    return (first, backend("big", second)), {"fallbacks": (Fallback("big", kinds),)}  # type: ignore[arg-type]
+ALL: tuple[FailureKind, ...] = ("ConnectFailure", "Timeout", "RateLimited", "ServerError")
+
+
+async def route(plane: Plane, first: Backend, big: Upstream, *on: FailureKind) -> None:
+    """A route to ``first`` whose fallback is ``big``."""
+    await plane.route(first, backend("big", big), fallbacks=(Fallback("big", on or ALL),))
 
 
 async def nobody() -> str:
@@ -56,8 +60,7 @@ LATE = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{")
 async def test_another_backend_takes_over(plane: Plane, script: Script, kind: str) -> None:
     big = await plane.upstream(answers({"from": "big"}))
     first = backend("small", await plane.upstream(script), weight=1, timeouts=QUICK)
-    backends, more = with_fallback(first, big)
-    await plane.route(*backends, **more)
+    await route(plane, first, big)
     reply = await plane.chat()
     assert (reply.status, reply.json) == (200, {"from": "big"})
     assert (reply.backend, reply.reason, reply.headers["x-modelroute-attempts"]) == ("big", f"fallback {kind}", "2")
@@ -67,23 +70,20 @@ async def test_another_backend_takes_over(plane: Plane, script: Script, kind: st
 
 async def test_a_refused_connection_is_taken_over(plane: Plane) -> None:
     big = await plane.upstream()
-    backends, more = with_fallback(backend("small", await nobody(), weight=1), big)
-    await plane.route(*backends, **more)
+    await route(plane, backend("small", await nobody(), weight=1), big)
     assert (await plane.chat()).reason == "fallback ConnectFailure"
 
 
 async def test_a_connection_that_is_never_accepted_is_taken_over(plane: Plane) -> None:
     big = await plane.upstream()
     blackhole = "192.0.2.1:80"  # a network that is set aside for documentation
-    backends, more = with_fallback(backend("small", blackhole, weight=1, timeouts=times(connect=0.05)), big)
-    await plane.route(*backends, **more)
+    await route(plane, backend("small", blackhole, weight=1, timeouts=times(connect=0.05)), big)
     assert (await plane.chat()).reason == "fallback ConnectFailure"
 
 
 async def test_another_endpoint_of_the_same_backend_comes_first(plane: Plane) -> None:
     good, big = await plane.upstream(), await plane.upstream()
-    backends, more = with_fallback(backend("small", await nobody(), good, weight=1), big)
-    await plane.route(*backends, **more)
+    await route(plane, backend("small", await nobody(), good, weight=1), big)
     replies = [await plane.chat() for _ in range(4)]
     assert [(r.status, r.backend) for r in replies] == [(200, "small")] * 4
     assert {r.headers["x-modelroute-attempts"] for r in replies} == {"1", "2"}
@@ -91,16 +91,14 @@ async def test_another_endpoint_of_the_same_backend_comes_first(plane: Plane) ->
 
 async def test_at_most_one_more_endpoint_is_tried(plane: Plane) -> None:
     big = await plane.upstream()
-    backends, more = with_fallback(backend("small", await nobody(), await nobody(), await nobody(), weight=1), big)
-    await plane.route(*backends, **more)
+    await route(plane, backend("small", await nobody(), await nobody(), await nobody(), weight=1), big)
     reply = await plane.chat()
     assert (reply.backend, reply.headers["x-modelroute-attempts"]) == ("big", "3")
 
 
 async def test_a_failure_that_no_fallback_covers_goes_to_the_client(plane: Plane) -> None:
     big = await plane.upstream()
-    backends, more = with_fallback(backend("small", await nobody(), weight=1), big, "Timeout")
-    await plane.route(*backends, **more)
+    await route(plane, backend("small", await nobody(), weight=1), big, "Timeout")
     reply = await plane.chat()
     assert (reply.status, (reply.error["type"], reply.error["code"])) == (502, BAD_GATEWAY)
     assert big.received == []
@@ -150,8 +148,7 @@ async def test_a_backends_own_4xx_is_passed_on_and_not_retried(plane: Plane, sta
     error = {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": None}
     big = await plane.upstream()
     first = backend("small", await plane.upstream(answers({"error": error}, status)), weight=1)
-    backends, more = with_fallback(first, big)
-    await plane.route(*backends, **more)
+    await route(plane, first, big)
     reply = await plane.chat()
     assert (reply.status, reply.error) == (status, error)
     assert big.received == []
@@ -183,11 +180,11 @@ async def test_a_second_answer_that_nobody_asked_for_is_dropped(plane: Plane) ->
 async def test_bytes_on_an_idle_connection_close_it(plane: Plane) -> None:
     stray = asyncio.Event()
 
-    async def answers_and_more(received: object, wire: object) -> None:
-        await answers()(received, wire)  # type: ignore[arg-type]
+    async def answers_and_more(received: Received, wire: Wire) -> None:
+        await answers()(received, wire)
         await stray.wait()
-        wire.raw(b"HTTP/1.1 200 OK\r\n")  # type: ignore[attr-defined]
-        await wire.gone()  # type: ignore[attr-defined]
+        wire.raw(b"HTTP/1.1 200 OK\r\n")
+        await wire.gone()
         closed.set()
 
     closed = asyncio.Event()
@@ -211,8 +208,8 @@ async def test_slots_are_given_back_however_a_request_ends(plane: Plane) -> None
 async def test_a_client_that_leaves_frees_its_slot_and_its_backend(plane: Plane) -> None:
     cancelled = asyncio.Event()
 
-    async def waits(received: object, wire: object) -> None:
-        await wire.gone()  # type: ignore[attr-defined]
+    async def waits(_: Received, wire: Wire) -> None:
+        await wire.gone()
         cancelled.set()
 
     up = await plane.upstream(waits)

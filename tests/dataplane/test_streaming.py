@@ -186,7 +186,7 @@ class Flood:
 
     async def __call__(self, _: Received, wire: Wire) -> None:
         wire.stream()
-        for _ in range(4000):
+        for _piece in range(4000):
             wire.chunk(self.PIECE)
             self.sent += 1
             try:

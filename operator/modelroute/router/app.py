@@ -4,7 +4,6 @@ Run by ``modelroute router`` and ``modelroute serve``. Never handles a request i
 """
 
 import asyncio
-import contextlib
 import logging
 import signal
 import ssl

@@ -47,15 +47,20 @@ def _is_numeric(host: str) -> bool:
     return True
 
 
-async def _addresses(endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> list[str]:
+async def resolve(host: str, port: int) -> list[str]:
+    """The addresses that the system's resolver knows for a name; OSError when it knows none."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(sockaddr[0]) for *_, sockaddr in found]
+
+
+async def _addresses(endpoint: Endpoint) -> list[str]:
     """Where the endpoint is: its address, or what its name leads to, the last time if that cannot be told now."""
     place = endpoint.place
     if _is_numeric(place.host):
         endpoint.addresses = [place.host]
     else:
         try:
-            found = await loop.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
-            endpoint.addresses = [str(sockaddr[0]) for *_, sockaddr in found]
+            endpoint.addresses = await resolve(place.host, place.port)
         except OSError as error:
             if not endpoint.addresses:
                 raise DialError(f"{place.host} has no address: {error}") from error
@@ -72,7 +77,7 @@ async def dial(endpoint: Endpoint, tls: ssl.SSLContext | None) -> Upstream:
     """
     loop = asyncio.get_running_loop()
     place = endpoint.place
-    addresses = await _addresses(endpoint, loop)
+    addresses = await _addresses(endpoint)
     problem: OSError | None = None
     for address in addresses[:_FRESH_TRIES]:
         try:

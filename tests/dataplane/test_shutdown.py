@@ -1,0 +1,156 @@
+"""The end of a router: unready first, running answers to their end, the rest told."""
+
+import asyncio
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE, create_subprocess_exec
+from pathlib import Path
+
+import pytest
+
+from tests.dataplane.conftest import Plane, backend
+from tests.fakes.client import Client, chat, http
+from tests.fakes.upstream import DONE, OPENER, Received, Wire, answers, text
+
+ROOT = Path(__file__).resolve().parents[2]
+STREAM = http("POST", "/v1/chat/completions", chat(stream=True))
+
+
+class Held:
+    """A stream that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, _: Received, wire: Wire) -> None:
+        wire.stream()
+        wire.chunk(OPENER)
+        await self.go_on.wait()
+        wire.chunk(text("late") + DONE)
+        wire.end()
+
+
+async def streaming(plane: Plane) -> Client:
+    client = await plane.connect()
+    client.send(STREAM)
+    await client.head()
+    await client.chunk()
+    return client
+
+
+async def test_a_router_that_ends_is_unready_while_it_still_answers(plane: Plane) -> None:
+    plane.write(backend("small", await plane.upstream(), weight=1))
+    router = await plane.start(delay=20)
+    router.end()
+    await asyncio.sleep(0)
+    for admin in (False, True):
+        reply = await plane.ask("GET", "/readyz", admin=admin)
+        assert (reply.status, reply.body) == (503, b"draining\n")
+    reply = await plane.chat()
+    assert (reply.status, reply.headers["connection"]) == (200, "close")
+
+
+async def test_running_streams_come_to_their_end(plane: Plane) -> None:
+    held = Held()
+    plane.write(backend("small", await plane.upstream(held), weight=1))
+    router = await plane.start(grace=20)
+    client = await streaming(plane)
+    router.end()
+    await asyncio.sleep(0)
+    held.go_on.set()
+    assert await client.chunk() == text("late") + DONE
+    assert await client.chunk() == b""
+    assert await client.ended()
+    assert plane.running is not None
+    await plane.running
+
+
+async def test_idle_connections_are_closed(plane: Plane) -> None:
+    plane.write(backend("small", weight=1))
+    router = await plane.start(grace=20)
+    client = await plane.connect()
+    client.send(http("GET", "/healthz"))
+    await client.reply()
+    router.end()
+    assert await client.ended()
+    assert plane.running is not None
+    await plane.running
+
+
+async def test_streams_that_outlast_the_grace_are_told(plane: Plane) -> None:
+    plane.write(backend("small", await plane.upstream(Held()), weight=1))
+    router = await plane.start(grace=0.05)
+    client = await streaming(plane)
+    router.end()
+    event = await client.chunk()
+    assert event.startswith(b'data: {"error":{"message":"the router is shutting down')
+    assert await client.chunk() == b""
+    assert await client.ended()
+
+
+async def test_requests_that_outlast_the_grace_are_told(plane: Plane) -> None:
+    async def never(_: Received, wire: Wire) -> None:
+        await wire.gone()
+
+    up = await plane.upstream(never)
+    plane.write(backend("small", up, weight=1))
+    router = await plane.start(grace=0.05)
+    client = await plane.connect()
+    client.send(http("POST", "/v1/chat/completions", chat()))
+    await up.seen(1)
+    router.end()
+    reply = await client.reply()
+    assert (reply.status, reply.error["code"], reply.headers["connection"]) == (503, "overloaded", "close")
+
+
+async def test_a_second_end_does_not_wait(plane: Plane) -> None:
+    plane.write(backend("small", await plane.upstream(Held()), weight=1))
+    router = await plane.start(grace=1000, delay=1000)
+    await streaming(plane)
+    router.end()
+    router.end()
+    assert plane.running is not None
+    await plane.running
+
+
+MAIN = """
+import sys, uvloop
+from pathlib import Path
+from modelroute.router.app import Options, run
+from modelroute.router.source import FileSource
+from modelroute.snapshot.codec import decode
+uvloop.run(run(FileSource(Path(sys.argv[1]), decode), Options(int(sys.argv[2]), 0, "127.0.0.1", grace=20)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_ends_the_process_in_good_order(plane: Plane, number: signal.Signals) -> None:
+    held = Held()
+    plane.write(backend("small", await plane.upstream(held, answers()), weight=1))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    environment = {"PYTHONPATH": str(ROOT / "operator")}
+    command = (sys.executable, "-c", MAIN, str(plane.file), str(port))
+    process = await create_subprocess_exec(*command, env=environment, stderr=PIPE)
+    client = await _connected(port)
+    client.send(STREAM)
+    await client.head()
+    await client.chunk()
+    process.send_signal(number)
+    held.go_on.set()
+    assert await client.chunk() == text("late") + DONE
+    assert await client.chunk() == b""
+    _, errors = await process.communicate()
+    client.close()
+    assert (process.returncode, errors) == (0, b"")
+
+
+async def _connected(port: int) -> Client:
+    """A connection to a process that is still starting."""
+    for _ in range(500):
+        try:
+            return await Client.connect(port)
+        except ConnectionRefusedError:
+            await asyncio.sleep(0.02)
+    raise AssertionError("the router did not start")
