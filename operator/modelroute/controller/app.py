@@ -8,12 +8,13 @@ import contextlib
 import logging
 import signal
 from dataclasses import dataclass
+from typing import Any, cast
 
 import kopf
 
 from modelroute.controller import admin, logs
 from modelroute.controller.cache import Cache
-from modelroute.controller.cluster import Cluster, credentials
+from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.watching import Watches, kopf_settings
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
@@ -44,6 +45,11 @@ class Operator:
         self.queue = WorkQueue(Reconciler(cluster, cache, options.settings).reconcile)
         self._watches = Watches(cache, self.queue)
 
+    @property
+    def ready(self) -> bool:
+        """Whether all that is watched has been seen once, and routes are worked on."""
+        return self._watches.ready.is_set()
+
     async def run(self) -> None:
         """Work until a signal comes; whatever else ends it is raised."""
         scopes = self._namespaces or (None,)
@@ -71,6 +77,7 @@ class Operator:
             await kopf.operator(
                 registry=self._watches.registry(),
                 settings=kopf_settings(),
+                identity=cast("Any", "modelroute-operator"),  # kopf would ask for the user's name; in a pod it has none
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
@@ -87,7 +94,11 @@ async def run(options: Options) -> None:
     logs.configure()
     cluster = Cluster(await credentials())
     current: list[Operator] = []
-    server = await admin.start(options.admin_port, lambda: current[-1].queue.longest() if current else 0.0)
+    server = await admin.start(
+        options.admin_port,
+        longest=lambda: current[-1].queue.longest() if current else 0.0,
+        ready=lambda: bool(current) and current[-1].ready,
+    )
     failures = 0
     try:
         while True:
@@ -95,11 +106,13 @@ async def run(options: Options) -> None:
             began = asyncio.get_running_loop().time()
             try:
                 return await current[0].run()
+            except ApiError as error:
+                log.warning("%s; starting over", error)
             except Exception:  # a background loop, the outermost: it starts over rather than end
-                failures = 1 if asyncio.get_running_loop().time() - began > 60 else failures + 1
-                wait = jittered(backoff(failures))
-                log.exception("starting over in %.1f s", wait)
-                await asyncio.sleep(wait)
+                log.exception("starting over")
+            current.clear()
+            failures = 1 if asyncio.get_running_loop().time() - began > 60 else failures + 1
+            await asyncio.sleep(jittered(backoff(failures)))
     finally:
         await server.cleanup()
         await cluster.close()

@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import json
 import logging
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from modelroute.api.parse import parse
 from modelroute.controller import outcome
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD
+from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
 from modelroute.errors import InvalidManifestError
@@ -101,35 +102,32 @@ class Reconciler:
         """Whether anything was written, and what was refused."""
         wrote = False
         refusals: list[ApiError] = []
-        for desired in planned.objects:
-            if view.hides(desired):
-                continue
-            live = view.observed.child(desired["kind"], desired["metadata"]["name"])
+        steps = (
+            *(partial(self._apply, key, desired, view) for desired in planned.objects if not view.hides(desired)),
+            *(partial(self._delete, key, orphan) for orphan in planned.orphans),
+            partial(self._touch_routers, key, planned.revision),
+        )
+        for step in steps:
             try:
-                wrote |= await self._apply(key, desired, live)
+                wrote |= await step()
             except ApiError as error:
                 if not error.lasting:
                     raise
                 refusals.append(error)
-        for orphan in planned.orphans:
-            try:
-                wrote |= await self._delete(key, orphan)
-            except ApiError as error:
-                if not error.lasting:
-                    raise
-                refusals.append(error)
-        if not refusals:
-            await self._touch_routers(key, planned.revision)
         return wrote, tuple(refusals)
 
-    async def _apply(self, key: Key, desired: KubeObject, live: KubeObject | None) -> bool:
+    async def _apply(self, key: Key, desired: KubeObject, view: View) -> bool:
         place, sent = _place(desired), _digest(desired)
-        if not needs_apply(desired, live) or self._written.get((key, place)) == (sent, _digest(_settled(live))):
+        live = view.observed.child(desired["kind"], desired["metadata"]["name"])
+        if not needs_apply(desired, live):
             return False
+        if live and self._written.get((key, place)) == (sent, _digest(_settled(live))):
+            return False  # the API server keeps it in another form than we send, for ever
         applied = await self._cluster.apply(desired)
-        self._cache.put(CHILDREN[desired["kind"]], applied)
-        now_live = self._cache.get(CHILDREN[desired["kind"]], key.namespace, desired["metadata"]["name"])
-        self._written[key, place] = (sent, _digest(_settled(now_live)))
+        kind = CHILDREN[desired["kind"]]
+        self._cache.put(kind, applied)
+        kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
+        self._written[key, place] = (sent, _digest(_settled(kept)))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True
 
@@ -142,16 +140,18 @@ class Reconciler:
         log.info("deleted %s", _place(orphan), extra={"route": str(key)})
         return True
 
-    async def _touch_routers(self, key: Key, revision: str) -> None:
+    async def _touch_routers(self, key: Key, revision: str) -> bool:
         """Annotate the router's pods, which makes each kubelet refresh its mount of the snapshot at once."""
-        if self._touched.get(key) == revision:
-            return
+        written = self._cache.get(CONFIG_MAP, key.namespace, names.snapshot(key.name))
+        if self._touched.get(key) == revision or written is None or _revision(written) != revision:
+            return False
         selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
         pods, _ = await self._cluster.select(POD, key.namespace, selector)
         for pod in pods:
-            if (pod["metadata"].get("annotations") or {}).get(names.REVISION_ANNOTATION) != revision:
+            if _revision(pod) != revision:
                 await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
         self._touched[key] = revision
+        return False  # nothing that the status tells of
 
     async def _write_status(self, key: Key, live: KubeObject, status: KubeObject) -> bool:
         known = live.get("status") or {}
@@ -175,10 +175,12 @@ def _place(child: KubeObject) -> str:
     return f"{child['kind']}/{child['metadata']['name']}"
 
 
-def _settled(live: KubeObject | None) -> KubeObject:
+def _revision(live: KubeObject) -> str | None:
+    return (live["metadata"].get("annotations") or {}).get(names.REVISION_ANNOTATION)
+
+
+def _settled(live: KubeObject) -> KubeObject:
     """A live object without what changes by itself."""
-    if live is None:
-        return {}
     meta = {k: v for k, v in live["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")}
     return {**{k: v for k, v in live.items() if k != "status"}, "metadata": meta}
 
