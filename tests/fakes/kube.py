@@ -1,0 +1,85 @@
+"""An API server in memory, as the controller's ``Cluster``: for what a real one does too seldom to wait for."""
+
+# ruff: noqa: ARG002 - the real one needs its arguments
+
+import copy
+from typing import Any
+
+from modelroute.controller.cache import Cache
+from modelroute.controller.cluster import ApiError, Call, Cluster, Verb
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, Kind
+
+KubeObject = dict[str, Any]
+
+
+class FakeCluster(Cluster):
+    """Keeps objects by kind and name, and notes every write. ``refuse`` holds the answers to be given instead."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], KubeObject] = {}
+        self.writes: list[str] = []
+        self.refuse: dict[tuple[str, str], ApiError] = {}
+        self.events: list[str] = []
+        self._version = 100
+
+    def keep(self, kind: Kind, seen: KubeObject) -> KubeObject:
+        """``seen``, with a version and an identity."""
+        self._version += 1
+        place = (kind.name, seen["metadata"]["name"])
+        known = self.objects.get(place, {"metadata": {}})["metadata"]
+        found = copy.deepcopy(seen)
+        found["metadata"] |= {"resourceVersion": str(self._version), "uid": known.get("uid") or f"uid-{self._version}"}
+        found["metadata"].setdefault("namespace", "team-a")
+        self.objects[place] = found
+        return copy.deepcopy(found)
+
+    def deny(self, verb: Verb, kind: Kind, name: str, status: int, message: str = "no") -> None:
+        self.refuse[verb, f"{kind.name}/{name}"] = ApiError(Call(verb, kind, "team-a", name), status, message)
+
+    def fill(self, cache: Cache) -> None:
+        """What the watches would bring."""
+        for (kind, _), found in self.objects.items():
+            if kind in CHILDREN or kind == MODEL_ROUTE.name:
+                cache.put(CHILDREN.get(kind, MODEL_ROUTE), found)
+
+    def form(self, desired: KubeObject) -> KubeObject:
+        """The form in which ``desired`` is kept; what a test replaces."""
+        return desired
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
+        self._check("get", kind, name)
+        return copy.deepcopy(self.objects.get((kind.name, name)))
+
+    async def select(self, kind: Kind, namespace: str | None, selector: str) -> tuple[list[KubeObject], int]:
+        self._check("list", kind, "")
+        return [copy.deepcopy(o) for (name, _), o in self.objects.items() if name == kind.name], self._version
+
+    async def apply(self, desired: KubeObject) -> KubeObject:
+        kind = CHILDREN[desired["kind"]]
+        self._note("patch", kind, desired["metadata"]["name"])
+        return self.keep(kind, self.form(desired))
+
+    async def delete(self, live: KubeObject) -> None:
+        kind = CHILDREN[live["kind"]]
+        self._note("delete", kind, live["metadata"]["name"])
+        self.objects.pop((kind.name, live["metadata"]["name"]), None)
+
+    async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
+        self._note("patch", MODEL_ROUTE, "chat")
+        found = self.objects.get((MODEL_ROUTE.name, "chat"))
+        return self.keep(MODEL_ROUTE, found | {"status": status}) if found else None
+
+    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
+        self._note("patch", POD, pod["metadata"]["name"])
+        self.objects[POD.name, pod["metadata"]["name"]]["metadata"]["annotations"] = annotations
+
+    async def publish(self, namespace: str, event: KubeObject) -> None:
+        self.events.append(event["reason"])
+
+    def _note(self, verb: Verb, kind: Kind, name: str) -> None:
+        self._check(verb, kind, name)
+        self.writes.append(f"{verb} {kind.name}/{name}")
+
+    def _check(self, verb: Verb, kind: Kind, name: str) -> None:
+        if refusal := self.refuse.get((verb, f"{kind.name}/{name}")):
+            raise refusal

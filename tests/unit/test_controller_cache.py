@@ -1,0 +1,149 @@
+"""The cache: what is newer wins, and every object leads to the routes that it concerns."""
+
+from typing import Any
+
+from modelroute.controller.cache import TOMBSTONES, Cache, Key
+from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, SERVICE, SLICE
+
+CHAT, CODE = Key("team-a", "chat"), Key("team-a", "code")
+OWN = {"modelroute.dev/route": "chat"}
+
+
+def seen(name: str, version: int, *, uid: str = "u", labels: dict[str, str] | None = None, **rest: Any) -> Any:
+    meta = {"namespace": "team-a", "name": name, "uid": uid, "resourceVersion": str(version), "labels": labels or {}}
+    return {"metadata": meta, **rest}
+
+
+def route(name: str, version: int, *services: str) -> Any:
+    backends = [{"name": "b", "targetRef": {"name": service, "port": 80}} for service in services]
+    return seen(name, version, uid=name, spec={"backends": backends})
+
+
+def piece(service: str, version: int, **rest: Any) -> Any:
+    return seen(f"{service}-x", version, labels={"kubernetes.io/service-name": service}, **rest)
+
+
+def test_a_child_concerns_the_route_of_its_label() -> None:
+    cache = Cache()
+    assert cache.put(DEPLOYMENT, seen("d", 1, labels=OWN)) == {CHAT}
+    assert [c["metadata"]["name"] for c in cache.labelled(CHAT)] == ["d"]
+
+
+def test_what_is_older_or_the_same_is_passed_over() -> None:
+    cache = Cache()
+    cache.put(DEPLOYMENT, seen("d", 5, labels=OWN, spec=5))
+    assert cache.put(DEPLOYMENT, seen("d", 5, labels=OWN, spec=6)) == set()
+    assert cache.put(DEPLOYMENT, seen("d", 4, labels=OWN, spec=4)) == set()
+    assert cache.labelled(CHAT)[0]["spec"] == 5
+
+
+def test_a_new_version_without_news_concerns_nobody() -> None:
+    cache = Cache()
+    managed = seen("d", 1, labels=OWN)
+    managed["metadata"]["managedFields"] = [{"manager": "x"}]
+    cache.put(DEPLOYMENT, managed)
+    assert cache.put(DEPLOYMENT, seen("d", 2, labels=OWN)) == set()
+
+
+def test_when_pods_changed_last_is_no_news() -> None:
+    cache = Cache()
+    cache.put(SERVICE, seen("s", 1, labels=OWN))
+    cache.put(SLICE, piece("s", 2))
+    churned = piece("s", 3)
+    churned["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": "now"}
+    cache.put(SLICE, churned)
+    churned = piece("s", 4)
+    churned["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": "later"}
+    assert cache.put(SLICE, churned) == set()
+
+
+def test_a_child_that_changes_its_label_concerns_both_routes() -> None:
+    cache = Cache()
+    cache.put(DEPLOYMENT, seen("d", 1, labels=OWN))
+    assert cache.put(DEPLOYMENT, seen("d", 2, labels={"modelroute.dev/route": "code"})) == {CHAT, CODE}
+    assert cache.labelled(CHAT) == ()
+
+
+def test_a_service_concerns_those_that_refer_to_it() -> None:
+    cache = Cache()
+    cache.put(MODEL_ROUTE, route("chat", 1, "legacy"))
+    cache.put(MODEL_ROUTE, route("code", 2, "legacy"))
+    assert cache.put(SERVICE, seen("legacy", 3)) == {CHAT, CODE}
+    assert cache.put(SERVICE, seen("other", 4)) == set()
+
+
+def test_a_route_that_refers_no_longer_is_no_longer_concerned() -> None:
+    cache = Cache()
+    cache.put(MODEL_ROUTE, route("chat", 1, "legacy"))
+    cache.put(MODEL_ROUTE, route("chat", 2))
+    assert cache.put(SERVICE, seen("legacy", 3)) == set()
+
+
+def test_endpoints_concern_the_users_of_their_service() -> None:
+    cache = Cache()
+    cache.put(MODEL_ROUTE, route("code", 1, "legacy"))
+    assert cache.put(SLICE, piece("legacy", 2)) == {CODE}
+    assert [s["metadata"]["name"] for s in cache.slices("team-a", "legacy")] == ["legacy-x"]
+
+
+def test_endpoints_of_a_childs_service_concern_its_route() -> None:
+    cache = Cache()
+    cache.put(SERVICE, seen("chat--small", 1, labels=OWN))
+    assert cache.put(SLICE, piece("chat--small", 2)) == {CHAT}
+
+
+def test_what_is_gone_concerns_its_route_once() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, seen("c", 1, labels=OWN))
+    assert cache.remove(CONFIG_MAP, seen("c", 2)) == {CHAT}
+    assert cache.remove(CONFIG_MAP, seen("c", 2)) == set()
+    assert cache.labelled(CHAT) == ()
+
+
+def test_the_end_of_a_predecessor_leaves_its_successor() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, seen("c", 3, uid="second", labels=OWN))
+    assert cache.remove(CONFIG_MAP, seen("c", 2, uid="first")) == set()
+    assert cache.get(CONFIG_MAP, "team-a", "c")
+
+
+def test_a_late_answer_does_not_revive_what_is_gone() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, seen("c", 1, labels=OWN))
+    cache.remove(CONFIG_MAP, seen("c", 5))
+    assert cache.put(CONFIG_MAP, seen("c", 4, labels=OWN)) == set()
+    assert cache.put(CONFIG_MAP, seen("c", 6, uid="next", labels=OWN)) == {CHAT}
+
+
+def test_what_is_remembered_of_the_gone_is_bounded() -> None:
+    cache = Cache()
+    for number in range(TOMBSTONES + 10):
+        cache.put(CONFIG_MAP, seen(f"c{number}", 1))
+        cache.remove(CONFIG_MAP, seen(f"c{number}", 2))
+    assert len(cache._gone) == TOMBSTONES
+
+
+def test_a_listing_ends_what_it_lacks_but_not_what_is_newer_than_it() -> None:
+    cache = Cache()
+    for number, name in enumerate(("kept", "lost", "new"), start=1):
+        cache.put(CONFIG_MAP, seen(name, number * 10, labels=OWN))
+    assert cache.retain(CONFIG_MAP, [seen("kept", 10)], 25, None) == {CHAT}
+    assert [c["metadata"]["name"] for c in cache.labelled(CHAT)] == ["kept", "new"]
+
+
+def test_a_listing_of_one_namespace_says_nothing_of_another() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, seen("c", 1, labels=OWN))
+    assert cache.retain(CONFIG_MAP, [], 9, "team-b") == set()
+
+
+def test_a_listing_says_nothing_of_another_kind() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, seen("c", 1, labels=OWN))
+    assert cache.retain(DEPLOYMENT, [], 9, None) == set()
+
+
+def test_a_manifest_that_is_nonsense_is_kept_all_the_same() -> None:
+    cache = Cache()
+    for version, spec in enumerate(({"backends": [3, {"targetRef": "x"}]}, {"backends": 7}, "spec"), start=1):
+        assert cache.put(MODEL_ROUTE, seen("chat", version, spec=spec)) == {CHAT}

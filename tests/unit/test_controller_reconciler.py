@@ -1,0 +1,210 @@
+"""One reconcile against an API server in memory: what a real one does too seldom to wait for."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from modelroute.controller.cache import Cache, Key
+from modelroute.controller.cluster import ApiError
+from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE
+from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS, Reconciler
+from modelroute.planning.settings import Settings
+from tests.fakes.kube import FakeCluster
+from tests.fakes.manifests import VLLM, manifest
+
+KEY = Key("team-a", "chat")
+KEYED = {
+    "name": "big",
+    "external": {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "openai", "key": "token"}},
+}
+
+
+class World:
+    """A route, and an operator that sees all that is written at once."""
+
+    def __init__(self, cluster: FakeCluster | None = None, **spec: Any) -> None:
+        self.cluster = cluster or FakeCluster()
+        given = manifest(namespace="team-a", **spec)
+        given["metadata"] |= {"generation": 1}
+        self.cluster.keep(MODEL_ROUTE, given)
+        self.cache = Cache()
+        self.reconciler = Reconciler(self.cluster, self.cache, Settings("modelroute/router:test"))
+
+    def reconcile(self) -> float | None:
+        self.cluster.writes.clear()
+        self.cluster.fill(self.cache)
+        return asyncio.run(self.reconciler.reconcile(KEY))
+
+    def condition(self, kind: str) -> dict[str, str]:
+        told = self.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["conditions"]
+        [found] = [c for c in told if c["type"] == kind]
+        assert isinstance(found, dict)
+        return found
+
+
+def pod(name: str, **annotations: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": "team-a", "annotations": annotations}}
+
+
+def test_a_second_run_writes_nothing() -> None:
+    world = World()
+    world.reconcile()
+    world.reconcile()
+    assert world.cluster.writes == []
+
+
+def test_a_form_that_the_server_changes_is_sent_once() -> None:
+    class Stubborn(FakeCluster):
+        def form(self, desired: dict[str, Any]) -> dict[str, Any]:
+            return desired | {"spec": desired["spec"] | {"replicas": 7}} if desired["kind"] == "Deployment" else desired
+
+    world = World(Stubborn())
+    world.reconcile()
+    world.reconcile()
+    assert world.cluster.writes == []
+
+
+def test_a_form_that_the_server_changes_is_sent_again_when_someone_else_changes_it() -> None:
+    class Stubborn(FakeCluster):
+        def form(self, desired: dict[str, Any]) -> dict[str, Any]:
+            return desired | {"spec": desired["spec"] | {"replicas": 7}} if desired["kind"] == "Deployment" else desired
+
+    world = World(Stubborn(), backends=[VLLM])
+    world.reconcile()
+    live = world.cluster.objects[DEPLOYMENT.name, "chat--small"]
+    world.cluster.keep(DEPLOYMENT, live | {"spec": live["spec"] | {"replicas": 9}})
+    world.reconcile()
+    assert world.cluster.writes == ["patch Deployment/chat--small"]
+
+
+def test_a_child_that_went_while_it_was_applied_is_made_again() -> None:
+    world = World()
+
+    class Vanishing(Cache):
+        def put(self, kind: Any, seen: Any) -> frozenset[Key]:
+            return frozenset() if kind is SERVICE else super().put(kind, seen)
+
+    world.cache = Vanishing()
+    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
+    world.reconcile()
+    world.reconcile()
+    assert "patch Service/chat-router" in world.cluster.writes
+
+
+def test_a_status_that_the_server_cuts_down_is_sent_once() -> None:
+    class Older(FakeCluster):
+        async def write_status(self, live: dict[str, Any], status: dict[str, Any]) -> dict[str, Any] | None:
+            return await super().write_status(live, {k: v for k, v in status.items() if k != "canary"})
+
+    world = World(Older())
+    world.reconcile()
+    world.reconcile()
+    assert world.cluster.writes == []
+
+
+def test_a_refusal_is_told_and_the_rest_is_done() -> None:
+    world = World()
+    world.cluster.deny("patch", DEPLOYMENT, "chat--small", 422, "selector is immutable")
+    with pytest.raises(ApiError):
+        world.reconcile()
+    assert world.condition("Programmed")["message"] == "cannot patch Deployment/chat--small: selector is immutable"
+    assert {"patch Service/chat--small", "patch Deployment/chat-router"} <= set(world.cluster.writes)
+
+
+def test_what_passes_is_not_told() -> None:
+    world = World()
+    world.cluster.deny("patch", DEPLOYMENT, "chat--small", 503)
+    with pytest.raises(ApiError):
+        world.reconcile()
+    assert "patch ModelRoute/chat" not in world.cluster.writes
+
+
+def test_without_the_right_to_see_pods_the_status_is_told_all_the_same() -> None:
+    world = World()
+    world.cluster.deny("list", POD, "", 403)
+    with pytest.raises(ApiError):
+        world.reconcile()
+    assert world.condition("Programmed")["reason"] == "Forbidden"
+
+
+def test_what_may_not_be_looked_at_is_not_overwritten() -> None:
+    world = World()
+    world.cluster.deny("get", CONFIG_MAP, "chat-router-snapshot", 403)
+    with pytest.raises(ApiError):
+        world.reconcile()
+    assert "patch ConfigMap/chat-router-snapshot" not in world.cluster.writes
+
+
+def test_router_pods_are_told_of_a_new_snapshot_and_only_those_that_lag() -> None:
+    world = World()
+    world.reconcile()
+    revision = world.condition("Programmed") and world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["router"]
+    world.cluster.keep(POD, pod("new", **{"modelroute.dev/revision": revision["revision"]}))
+    world.cluster.keep(POD, pod("old", **{"modelroute.dev/revision": "before"}))
+    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
+    world.reconcile()
+    assert world.cluster.writes == ["patch Pod/old"]
+
+
+def test_pods_are_not_told_of_a_snapshot_that_could_not_be_written() -> None:
+    world = World()
+    world.cluster.keep(POD, pod("old"))
+    world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
+    with pytest.raises(ApiError):
+        world.reconcile()
+    assert "patch Pod/old" not in world.cluster.writes
+
+
+def test_a_missing_secret_is_looked_for_soon() -> None:
+    world = World(backends=[KEYED])
+    assert world.reconcile() == UNRESOLVED_SECONDS
+    world.cluster.keep(SECRET, {"metadata": {"name": "openai"}, "data": {"token": "c2VjcmV0"}})
+    assert world.reconcile() is None
+
+
+def test_a_name_that_is_taken_is_looked_at_again() -> None:
+    world = World()
+    world.cluster.keep(CONFIG_MAP, {"metadata": {"name": "chat-router-snapshot"}, "data": {}})
+    assert world.reconcile() == FOREIGN_SECONDS
+
+
+def test_a_predecessors_children_are_left_to_the_garbage_collector() -> None:
+    world = World()
+    world.reconcile()
+    theirs = world.cluster.objects[SERVICE.name, "chat-router"]
+    theirs["metadata"]["ownerReferences"][0]["uid"] = "of-a-route-before"
+    world.cluster.keep(SERVICE, theirs)
+    world.reconcile()
+    assert "patch Service/chat-router" not in world.cluster.writes
+
+
+def test_events_come_after_the_status_and_once() -> None:
+    world = World(backends=[KEYED])
+    world.reconcile()
+    assert "SecretNotFound" in world.cluster.events
+    world.cluster.events.clear()
+    world.reconcile()
+    assert world.cluster.events == []
+
+
+def test_a_route_that_is_going_is_left_alone() -> None:
+    world = World()
+    world.cluster.objects[MODEL_ROUTE.name, "chat"]["metadata"]["deletionTimestamp"] = "2026-05-01T08:00:00Z"
+    assert world.reconcile() is None
+    assert world.cluster.writes == []
+
+
+def test_a_route_that_is_gone_is_nothing_to_do() -> None:
+    cluster = FakeCluster()
+    reconciler = Reconciler(cluster, Cache(), Settings("modelroute/router:test"))
+    assert asyncio.run(reconciler.reconcile(KEY)) is None
+    assert cluster.writes == []
+
+
+def test_a_namespace_that_ends_is_no_error() -> None:
+    world = World()
+    world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
+    world.cluster.refuse["patch", "ConfigMap/chat-router-snapshot"].ending = True
+    assert world.reconcile() is None
+    assert world.cluster.events == []
