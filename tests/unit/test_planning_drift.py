@@ -48,6 +48,7 @@ DIFFERENT: dict[str, tuple[KubeObject, KubeObject]] = {
     "a false that is left out, where the default is true": ({"automountServiceAccountToken": False}, {}),
     "an amount": ({"requests": {"cpu": "1"}}, {"requests": {"cpu": "2"}}),
     "an amount that is gone": ({"requests": {"cpu": "0"}}, {"requests": {"memory": "1"}}),
+    "a label that looks like an amount": ({"labels": {"a": "1"}}, {"labels": {"a": "1000m"}}),
     "a size": ({"emptyDir": {"sizeLimit": "1Gi"}}, {"emptyDir": {"sizeLimit": "1G"}}),
     "another kind of volume": ({"volumes": [{"name": "a", "emptyDir": {}}]}, {"volumes": [{"name": "a"}]}),
     "an entry that is gone": ({"env": [{"name": "A"}]}, {"env": [{"name": "B"}]}),
@@ -57,7 +58,9 @@ DIFFERENT: dict[str, tuple[KubeObject, KubeObject]] = {
     "a list that must be replaced whole": ({"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "a"}, {}]}),
     "another owner": ({"ownerReferences": [{"uid": "1"}]}, {"ownerReferences": [{"uid": "2"}]}),
     "a value where there should be none": ({"spec": {"class": None}}, {"spec": {"class": "fast"}}),
-    "a map where there was a list": ({"spec": {"a": 1}}, {"spec": ["a"]}),
+    "a list where a map must be": ({"spec": {"a": 1}}, {"spec": ["a"]}),
+    "a map where text must be": ({"medium": "Memory"}, {"medium": {}}),
+    "text where a list must be": ({"args": ["a"]}, {"args": "a"}),
 }
 
 

@@ -43,9 +43,14 @@ class TestVLLM:
         slices = (world.pods("fd00::1", family="IPv6"),)
         assert backend(VLLM, slices={"chat--small": slices}).endpoints == ("[fd00::1]:8000",)
 
-    def test_an_empty_slice_has_no_endpoint(self) -> None:
-        empty = {"addressType": "IPv4", "endpoints": None, "ports": None}
-        assert backend(VLLM, slices={"chat--small": (empty,)}).endpoints == ()
+    @pytest.mark.parametrize("lacks", [{"endpoints": None}, {"ports": None}, {"ports": [{"name": "http"}]}])
+    def test_an_empty_slice_has_no_endpoint(self, lacks: Any) -> None:
+        assert backend(VLLM, slices={"chat--small": (world.pods("10.0.0.1") | lacks,)}).endpoints == ()
+
+    def test_a_pod_with_two_addresses_is_one_endpoint(self) -> None:
+        piece = world.pods("10.0.0.1")
+        piece["endpoints"][0]["addresses"].append("10.0.0.9")
+        assert backend(VLLM, slices={"chat--small": (piece,)}).endpoints == ("10.0.0.1:8000",)
 
     def test_someone_elses_service_is_not_asked(self) -> None:
         found = backend(VLLM, slices=world.ready("10.0.0.1"), foreign=("Service/chat--small",))
@@ -63,7 +68,9 @@ class TestService:
         assert backend(world.BEHIND, **SEEN).endpoints == ("10.1.0.1:8080",)
 
     def test_a_port_may_have_no_name(self) -> None:
-        slices = {"legacy": (world.pods("10.1.0.1", name="", port=8080),)}
+        piece = world.pods("10.1.0.1", port=8080)
+        del piece["ports"][0]["name"]
+        slices = {"legacy": (piece,)}
         services = {"legacy": {"spec": {"ports": [{"port": 80}]}}}
         assert backend(world.BEHIND, services=services, slices=slices).endpoints == ("10.1.0.1:8080",)
 
@@ -133,7 +140,9 @@ class TestSettings:
 
     def test_the_canary_and_the_fallbacks_are_passed_on(self) -> None:
         canary = {"backend": "big", "percent": 5, "baseline": "small", "allow": ["u"]}
-        found = world.planned(world.route(canary=canary, fallbacks=[{"backend": "big", "failures": ["Timeout"]}])).snapshot
+        found = world.planned(
+            world.route(canary=canary, fallbacks=[{"backend": "big", "failures": ["Timeout"]}])
+        ).snapshot
         assert found.canary == s.Canary("big", 5, "small", ("u",))
         assert found.fallbacks == (s.Fallback("big", ("Timeout",)),)
 

@@ -1,5 +1,6 @@
 """What a person reads with kubectl: conditions, columns, a sentence for each backend."""
 
+import copy
 from typing import Any
 
 import msgspec
@@ -90,6 +91,12 @@ class TestProgrammed:
     def test_routers_are_about_to_be_replaced(self) -> None:
         changed = {"router": {"resources": {"limits": {"memory": "2Gi"}}}}
         assert said(WARM, "Programmed", **changed)[:2] == ("False", "RoutersNotReady")
+
+    def test_routers_were_made_this_moment(self) -> None:
+        children = copy.deepcopy(WARM.children)
+        for child in children:
+            child.pop("status", None)
+        assert said(Observed(children=children), "Programmed", router={"replicas": 0})[0] == "False"
 
     def test_a_router_that_cannot_start_says_why(self) -> None:
         seen = world.with_router(WARM, readyReplicas=0, conditions=failing("ReplicaFailure", "True", "FailedCreate"))
@@ -197,7 +204,10 @@ class TestBackends:
         seen = world.with_backend(COLD, conditions=failing("Progressing", "False", "ProgressDeadlineExceeded"))
         assert backend(seen).message.endswith("ProgressDeadlineExceeded: quota; see its pods for why")
 
-    @pytest.mark.parametrize("conditions", [failing("Progressing", "True", "NewReplicaSetAvailable"), None])
+    @pytest.mark.parametrize(
+        "conditions",
+        [failing("Progressing", "True", "NewReplicaSetAvailable"), failing("ReplicaFailure", "False", "Mended"), None],
+    )
     def test_replicas_that_are_well_say_so(self, conditions: list[dict[str, str]] | None) -> None:
         assert backend(world.with_backend(WARM, conditions=conditions)).message == "1 of 1 replicas are ready"
 

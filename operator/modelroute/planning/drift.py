@@ -22,7 +22,8 @@ _KEYED = {
 }
 # Maps that are replaced whole: one more label in a Service's selector picks no pod.
 _WHOLE = ("selector", "labelSelector")
-_QUANTITIES = ("limits", "requests", "sizeLimit")
+_AMOUNT = "sizeLimit"
+"""The field that holds a quantity; the entries of limits and requests are taken for it, too."""
 
 
 def needs_apply(desired: KubeObject, live: KubeObject | None) -> bool:
@@ -35,6 +36,8 @@ def _holds(desired: Any, live: Any, field: str) -> bool:
     if live is None:
         # What is empty is left out by the API server; False, 0 and an empty map differ from what their absence means.
         return desired in (None, "", [])
+    if field == _AMOUNT:
+        return quantity.same(str(desired), str(live))
     if isinstance(desired, dict) and isinstance(live, dict):
         return _map_holds(desired, live, field)
     if isinstance(desired, list) and isinstance(live, list):
@@ -43,17 +46,10 @@ def _holds(desired: Any, live: Any, field: str) -> bool:
 
 
 def _map_holds(desired: dict[str, Any], live: dict[str, Any], field: str) -> bool:
-    if field in _QUANTITIES:
-        return all(key in live and quantity.same(str(value), str(live[key])) for key, value in desired.items())
     if field in _WHOLE and desired.keys() != live.keys():
         return False
-    return all(_entry_holds(value, live.get(key), key) for key, value in desired.items())
-
-
-def _entry_holds(desired: Any, live: Any, key: str) -> bool:
-    if key in _QUANTITIES and isinstance(desired, str) and isinstance(live, str):
-        return quantity.same(desired, live)
-    return _holds(desired, live, key)
+    of_amounts = field in ("limits", "requests")
+    return all(_holds(value, live.get(key), _AMOUNT if of_amounts else key) for key, value in desired.items())
 
 
 def _list_holds(desired: list[Any], live: list[Any], field: str) -> bool:
