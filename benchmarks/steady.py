@@ -91,6 +91,23 @@ def listed(title: str, found: Mapping[str, int]) -> str:
     return "\n".join([f"{title}: {sum(found.values())}", *lines])
 
 
+def measured() -> tuple[Counter[str], Counter[str] | None]:
+    """All writes of ``SECONDS`` seconds, and the operator's among them where they can be known.
+
+    Raises NoDemoError when the demo does not run.
+    """
+    cluster.require_ready_route()
+    path = cluster.audit_log()
+    log = AuditLog(path) if path else None
+    if log and not log.knows(cluster.OPERATOR_NAMESPACE):
+        raise cluster.NoDemoError(f"{path} knows no request of the operator; does it run? `./dev demo` starts it")
+    before = writes(cluster.asked("get", "--raw", "/metrics"))
+    print(f"counting for {SECONDS} s", file=sys.stderr)
+    time.sleep(SECONDS)
+    everyone = writes(cluster.asked("get", "--raw", "/metrics")) - before
+    return everyone, audited(log.added(), cluster.OPERATOR_NAMESPACE) if log else None
+
+
 def main() -> None:
     """Parse the command line, count, print."""
     parser = argparse.ArgumentParser(prog="./dev bench steady", description=__doc__)
@@ -98,16 +115,7 @@ def main() -> None:
     args = parser.parse_args()
     facts = machine.facts()
     try:
-        cluster.require_ready_route()
-        path = cluster.audit_log()
-        log = AuditLog(path) if path else None
-        if log and not log.knows(cluster.OPERATOR_NAMESPACE):
-            raise cluster.NoDemoError(f"{path} knows no request of the operator; does it run? `./dev demo` starts it")
-        before = writes(cluster.asked("get", "--raw", "/metrics"))
-        print(f"counting for {SECONDS} s", file=sys.stderr)
-        time.sleep(SECONDS)
-        everyone = writes(cluster.asked("get", "--raw", "/metrics")) - before
-        operator = audited(log.added(), cluster.OPERATOR_NAMESPACE) if log else None
+        everyone, operator = measured()
     except cluster.NoDemoError as error:
         sys.exit(f"error: {error}")
     kept = {write: number for write, number in everyone.items() if counted(write)}
