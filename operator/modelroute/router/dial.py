@@ -80,9 +80,10 @@ async def dial(endpoint: Endpoint, tls: ssl.SSLContext | None) -> Upstream:
     addresses = await _addresses(endpoint)
     problem: OSError | None = None
     for address in addresses[:_FRESH_TRIES]:
+        connection = Upstream(endpoint, loop)
         try:
-            _, connection = await loop.create_connection(
-                lambda: Upstream(endpoint, loop),
+            await loop.create_connection(
+                lambda made=connection: made,
                 address,
                 place.port,
                 ssl=tls if place.tls else None,
@@ -90,6 +91,9 @@ async def dial(endpoint: Endpoint, tls: ssl.SSLContext | None) -> Upstream:
             )
         except OSError as error:  # ssl.SSLError is one, too
             problem = error
+        except asyncio.CancelledError:
+            connection.close()  # it may have been made in the moment in which it was given up
+            raise
         else:
             return connection
     raise DialError(f"{place.host}:{place.port} cannot be connected to: {problem}") from problem

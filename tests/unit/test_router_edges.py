@@ -1,0 +1,141 @@
+"""The router's edges without their sockets: endpoints, forbidden addresses, the reading of requests."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelroute.router.dial import is_forbidden
+from modelroute.router.endpoints import Endpoint, Endpoints, least_in_flight, place_of
+from modelroute.router.framing import Limits
+from modelroute.router.openai import Refusal
+from modelroute.router.reader import Reader
+from modelroute.router.request import Request
+from modelroute.snapshot.types import Backend, Timeouts
+
+TIMES = Timeouts(1, 1, 1, 1)
+
+# Endpoints.
+
+
+def backend(*endpoints: str, **more: object) -> Backend:
+    return Backend("b", 1, TIMES, endpoints, **more)  # type: ignore[arg-type]
+
+
+@given(flights=st.lists(st.integers(0, 5), min_size=1, max_size=6), turn=st.integers(0, 99))
+def test_the_endpoint_with_the_fewest_in_flight_is_taken(flights: list[int], turn: int) -> None:
+    endpoints = Endpoints().of(backend(*(f"10.0.0.{n}:80" for n in range(len(flights)))))
+    for endpoint, in_flight in zip(endpoints, flights, strict=True):
+        endpoint.in_flight = in_flight
+    chosen = least_in_flight(endpoints, turn, ())
+    assert chosen is not None
+    assert chosen.in_flight == min(flights)
+
+
+def test_endpoints_that_are_to_be_avoided_are() -> None:
+    one, two = Endpoints().of(backend("10.0.0.1:80", "10.0.0.2:80"))
+    assert least_in_flight((one, two), 0, (one,)) is two
+    assert least_in_flight((one,), 0, (one,)) is None
+    assert least_in_flight((), 0, ()) is None
+
+
+def test_an_endpoint_is_remembered_while_it_has_requests_in_flight() -> None:
+    known = Endpoints()
+    (endpoint,) = known.of(backend("10.0.0.1:80"))
+    endpoint.in_flight = 1
+    known.keep(())
+    assert known.of(backend("10.0.0.1:80")) == (endpoint,)
+    endpoint.in_flight = 0
+    known.keep(())
+    assert known.of(backend("10.0.0.1:80")) != (endpoint,)
+
+
+@pytest.mark.parametrize("address", ["", "host", ":80", "host:", "host:x", "host:0", "host:65536"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match='backend "b": endpoint'):
+        place_of(backend(), address)
+
+
+@pytest.mark.parametrize(
+    ("address", "more", "header"),
+    [
+        ("10.0.0.1:8000", {}, b"10.0.0.1:8000"),
+        ("[::1]:8000", {}, b"[::1]:8000"),
+        ("a.example:443", {"tls": True, "host": "api.example"}, b"api.example"),
+        ("a.example:8443", {"tls": True, "host": "api.example"}, b"api.example:8443"),
+    ],
+)
+def test_the_host_header_has_a_port_that_is_not_the_usual_one(
+    address: str, more: dict[str, object], header: bytes
+) -> None:
+    assert Endpoint(place_of(backend(**more), address)).host_header == header
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.9.9.9", "::1", "169.254.169.254", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::", "224.0.0.1"),
+        *("ff02::1", "100.100.100.200", "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:169.254.169.254"),
+        "64:ff9b::7f00:1",
+    ],
+)
+def test_addresses_where_no_hosted_api_is_are_forbidden(address: str) -> None:
+    assert is_forbidden(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "10.0.0.1", "192.168.1.1", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_other_addresses_are_allowed(address: str) -> None:
+    assert not is_forbidden(address)
+
+
+# Reading.
+
+
+class Taken:
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+
+    def begun(self) -> None:
+        pass
+
+    def admit(self, _: Request) -> Refusal | None:
+        return None
+
+    def invite(self, _: Request) -> None:
+        pass
+
+    def take(self, request: Request) -> None:
+        self.requests.append(request)
+
+
+def taken(*pieces: bytes) -> list[Request]:
+    taker = Taken()
+    reader = Reader(taker, Limits(body=1000, head=500, fields=5))
+    for piece in pieces:
+        reader.feed(piece)
+    return taker.requests
+
+
+TWO = b"POST /a HTTP/1.1\r\nhost: r\r\ncontent-length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nhost: r\r\n\r\n"
+
+
+@given(cuts=st.lists(st.integers(0, len(TWO))))
+def test_requests_are_read_the_same_wherever_they_are_cut(cuts: list[int]) -> None:
+    edges = pairwise([0, *sorted(cuts), len(TWO)])
+    requests = taken(*(TWO[start:end] for start, end in edges if start < end))
+    assert [(r.method, r.target, r.body, r.refusal) for r in requests] == [
+        ("POST", b"/a", b"abc", None),
+        ("GET", b"/b", b"", None),
+    ]
+
+
+@given(
+    pieces=st.lists(
+        st.binary(max_size=50) | st.sampled_from([TWO, TWO[:30], b"GET / HTTP/1.1\r\n", b"\r\n"]), max_size=8
+    )
+)
+def test_any_bytes_are_requests_or_one_last_refusal(pieces: list[bytes]) -> None:
+    requests = taken(*pieces)
+    closing = [r.refusal is not None and r.refusal.close for r in requests]
+    assert not any(closing[:-1])
