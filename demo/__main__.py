@@ -146,8 +146,8 @@ def start(demo: Demo, stages: Stages) -> None:
     print(f" the self-hosted backend is {engine}")
     with reachable(demo.kube, demo.provider) as base_url:
         ask.everything(base_url)
-    kube = " ".join(demo.kube)
-    print(f" kubectl here: {kube}")
+    path = f"PATH={CLUSTER_DIR / 'bin'}:$PATH"
+    print(f" here: export KUBECONFIG={demo.kube[2]} {path}; kubectl config use-context {demo.kube[4]}")
     print(" try: kubectl get mroute -n demo · kubectl explain modelroute.spec · ./dev demo --stop")
 
 

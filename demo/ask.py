@@ -9,8 +9,8 @@ from openai import OpenAI
 QUESTIONS = (
     "What is a router?",
     "def fib(n): explain this function",
-    "Name three uses of a canary release.",
-    "Why does a cold start take minutes?",
+    "What is a canary release for?",
+    "Why is a cold start slow?",
     "What does p99 mean?",
 )
 ASKED = 20
@@ -37,7 +37,7 @@ def everything(base_url: str) -> None:
         who[answer.backend] += 1
         if number < 2 * len(QUESTIONS):
             first = f"first token {answer.first_ms:4.0f} ms" if answer.first_ms is not None else "not streamed      "
-            shown = f'"{question[:34]}"'
+            shown = f'"{question}"'
             who_and_why = f"{shown:<37} {answer.backend:<7} {answer.reason:<14}"
             print(f"   {who_and_why} {first} {answer.total_ms:5.0f} ms   {answer.tokens}")
     print("   " + ", ".join(f"{name} {count} of {ASKED}" for name, count in who.most_common()))

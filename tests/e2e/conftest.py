@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,8 +24,9 @@ class Cluster:
 
     def __init__(self, demo_output: str) -> None:
         self.demo_output = demo_output
-        line = next(x for x in demo_output.splitlines() if "kubectl here: " in x)
-        self.command = line.split("kubectl here: ")[1].split()
+        told = re.search(r"export KUBECONFIG=(\S+) .*use-context (\S+)", demo_output)
+        assert told, demo_output
+        self.command = ["kubectl", "--kubeconfig", told[1], "--context", told[2]]
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         path = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"
