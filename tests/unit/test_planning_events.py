@@ -53,6 +53,11 @@ def test_a_number_of_replicas() -> None:
     assert event == Event("Normal", "Scaled", "small 1 → 2 replicas")
 
 
+def test_a_backend_of_another_kind_is_not_scaled() -> None:
+    then = {"backends": [HOSTED | {"name": "small"}, HOSTED]}
+    assert told(COLD, COLD, then=then) == []
+
+
 def test_replicas_that_cannot_be_made_are_told_once() -> None:
     failing = world.with_backend(COLD, conditions=FAILED)
     assert (told(COLD, failing), told(failing, failing)) == ([("Warning", "BackendFailing")], [])
@@ -82,4 +87,6 @@ def test_a_second_secret_that_is_missing() -> None:
 
 
 def test_a_name_that_is_taken() -> None:
-    assert told(None, Observed(foreign=("Service/chat-router",)), ONLY) == [("Warning", "NameConflict")]
+    taken, another = Observed(foreign=("Service/chat-router",)), Observed(foreign=("ConfigMap/chat-router-snapshot",))
+    assert told(None, taken, ONLY) == told(taken, another, ONLY) == [("Warning", "NameConflict")]
+    assert told(taken, taken, ONLY) == []

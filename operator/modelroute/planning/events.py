@@ -34,28 +34,18 @@ def changes(old: Status | None, new: Status, troubles: Mapping[str, str]) -> tup
 def _of_conditions(old: Status | None, new: Status) -> Iterator[Event]:
     for after in new.conditions:
         before = condition_of(old, after.type)
-        if before and (before.status, before.reason) == (after.status, after.reason) and not _restated(before, after):
-            continue
         if after.status == "False" and _is_news(before, after):
             yield Event("Warning", after.reason, after.message)
-        elif after.status == "True" and (before is None or before.status != "True") and _is_good_news(before, after):
+        elif after.status == "True" and before and before.status != "True":
             yield Event("Normal", after.type, after.message)
 
 
-def _restated(before: Condition, after: Condition) -> bool:
-    """A fault that became another one under the same reason, such as a second Secret that is missing."""
-    return after.type in ("Accepted", "ResolvedRefs") and after.status == "False" and before.message != after.message
-
-
 def _is_news(before: Condition | None, after: Condition) -> bool:
-    if after.type == "Programmed":
-        return after.reason in _TROUBLE
-    return after.type != "Ready" or (before is not None and before.status == "True")
-
-
-def _is_good_news(before: Condition | None, after: Condition) -> bool:
-    """That a spec is valid and refers to nothing missing is expected, unless it was not so before."""
-    return before is not None or after.type in ("Programmed", "Ready")
+    """Whether a person must hear of what does not hold: that, or why, was not so before."""
+    if after.type == "Ready":
+        return before is not None and before.status == "True"
+    told = before is not None and (before.reason, before.message) == (after.reason, after.message)
+    return not told and (after.type != "Programmed" or after.reason in _TROUBLE)
 
 
 def _of_backends(old: Status | None, new: Status, troubles: Mapping[str, str]) -> Iterator[Event]:
