@@ -102,6 +102,7 @@ async def test_requests_that_outlast_the_grace_are_told(plane: Plane) -> None:
     router.end()
     reply = await client.reply()
     assert (reply.status, reply.error["code"], reply.headers["connection"]) == (503, "overloaded", "close")
+    assert reply.headers["retry-after"] == "5"
 
 
 async def test_a_second_end_does_not_wait(plane: Plane) -> None:

@@ -14,7 +14,7 @@ from modelroute.router.upstream import Headers
 HOLD_LIMIT = 262144
 """Bytes of an answer that is not streamed that are held until it is whole; what is longer is passed on as it comes."""
 
-_PASSED = {b"content-type", b"cache-control", b"retry-after"}
+_PASSED = {b"content-type", b"content-encoding", b"cache-control", b"retry-after"}
 _PASSED_PREFIX = b"x-ratelimit-"
 _TAIL = 4096
 

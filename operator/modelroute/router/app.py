@@ -5,6 +5,7 @@ Run by ``modelroute router`` and ``modelroute serve``. Never handles a request i
 
 import asyncio
 import logging
+import resource
 import signal
 import ssl
 from pathlib import Path
@@ -146,6 +147,9 @@ class Router:
 
 async def run(source: Source, options: Options) -> None:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once."""
+    # Each request takes two connections; the usual soft limit of 1,024 files is for programs that select().
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     router = Router(source, options)
     await router.listen()
     for number in (signal.SIGTERM, signal.SIGINT):

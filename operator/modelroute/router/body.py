@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder().encode
 _NEEDED = {Kind.CHAT: "messages", Kind.COMPLETIONS: "prompt", Kind.EMBEDDINGS: "input"}
 _LENGTHS = {Kind.CHAT: ("max_tokens", "max_completion_tokens"), Kind.COMPLETIONS: ("max_tokens",)}
 _NULL = Raw(b"null")
-_INSTRUCTIONS = {"system", "developer"}
+_NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
 
 
 class BadBodyError(Exception):
@@ -41,17 +41,21 @@ class Ask(Struct, gc=False):
     stream: bool
 
 
-class _Message(Struct, gc=False):
-    role: object = None
-    content: Raw = _NULL
-
-
 class _Part(Struct, gc=False):
     text: object = None
 
 
+class _Message(Struct, gc=False):
+    role: object = None
+    content: str | list[_Part] | None = None
+
+
+class _Speaker(Struct, gc=False):
+    role: object = None
+
+
 _messages = msgspec.json.Decoder(list[_Message])
-_content = msgspec.json.Decoder(str | list[_Part] | None)
+_speakers = msgspec.json.Decoder(list[_Speaker])
 _written = msgspec.json.Decoder()
 
 
@@ -104,24 +108,17 @@ def text_of(ask: Ask) -> str:
     raw = ask.fields[_NEEDED[ask.kind]]
     if ask.kind is not Kind.CHAT:
         return _strings(raw)
-    return "\n".join(_text(m.content) for m in _messages_in(raw) if m.role == "user")
-
-
-def _messages_in(raw: Raw) -> list[_Message]:
     try:
-        return _messages.decode(raw)
+        messages = _messages.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError('each of messages has to be an object such as {"role": "user", ...}', "messages") from None
+        raise BadBodyError(_NO_MESSAGE, "messages") from None
+    return "\n".join([_text(m.content) for m in messages if m.role == "user"])
 
 
-def _text(content: Raw) -> str:
-    try:
-        found = _content.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError("a message's content has to be a string or a list of parts", "messages") from None
-    if isinstance(found, list):
-        return "\n".join(part.text for part in found if isinstance(part.text, str))
-    return found or ""
+def _text(content: str | list[_Part] | None) -> str:
+    if isinstance(content, list):
+        return "\n".join(part.text for part in content if isinstance(part.text, str))
+    return content or ""
 
 
 def _strings(raw: Raw) -> str:
@@ -155,7 +152,11 @@ def _put_prompt(kind: Kind, fields: dict[str, Raw], prompt: str | None) -> None:
     if prompt is None or kind is not Kind.CHAT:
         return
     raw = fields["messages"]
-    if any(m.role in _INSTRUCTIONS for m in _messages_in(raw) if isinstance(m.role, str)):
+    try:
+        speakers = _speakers.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadBodyError(_NO_MESSAGE, "messages") from None
+    if any(s.role in ("system", "developer") for s in speakers):
         return
     fields["messages"] = Raw(b"[%b,%b" % (_encode({"role": "system", "content": prompt}), bytes(raw)[1:]))
 

@@ -243,11 +243,10 @@ class Exchange:
 
     def shut(self) -> None:
         """The router ends: tell the client what can still be told."""
-        ending = openai.Refusal(503, "the router is shutting down; try again", "overloaded", type="overloaded_error")
         answer = self._attempt.begun if self._attempt is not None else None
         self._leave()
         if answer is not None:
-            self.broken(answer, "Shutdown", ending)
+            self.broken(answer, "Shutdown", openai.shutting_down())
         else:
             self._job.request.keep_alive = False
-            self._give(self._mine(ending))
+            self._give(self._mine(openai.shutting_down()))

@@ -91,8 +91,17 @@ def model_not_found(model: str, snapshot: Snapshot) -> Refusal:
 
 def no_ready_backend(message: str) -> Refusal:
     """The answer when nobody can answer at the moment."""
+    return _unavailable(message, "no_ready_backend")
+
+
+def shutting_down() -> Refusal:
+    """The answer to what is still running when the router's time is over."""
+    return _unavailable("the router is shutting down; try again", "overloaded")
+
+
+def _unavailable(message: str, code: str) -> Refusal:
     wait = (("retry-after", str(RETRY_AFTER_SECONDS)),)
-    return Refusal(503, message, "no_ready_backend", type="overloaded_error", headers=wait)
+    return Refusal(503, message, code, type="overloaded_error", headers=wait)
 
 
 def upstream_error(message: str) -> Refusal:
