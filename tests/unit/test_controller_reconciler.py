@@ -139,8 +139,8 @@ def test_what_may_not_be_looked_at_is_not_overwritten() -> None:
 def test_router_pods_are_told_of_a_new_snapshot_and_only_those_that_lag() -> None:
     world = World()
     world.reconcile()
-    revision = world.condition("Programmed") and world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["router"]
-    world.cluster.keep(POD, pod("new", **{"modelroute.dev/revision": revision["revision"]}))
+    revision = world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["router"]["revision"]
+    world.cluster.keep(POD, pod("new", **{"modelroute.dev/revision": revision}))
     world.cluster.keep(POD, pod("old", **{"modelroute.dev/revision": "before"}))
     world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
     world.reconcile()
@@ -149,8 +149,11 @@ def test_router_pods_are_told_of_a_new_snapshot_and_only_those_that_lag() -> Non
 
 def test_pods_are_not_told_of_a_snapshot_that_could_not_be_written() -> None:
     world = World()
+    world.reconcile()
     world.cluster.keep(POD, pod("old"))
     world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
+    route = world.cluster.objects[MODEL_ROUTE.name, "chat"]
+    world.cluster.keep(MODEL_ROUTE, route | {"spec": route["spec"] | {"models": ["another"]}})
     with pytest.raises(ApiError):
         world.reconcile()
     assert "patch Pod/old" not in world.cluster.writes
