@@ -6,7 +6,7 @@ class ModelRouteError(Exception):
 
 
 class InvalidManifestError(ModelRouteError):
-    """A ModelRoute that cannot be used. ``path`` is the field as kubectl writes it, such as ``spec.backends[0].weight``."""
+    """A ModelRoute that cannot be used. ``path`` is the field as kubectl has it: ``spec.backends[0].weight``."""
 
     def __init__(self, path: str, problem: str) -> None:
         """Keep ``path`` apart from ``problem``, for callers that put them into a condition."""
