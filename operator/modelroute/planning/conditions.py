@@ -94,7 +94,7 @@ def ready(route: t.ModelRoute, router: RouterStatus, backends: Sequence[BackendS
         return Verdict("Ready", "False", "RouterNotReady", message)
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
-    resting = {b.name for b in route.spec.backends if b.vllm and not b.scaling.min_replicas}
+    resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}
     return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
 
 
