@@ -50,6 +50,8 @@ LATE = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{")
         (answers({"error": {"message": "no", "code": 500}}), "ServerError"),
         (streams(b'data: {"error":{"message":"no","code":500}}\n\n'), "ServerError"),
         (EMPTY_STREAM, "ServerError"),
+        (sends(b"HTTP/1.1 204 No Content\r\n\r\n"), "ServerError"),
+        (sends(b"HTTP/1.1 099 What\r\ncontent-length: 0\r\n\r\n"), "ServerError"),
         (sends(b"not http at all\r\n\r\n"), "ServerError"),
         (sends(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n"), "ServerError"),
         (sends(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000), "ServerError"),

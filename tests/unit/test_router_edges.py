@@ -89,6 +89,59 @@ def test_other_addresses_are_allowed(address: str) -> None:
     assert not is_forbidden(address)
 
 
+class Connection:
+    """Stands in for a connection to a backend."""
+
+    def __init__(self) -> None:
+        self.idle_since = 0.0
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def with_idle(*times: float) -> tuple[Endpoint, list[Connection]]:
+    """An endpoint whose connections became idle at ``times``."""
+    (endpoint,) = Endpoints().of(backend("10.0.0.1:80"))
+    connections = [Connection() for _ in times]
+    for connection, now in zip(connections, times, strict=True):
+        endpoint.give_back(connection, now)  # type: ignore[arg-type]
+    return endpoint, connections
+
+
+def test_the_connection_that_was_used_last_is_taken_first() -> None:
+    endpoint, (old, young) = with_idle(1, 2)
+    taken_: list[object] = [endpoint.take() for _ in range(3)]
+    assert taken_ == [young, old, None]
+
+
+def test_connections_that_were_idle_for_too_long_are_closed() -> None:
+    endpoint, connections = with_idle(1, 2, 3)
+    endpoint.reap(before=2)
+    assert [c.closed for c in connections] == [True, True, False]
+
+
+def test_a_retired_endpoint_keeps_nothing() -> None:
+    endpoint, connections = with_idle(1)
+    endpoint.retire()
+    late = Connection()
+    endpoint.give_back(late, 2)  # type: ignore[arg-type]
+    assert [c.closed for c in (*connections, late)] == [True, True]
+    assert endpoint.take() is None
+
+
+def test_only_so_many_idle_connections_are_kept() -> None:
+    _, connections = with_idle(*range(300))
+    assert sum(c.closed for c in connections) == 300 - 256
+
+
+def test_what_fails_is_logged_but_not_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
+    (endpoint,) = Endpoints().of(backend("10.0.0.1:80"))
+    for now in (100.0, 100.1, 109.9, 110.0):
+        endpoint.report("it is down", now)
+    assert [r.message for r in caplog.records] == ["endpoint 10.0.0.1:80 failed: it is down"] * 2
+
+
 # Reading.
 
 

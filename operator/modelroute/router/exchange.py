@@ -22,6 +22,7 @@ from modelroute.router.sse import Usage, opening_error
 
 _CLIENT_GONE = 499
 _ENDPOINT_TRIES = 2
+_WITH_CONTENT = range(200, 204)
 _NOTHING = Usage()
 
 
@@ -136,13 +137,14 @@ class Exchange:
     def held(self, answer: Answer) -> None:
         """See ``Owner``: give it to the client, or go on to another backend."""
         status, body = answer.status, answer.held
-        error = opening_error(body) if 200 <= status < 300 else None
-        if 200 <= status < 300 and error is None and not answer.events:
+        answered = status in _WITH_CONTENT
+        error = opening_error(body) if answered else None
+        if answered and error is None and not answer.events:
             usage = answer.send_whole(self.began())
             self._count(status, usage)
             self._finish()
             return
-        status = openai.status_in(error) if error else max(status, 400) if status >= 400 else 502
+        status = openai.status_in(error) if error else status if status >= 400 else 502
         refusal = openai.upstream_refusal(self._target.name, status, self._scrubbed(error or body))
         failure = Failure(self._target, self._reason, refusal, answer.error_headers)
         if status == 429 or status >= 500:

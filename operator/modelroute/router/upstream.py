@@ -36,7 +36,7 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_asker", "_complete", "_dirty", "_head_done", "_headers", "_keep", "_loop", "_parser", "_paused", "_pieces",
-        "_received", "_skip", "_status", "_transport", "_until_close", "endpoint", "idle_since",
+        "_received", "_skip", "_status", "_told", "_transport", "_until_close", "endpoint", "idle_since",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
@@ -54,7 +54,9 @@ class Upstream(asyncio.Protocol):
         self._pieces: list[bytes] = []
         self._status = 0
         self._received = 0
-        self._head_done = self._complete = self._dirty = self._skip = self._keep = self._until_close = False
+        self._told = self._head_done = self._complete = self._dirty = self._skip = self._keep = self._until_close = (
+            False
+        )
 
     # Called by the asker.
 
@@ -122,8 +124,12 @@ class Upstream(asyncio.Protocol):
         asker = self._asker
         if asker is None:
             return
-        if self._status:
-            status, self._status = self._status, 0
+        if not self._told:
+            self._told = True
+            status = self._status
+            if not 200 <= status < 600:
+                self._lose(f"{status} is not the status of an answer", malformed=True)
+                return
             asker.on_head(status, self._headers)
         if self._pieces and self._asker is asker:
             data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)

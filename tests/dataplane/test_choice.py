@@ -1,0 +1,86 @@
+"""What the router lets a policy know of a request, seen by who answers it."""
+
+from typing import Any
+
+import pytest
+
+from modelroute.snapshot.types import Canary, Fallback, Parameters, Rule, When
+from tests.dataplane.conftest import Plane, backend
+from tests.fakes.upstream import answers
+
+
+async def two(plane: Plane, **more: Any) -> None:
+    """A route to ``small`` whose other backend is ``big``."""
+    small, big = await plane.upstream(), await plane.upstream()
+    await plane.route(backend("small", small, weight=1), backend("big", big), **more)
+
+
+@pytest.mark.parametrize(("content", "chosen"), [("x" * 10, "small"), ("x" * 11, "big"), ("\u00e9" * 10, "small")])
+async def test_rules_count_the_characters_that_the_user_wrote(plane: Plane, content: str, chosen: str) -> None:
+    await two(plane, rules=(Rule("long", When(min_chars=11), ("big",)),))
+    assert (await plane.chat(content)).backend == chosen
+
+
+async def test_rules_look_at_prompts_and_inputs_too(plane: Plane) -> None:
+    await two(plane, rules=(Rule("code", When(any_keyword=("def ",)), ("big",)),))
+    prompt = b'{"model":"chat","prompt":["hi","def f()"]}'
+    assert (await plane.ask("POST", "/v1/completions", prompt)).backend == "big"
+    assert (await plane.ask("POST", "/v1/embeddings", prompt.replace(b"prompt", b"input"))).backend == "big"
+
+
+async def test_messages_that_a_rule_cannot_look_at_are_refused(plane: Plane) -> None:
+    await two(plane, rules=(Rule("long", When(min_chars=11), ("big",)),))
+    reply = await plane.ask("POST", "/v1/chat/completions", b'{"model":"chat","messages":["hi"]}')
+    assert (reply.status, reply.error["param"], reply.backend) == (400, "messages", "-")
+
+
+async def test_rules_look_at_headers(plane: Plane) -> None:
+    await two(plane, rules=(Rule("private", When(headers={"x-data": "secret"}), ("big",)),))
+    assert (await plane.chat(headers={"X_Data": "secret"})).backend == "big"
+    assert (await plane.chat(headers={"X_Data": "other"})).backend == "small"
+
+
+async def test_the_user_is_the_trusted_header_else_the_body(plane: Plane) -> None:
+    await two(plane, canary=Canary("big", 0, allow=("u-1",)), user_header="x-user")
+    assert (await plane.chat(headers={"x_user": "u-1"}, user="u-2")).reason == "canary allow list"
+    assert (await plane.chat(headers={"x_user": "u-2"}, user="u-1")).backend == "small"
+    assert (await plane.chat(user="u-1")).backend == "big"
+
+
+async def test_a_user_header_that_is_not_trusted_means_nothing(plane: Plane) -> None:
+    await two(plane, canary=Canary("big", 0, allow=("u-1",)))
+    assert (await plane.chat(headers={"x_user": "u-1"})).backend == "small"
+
+
+async def test_a_backend_without_a_replica_is_stood_in_for(plane: Plane) -> None:
+    fallbacks = (Fallback("big", ("ColdStart",)),)
+    await plane.route(backend("small", weight=1), backend("big", await plane.upstream()), fallbacks=fallbacks)
+    reply = await plane.chat()
+    assert (reply.backend, reply.reason) == ("big", "fallback ColdStart")
+
+
+async def test_a_parameter_that_only_the_fallback_refuses_is_told_to_the_client(plane: Plane) -> None:
+    failing = await plane.upstream(answers({}, 500))
+    big = backend("big", await plane.upstream(), parameters=Parameters(max_max_tokens=5))
+    await plane.route(backend("small", failing, weight=1), big, fallbacks=(Fallback("big", ("ServerError",)),))
+    reply = await plane.chat(max_tokens="many")
+    assert (reply.status, reply.error["param"], reply.headers["x-modelroute-attempts"]) == (400, "max_tokens", "1")
+
+
+async def test_each_backend_gets_the_body_that_is_meant_for_it(plane: Plane) -> None:
+    failing, other = await plane.upstream(answers({}, 500)), await plane.upstream()
+    small = backend("small", failing, weight=1, model="qwen", parameters=Parameters(system_prompt="Be brief."))
+    big = backend("big", other, model="gpt", parameters=Parameters(default_temperature=0.5))
+    await plane.route(small, big, fallbacks=(Fallback("big", ("ServerError",)),))
+    await plane.chat()
+    assert [m["role"] for m in failing.received[0].json["messages"]] == ["system", "user"]
+    user = {"role": "user", "content": "hi"}
+    assert other.received[0].json == {"model": "gpt", "messages": [user], "temperature": 0.5}
+    assert failing.received[0].headers["x-request-id"] == other.received[0].headers["x-request-id"]
+
+
+async def test_an_error_that_is_too_long_to_hold_is_told_in_our_words(plane: Plane) -> None:
+    long = answers(b'{"error":{"message":"' + b"x" * 500_000 + b'"}}', 400)
+    await plane.route(backend("small", await plane.upstream(long), weight=1))
+    reply = await plane.chat()
+    assert (reply.status, reply.error["message"]) == (400, 'backend "small" answered 400')
