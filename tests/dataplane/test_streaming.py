@@ -6,12 +6,11 @@ import json
 import pytest
 
 from modelroute.router.framing import Limits
-from tests.dataplane.conftest import Plane, backend, times
+from tests.dataplane.conftest import TIMES, Plane, backend, times
 from tests.fakes.client import Client, Reply, chat, http
 from tests.fakes.upstream import DONE, OPENER, Received, Wire, answers, streams, text
 
 ASK = http("POST", "/v1/chat/completions", chat(stream=True))
-QUICK = times(stream_idle=0.05)
 
 
 def error_in(event: bytes) -> dict[str, object]:
@@ -110,7 +109,8 @@ async def test_a_stream_that_breaks_ends_with_an_error_and_never_with_done(plane
             await wire.gone()
 
     seen = asyncio.Event()
-    await plane.route(backend("small", await plane.upstream(breaks), weight=1, timeouts=QUICK))
+    timeouts = times(stream_idle=0.2) if end == "stall" else TIMES
+    await plane.route(backend("small", await plane.upstream(breaks), weight=1, timeouts=timeouts))
     client, _ = await begun(plane)
     assert await client.chunk() == OPENER + text("a")
     seen.set()
@@ -210,10 +210,10 @@ async def test_a_client_that_does_not_read_stops_the_backend_and_loses_nothing(p
 async def test_a_slow_client_is_not_taken_for_a_silent_backend(plane: Plane) -> None:
     flood = Flood()
     up = await plane.upstream(flood)
-    await plane.route(backend("small", up, weight=1, timeouts=times(stream_idle=0.1)))
+    await plane.route(backend("small", up, weight=1, timeouts=times(stream_idle=0.5)))
     client, _ = await begun(plane)
     await flood.stuck.wait()
-    await asyncio.sleep(0.3)  # longer than the silence that a backend is allowed
+    await asyncio.sleep(0.8)  # longer than the silence that a backend is allowed
     assert (await rest(client)).endswith(DONE)
 
 

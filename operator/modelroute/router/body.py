@@ -134,11 +134,10 @@ def _strings(raw: Raw) -> str:
 
 def rewritten(ask: Ask, backend: Backend) -> bytes:
     """The body for ``backend``: its model's name and its parameters put in. BadBodyError as ``read``."""
-    fields = ask.fields
-    if backend.model is not None or backend.parameters != _UNTOUCHED:
-        fields = dict(fields)
-        if backend.model is not None:
-            fields["model"] = Raw(_encode(backend.model))
+    fields = dict(ask.fields)
+    if backend.model is not None:
+        fields["model"] = Raw(_encode(backend.model))
+    if backend.parameters != _UNTOUCHED:
         _put_prompt(ask.kind, fields, backend.parameters.system_prompt)
         _put_lengths(ask.kind, fields, backend.parameters)
         _put_temperature(ask.kind, fields, backend.parameters)
