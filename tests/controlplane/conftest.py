@@ -1,7 +1,6 @@
 """A real control plane without a node: pods stay Pending unless a test says otherwise."""
 
 import os
-import socket
 import sys
 from collections.abc import Iterator
 
@@ -23,9 +22,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 
 @pytest.fixture(scope="session")
 def running(plane: Plane) -> Iterator[Operator]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    found = Operator(plane, port)
+    found = Operator(plane.operator_kubeconfig)
     yield found
     found.end()
 

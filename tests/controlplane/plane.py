@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -24,8 +25,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-IDENTITY = ("modelroute-system", "modelroute-operator")
-USER = "system:serviceaccount:modelroute-system:modelroute-operator"
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+HOME, OPERATOR = "modelroute-system", "modelroute-operator"
+USER = f"system:serviceaccount:{HOME}:{OPERATOR}"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 KubeObject = dict[str, Any]
@@ -116,21 +118,28 @@ class Plane:
 
     def allow(self, rules: list[dict[str, list[str]]]) -> None:
         """Make these the operator's rights."""
-        role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/modelroute-operator"
-        body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": rules}
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": OPERATOR}}
         self.admin.must(
-            "PATCH", role, body | {"metadata": {"name": "modelroute-operator"}}, "apply-patch+yaml", fieldManager="test"
+            "PATCH", f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules}, "apply-patch+yaml", fieldManager="test"
         )
 
-    def operator_kubeconfig(self) -> Path:
-        """A kubeconfig for the operator, who has the rights of its role and no others."""
-        namespace, name = IDENTITY
+    def identity(self, namespace: str, *, clusterwide: bool) -> Path:
+        """A kubeconfig for an operator that has the rights of the role there, or everywhere, and no others."""
+        account = {"kind": "ServiceAccount", "namespace": namespace, "name": OPERATOR}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OPERATOR}
+        binding = {"metadata": {"name": OPERATOR}, "roleRef": role, "subjects": [account]}
+        scope = "clusterrolebindings" if clusterwide else f"namespaces/{namespace}/rolebindings"
+        self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": OPERATOR}})
+        self.admin.must("POST", f"{RBAC}/{scope}", binding)
+        return self._kubeconfig(namespace)
+
+    def _kubeconfig(self, namespace: str) -> Path:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{OPERATOR}/token"
         token = self.admin.must("POST", path, request)["status"]["token"]
         config = json.loads(json.dumps(self.admin.kubeconfig))
         config["users"][0]["user"] = {"token": token}
-        file = self.directory / "operator.kubeconfig"
+        file = self.directory / f"{namespace}.kubeconfig"
         file.write_text(yaml.safe_dump(config))
         return file
 
@@ -179,17 +188,9 @@ class Plane:
 
     def _install(self) -> None:
         self.install_definition()
-        namespace, name = IDENTITY
-        self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
-        self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
         self.allow(policy_rules())
-        group = {"apiGroup": "rbac.authorization.k8s.io"}
-        binding = {
-            "metadata": {"name": name},
-            "roleRef": group | {"kind": "ClusterRole", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "namespace": namespace, "name": name}],
-        }
-        self.admin.must("POST", "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding)
+        self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
+        self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
 
     def make_pods_ready(self, namespace: str, component: str) -> None:
         """Say of every pod of a component what a kubelet would say."""
@@ -202,17 +203,19 @@ class Plane:
 class Operator:
     """The operator as users run it, with a log that is shown when a test fails."""
 
-    def __init__(self, plane: Plane, port: int) -> None:
-        self._kubeconfig = str(plane.operator_kubeconfig())
-        self._log = plane.directory / "operator.log"
-        self._port = port
+    def __init__(self, kubeconfig: Path, *arguments: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        self._kubeconfig = kubeconfig
+        self._arguments = arguments
+        self._log = kubeconfig.with_suffix(".log")
         self.start()
 
     def start(self) -> None:
-        environment = os.environ | {"KUBECONFIG": self._kubeconfig, "PYTHONPATH": str(ROOT / "operator")}
-        arguments = ["operator", "--router-image=modelroute/router:test", f"--admin-port={self._port}"]
+        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
+        command = [sys.executable, "-m", "modelroute.cli.main", "operator", "--router-image=modelroute/router:test"]
+        command += [f"--admin-port={self._port}", *self._arguments]
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "modelroute.cli.main", *arguments]
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -234,8 +237,8 @@ class Operator:
             return 0.0
         return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name))
 
-    def healthy(self) -> bool:
+    def ready(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._port}/healthz").is_success
+            return httpx.get(f"http://127.0.0.1:{self._port}/readyz").is_success
         except httpx.TransportError:
             return False

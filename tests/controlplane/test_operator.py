@@ -61,14 +61,14 @@ def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: s
     operator.end()
     mark = plane.mark()
     operator.start()
-    until("the operator works again", operator.healthy)
+    until("the operator works again", operator.ready)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
 
 
 def test_it_ends_when_it_is_told_to(plane: Plane, stopped: Operator) -> None:
     stopped.start()
-    until("the operator works", stopped.healthy)
+    until("the operator works", stopped.ready)
     assert stopped.end() == 0
 
 
@@ -79,6 +79,19 @@ def test_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator,
     stopped.end(signal.SIGKILL)
     stopped.start()
     settle(plane, namespace, ROUTER | SMALL)
+
+
+def test_one_namespace_is_served_with_the_rights_of_that_one(plane: Plane, stopped: Operator, namespace: str) -> None:
+    other = plane.namespace()
+    create(plane, other)
+    alone = Operator(plane.identity(namespace, clusterwide=False), f"--namespace={namespace}")
+    try:
+        until("it is ready, though there is nothing to see", alone.ready)
+        create(plane, namespace)
+        settle(plane, namespace, ROUTER | SMALL)
+    finally:
+        alone.end()
+    assert names(plane, other) == set()
 
 
 class Cut(Cluster):
@@ -121,7 +134,7 @@ async def reconcile(plane: Plane, namespace: str, writes: int) -> bool:
 def test_a_crash_after_any_write_is_made_good(
     plane: Plane, stopped: Operator, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(plane.directory / "operator.kubeconfig"))
+    monkeypatch.setenv("KUBECONFIG", str(plane.operator_kubeconfig))
     create(plane, namespace, backends=[CACHED, HOSTED])
     # One write a run: each of these operators dies in another place.
     crashes = 0

@@ -50,7 +50,9 @@ class FakeCluster(Cluster):
         self._check("get", kind, name)
         return copy.deepcopy(self.objects.get((kind.name, name)))
 
-    async def select(self, kind: Kind, namespace: str | None, selector: str) -> tuple[list[KubeObject], int]:
+    async def select(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int | None = None
+    ) -> tuple[list[KubeObject], int]:
         self._check("list", kind, "")
         return [copy.deepcopy(o) for (name, _), o in self.objects.items() if name == kind.name], self._version
 

@@ -123,9 +123,13 @@ class Cluster:
             raise
         return True
 
-    async def select(self, kind: Kind, namespace: str | None, selector: str) -> tuple[list[KubeObject], int]:
-        """All objects that the label selector picks, and the list's version."""
-        found = await self._send(Call("list", kind, namespace, query={"labelSelector": selector} if selector else {}))
+    async def select(
+        self, kind: Kind, namespace: str | None, selector: str, limit: int | None = None
+    ) -> tuple[list[KubeObject], int]:
+        """The objects that the label selector picks, the first ones up to ``limit``, and the list's version."""
+        asked = {"labelSelector": selector, "limit": limit}
+        call = Call("list", kind, namespace, query={name: str(value) for name, value in asked.items() if value})
+        found = await self._send(call)
         items = [item | {"kind": kind.name, "apiVersion": kind.api_version} for item in found["items"]]
         return items, int(found["metadata"].get("resourceVersion") or 0)
 
@@ -207,7 +211,10 @@ class Cluster:
         metrics.API_REQUESTS.labels(call.verb, call.kind.plural, str(status)).inc()
         if status >= 400:
             raise _refused(call, status, data, response.headers.get("Retry-After", ""))
-        return msgspec.json.decode(data)
+        try:
+            return msgspec.json.decode(data)
+        except msgspec.DecodeError as error:  # something between us and the API server answered
+            raise ApiError(call, 0, f"the answer is not JSON: {error}") from None
 
 
 def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError:

@@ -1,0 +1,162 @@
+"""The edges of the operator's process: its admin port, its logs, its credentials, the requests that it makes."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes.aio.client
+import pytest
+from aiohttp import ClientSession, web
+
+from modelroute.controller import admin
+from modelroute.controller.cluster import ApiError, Cluster, credentials
+from modelroute.controller.kinds import CONFIG_MAP
+from modelroute.controller.logs import OneLine
+from modelroute.errors import ModelRouteError
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def asked(path: str, age: float = 0, *, ready: bool = True) -> tuple[int, str]:
+    """What the admin port answers while a reconcile has this age."""
+
+    async def main() -> tuple[int, str]:
+        port = free_port()
+        runner = await admin.start(port, lambda: age, lambda: ready)
+        async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
+            found = answer.status, await answer.text()
+        await runner.cleanup()
+        return found
+
+    return asyncio.run(main())
+
+
+def test_a_working_operator_is_alive() -> None:
+    assert asked("/healthz", 10) == (200, "ok\n")
+
+
+def test_a_reconcile_that_hangs_is_no_life() -> None:
+    assert asked("/healthz", 301) == (503, "a reconcile has been running for 301 s\n")
+
+
+def test_an_operator_that_sees_everything_is_ready() -> None:
+    assert asked("/readyz") == (200, "ok\n")
+    assert asked("/readyz", ready=False)[0] == 503
+
+
+def test_metrics_are_served() -> None:
+    status, text = asked("/metrics")
+    assert (status, "modelroute_queue_length" in text) == (200, True)
+
+
+def line(message: str, *, route: str | None = None, error: Exception | None = None) -> str:
+    info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("x", logging.WARNING, "f.py", 1, message, (), info)
+    record.created = 0
+    if route:
+        record.route = route
+    return OneLine().format(record)
+
+
+def test_a_log_record_is_one_line_with_its_route() -> None:
+    assert line("made it", route="team-a/chat") == (
+        'time=1970-01-01T00:00:00Z level=warning route=team-a/chat msg="made it"'
+    )
+
+
+def test_a_traceback_stays_on_the_line() -> None:
+    assert "\n" not in line("two\nlines", error=ValueError("x\ny"))
+
+
+def test_without_a_cluster_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(ModelRouteError, match=r"no cluster to work with: .*; set KUBECONFIG, or run in a pod"):
+        asyncio.run(credentials())
+
+
+def request(answer: Callable[[web.Request], Awaitable[web.Response]] | None, call: Callable[[Cluster], Any]) -> Any:
+    """What ``call`` gets from an API server that answers so; None: there is none."""
+
+    async def main() -> Any:
+        port = free_port()
+        app = web.Application()
+        runner = web.AppRunner(app)
+        if answer:
+            app.router.add_route("*", "/{path:.*}", answer)
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        cluster = Cluster(kubernetes.aio.client.Configuration(host=f"http://127.0.0.1:{port}"))
+        try:
+            return await call(cluster)
+        finally:
+            await cluster.close()
+            await runner.cleanup()
+
+    return asyncio.run(main())
+
+
+def find(cluster: Cluster) -> Any:
+    return cluster.find(CONFIG_MAP, "a", "c")
+
+
+def test_it_says_who_asks() -> None:
+    agents: list[str] = []
+
+    async def answer(asking: web.Request) -> web.Response:
+        agents.append(asking.headers["User-Agent"])
+        return web.json_response({"metadata": {"name": "c"}})
+
+    assert request(answer, find)["kind"] == "ConfigMap"
+    assert agents[0].startswith("modelroute-operator/")
+
+
+def test_a_refusal_keeps_the_servers_words_and_its_wish() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"message": "slow down"}, status=429, headers={"Retry-After": "7"})
+
+    with pytest.raises(ApiError, match="cannot get ConfigMap/c: slow down") as refused:
+        request(answer, find)
+    assert (refused.value.status, refused.value.retry_after, refused.value.lasting) == (429, 7, False)
+
+
+def test_an_answer_that_is_not_the_api_servers_is_told_by_its_code() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=502, text="<html>")
+
+    with pytest.raises(ApiError, match="the API server said 502"):
+        request(answer, find)
+
+
+def test_an_answer_that_is_no_json_is_an_error_of_the_request() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="<html>")
+
+    with pytest.raises(ApiError, match="cannot get ConfigMap/c"):
+        request(answer, find)
+
+
+def test_a_server_that_is_not_there_is_an_error_that_passes() -> None:
+    with pytest.raises(ApiError, match="cannot get ConfigMap/c") as refused:
+        request(None, find)
+    assert (refused.value.status, refused.value.lasting) == (0, False)
+
+
+def test_only_the_keys_of_a_secret_are_kept() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"name": "s"}, "data": {"token": "c2VjcmV0"}})
+
+    assert request(answer, lambda cluster: cluster.secret_keys("a", "s")) == {"token"}
+
+
+def test_a_secret_that_is_not_there_has_no_keys_at_all() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"message": "not found"}, status=404)
+
+    assert request(answer, lambda cluster: cluster.secret_keys("a", "s")) is None
