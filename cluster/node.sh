@@ -35,7 +35,7 @@ prepare_kernel() {
   echo 1 >/proc/sys/net/ipv4/ip_forward
   # Else the answer of a pod behind a Service goes straight over the bridge to the asking pod, which does not know the sender.
   if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables; fi
-  ip -4 -o addr show dev lo to "$NODE_IP" | grep -q . || ip addr add "$NODE_IP/32" dev lo
+  [ -n "$(ip -4 -o addr show dev lo to "$NODE_IP")" ] || ip addr add "$NODE_IP/32" dev lo
 }
 
 # The apiserver listens on all addresses, for the pods' sake; nobody else may come in.

@@ -70,7 +70,7 @@ check_configmap() {
   k annotate pod client looked=now
   within 10 in_client grep -q second /settings/greeting
 }
-check_audit() { grep '"username":"admin"' "$LOGS/audit.log" | grep '"verb":"patch"' | grep -q "$NAMESPACE"; }
+check_audit() { grep "$NAMESPACE/configmaps/settings.*\"verb\":\"patch\".*\"username\":\"admin\"" "$LOGS/audit.log"; }
 check_helm() { helm version --short | grep "v$HELM_VERSION"; }
 
 kc delete namespace "$NAMESPACE" --ignore-not-found >/dev/null
