@@ -29,7 +29,7 @@ class Demo:
         """Use the kube ``context`` if one is named, and ``examples/<example>.yaml``."""
         self.context = context
         self.example = example
-        self.provider = ""
+        self.provider = self.kubeconfig = ""
         self.kube: list[str] = []
         self.helm: list[str] = []
 
@@ -46,8 +46,9 @@ class Demo:
     def use(self, kubeconfig: str, context: str) -> None:
         """Direct kubectl and helm at one cluster and no other."""
         os.environ["PATH"] = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"
-        self.kube = ["kubectl", "--kubeconfig", kubeconfig, "--context", context]
-        self.helm = ["helm", "--kubeconfig", kubeconfig, "--kube-context", context]
+        os.environ["KUBECONFIG"] = self.kubeconfig = kubeconfig  # may be a list of files, which no flag takes
+        self.kube = ["kubectl", "--context", context]
+        self.helm = ["helm", "--kube-context", context]
 
     def images(self, stage: Stage) -> str:
         """The images, each tagged by what it is made of, so that a change is rolled out and nothing else is."""
@@ -147,7 +148,7 @@ def start(demo: Demo, stages: Stages) -> None:
     with reachable(demo.kube, demo.provider) as base_url:
         ask.everything(base_url)
     path = f"PATH={CLUSTER_DIR / 'bin'}:$PATH"
-    print(f" here: export KUBECONFIG={demo.kube[2]} {path}; kubectl config use-context {demo.kube[4]}")
+    print(f" here: export KUBECONFIG={demo.kubeconfig} {path}; kubectl config use-context {demo.kube[-1]}")
     print(" try: kubectl get mroute -n demo · kubectl explain modelroute.spec · ./dev demo --stop")
 
 

@@ -26,17 +26,21 @@ class Cluster:
         self.demo_output = demo_output
         told = re.search(r"export KUBECONFIG=(\S+) .*use-context (\S+)", demo_output)
         assert told, demo_output
-        self.command = ["kubectl", "--kubeconfig", told[1], "--context", told[2]]
+        self.kubeconfig, context = told.groups()
+        self.command = ["kubectl", "--context", context]
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        path = f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}"
+        environment = os.environ | {
+            "KUBECONFIG": self.kubeconfig,
+            "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
+        }
         done = subprocess.run(
             [*self.command, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             check=False,
-            env=os.environ | {"PATH": path},
+            env=environment,
         )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout + done.stderr

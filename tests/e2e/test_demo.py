@@ -25,7 +25,7 @@ def test_it_says_that_a_stand_in_answers(cluster: Cluster) -> None:
 def test_a_stage_that_fails_says_what_to_do(cluster: Cluster) -> None:
     command = [str(ROOT / "dev"), "demo", "--context", "no-such-context"]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"KUBECONFIG": cluster.command[2]}
+        command, capture_output=True, text=True, check=False, env=os.environ | {"KUBECONFIG": cluster.kubeconfig}
     )
     assert done.returncode != 0
     assert "no-such-context" in done.stdout + done.stderr
