@@ -78,9 +78,11 @@ class Plane:
         self.router.poll()
         return self.router
 
-    async def connect(self, *, admin: bool = False) -> Client:
-        assert self.router is not None
-        client = await Client.connect(self.router.admin_port if admin else self.router.port)
+    async def connect(self, port: int = 0, *, admin: bool = False) -> Client:
+        if not port:
+            assert self.router is not None
+            port = self.router.admin_port if admin else self.router.port
+        client = await Client.connect(port)
         self._stack.callback(client.close)
         return client
 

@@ -1,17 +1,17 @@
 """The end of a router: unready first, running answers to their end, the rest told."""
 
 import asyncio
+import re
 import signal
-import socket
 import sys
-from asyncio.subprocess import PIPE, create_subprocess_exec
+from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from pathlib import Path
 
 import pytest
 
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import Client, chat, http
-from tests.fakes.upstream import DONE, OPENER, Received, Wire, answers, text
+from tests.fakes.upstream import DONE, OPENER, Received, Wire, text
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAM = http("POST", "/v1/chat/completions", chat(stream=True))
@@ -116,25 +116,23 @@ async def test_a_second_end_does_not_wait(plane: Plane) -> None:
 
 
 MAIN = """
-import sys, uvloop
+import logging, sys, uvloop
 from pathlib import Path
 from modelroute.router.app import Options, run
 from modelroute.router.source import FileSource
 from modelroute.snapshot.codec import decode
-uvloop.run(run(FileSource(Path(sys.argv[1]), decode), Options(int(sys.argv[2]), 0, "127.0.0.1", grace=20)))
+logging.basicConfig(level=logging.INFO)
+uvloop.run(run(FileSource(Path(sys.argv[1]), decode), Options(0, 0, "127.0.0.1", grace=20)))
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_process_in_good_order(plane: Plane, number: signal.Signals) -> None:
     held = Held()
-    plane.write(backend("small", await plane.upstream(held, answers()), weight=1))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {"PYTHONPATH": str(ROOT / "operator")}
-    command = (sys.executable, "-c", MAIN, str(plane.file), str(port))
-    process = await create_subprocess_exec(*command, env=environment, stderr=PIPE)
-    client = await _connected(port)
+    plane.write(backend("small", await plane.upstream(held), weight=1))
+    command = (sys.executable, "-c", MAIN, str(plane.file))
+    process = await create_subprocess_exec(*command, env={"PYTHONPATH": str(ROOT / "operator")}, stderr=PIPE)
+    client = await plane.connect(await _port(process))
     client.send(STREAM)
     await client.head()
     await client.chunk()
@@ -143,15 +141,13 @@ async def test_a_signal_ends_the_process_in_good_order(plane: Plane, number: sig
     assert await client.chunk() == text("late") + DONE
     assert await client.chunk() == b""
     _, errors = await process.communicate()
-    client.close()
     assert (process.returncode, errors) == (0, b"")
 
 
-async def _connected(port: int) -> Client:
-    """A connection to a process that is still starting."""
-    for _ in range(500):
-        try:
-            return await Client.connect(port)
-        except ConnectionRefusedError:
-            await asyncio.sleep(0.02)
+async def _port(process: Process) -> int:
+    """The port that the router says it listens on."""
+    assert process.stderr is not None
+    while line := await process.stderr.readline():
+        if found := re.search(rb"listening on port (\d+)", line):
+            return int(found[1])
     raise AssertionError("the router did not start")

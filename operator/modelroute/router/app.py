@@ -151,7 +151,8 @@ async def run(source: Source, options: Options) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     router = Router(source, options)
-    await router.listen()
+    # Before the first request can come: a signal must find its handler.
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, router.end)
+    await router.listen()
     await router.serve()
