@@ -39,6 +39,7 @@ class Tally:
         self.answers = 0
         self.seconds: list[float] = []
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failed.add_done_callback(asyncio.Future.exception)  # an interruption may leave it to nobody
 
     def fail(self, problem: str) -> None:
         """Keep the first problem, for whoever waits."""

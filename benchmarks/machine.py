@@ -5,7 +5,6 @@ Called by every benchmark here. Never starts anything and never measures by itse
 
 import os
 import platform
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,11 +18,6 @@ def percentile(values: Sequence[float], share: float) -> float:
         raise ValueError("a percentile of nothing")
     ordered = sorted(values)
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
-
-
-def summary(values: Sequence[float]) -> dict[str, float]:
-    """Median, least and greatest of ``values``."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
 def cpu_seconds(stat: str) -> float:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -46,12 +47,12 @@ async def measure(name: str, port: int, pid: int | None, samples: Samples) -> No
     alone = await clients.unary(port, 1, ALONE_S, spent)
     mine["alone_p50_ms"].append(machine.percentile(alone.seconds, 0.5) * 1e3)
     busy = await clients.unary(port, CONNECTIONS, UNARY_S, spent)
-    mine["request_us"].append(busy.cpu_s / busy.work * 1e6)
     mine["requests_per_s"].append(busy.work / busy.wall_s)
-    mine["proxy_busy"].append(busy.cpu_s / busy.wall_s)
     mine["load_busy"].append(busy.load_cpu_s / busy.wall_s)
     mine["load_request_us"].append(busy.load_cpu_s / busy.work * 1e6)
     if pid:
+        mine["request_us"].append(busy.cpu_s / busy.work * 1e6)
+        mine["proxy_busy"].append(busy.cpu_s / busy.wall_s)
         streamed = await clients.streams(port, STREAMS, spent)
         mine["chunk_us"].append(streamed.cpu_s / streamed.work * 1e6)
         mine["chunks_per_s"].append(streamed.work / streamed.wall_s)
@@ -63,6 +64,8 @@ async def compare(rounds: int, core: int) -> Samples:
     """Start every proxy that is here on ``core``, and let them take turns, ``rounds`` times."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
     loop = asyncio.get_running_loop()
+    if this := asyncio.current_task():
+        loop.add_signal_handler(signal.SIGTERM, this.cancel)
     server = await loop.create_server(Upstream, "127.0.0.1", 0, backlog=1024)
     upstream: int = server.sockets[0].getsockname()[1]
     async with contextlib.AsyncExitStack() as stack:
@@ -86,16 +89,16 @@ async def compare(rounds: int, core: int) -> Samples:
 
 def report(samples: Samples, facts: Mapping[str, str | int]) -> dict[str, object]:
     """The object that --json prints: medians by proxy, ours over nginx's, and min to max of every figure."""
-    middle = {name: {f: statistics.median(v) for f, v in figures.items()} for name, figures in samples.items()}
+    middle = {name: {f: statistics.median(v) for f, v in figures.items() if v} for name, figures in samples.items()}
     proxies = {name: {f: round(m[f], 4) for f in FIGURES} for name, m in middle.items() if name != "direct"}
     beside = {n: {f: round(m[f], 4) for f in m if f not in FIGURES} for n, m in middle.items() if n != "direct"}
-    direct = {f: round(middle["direct"][f], 4) for f in ("alone_p50_ms", "load_request_us", "requests_per_s")}
+    direct = {figure: round(value, 4) for figure, value in middle["direct"].items()}
     ours, theirs = proxies["modelroute"], proxies["nginx"]
     return {
         **proxies,
         "ratio": {f: round(ours[f] / theirs[f], 3) for f in FIGURES},
         "range": {
-            n: {f: [round(min(s[f]), 4), round(max(s[f]), 4)] for f in FIGURES if f in s} for n, s in samples.items()
+            n: {f: [round(min(s[f]), 4), round(max(s[f]), 4)] for f in FIGURES if s[f]} for n, s in samples.items()
         },
         "direct": direct,
         "beside": beside,
@@ -109,7 +112,7 @@ def table(samples: Samples) -> str:
     for name in sorted(samples, key=[*PROXIES, "direct"].index):
         cells = []
         for figure in FIGURES:
-            values = samples[name][figure] if name != "direct" or figure == "alone_p50_ms" else []
+            values = samples[name][figure]
             shown = f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})" if values else "-"
             cells.append(f"{shown:>26}")
         lines.append(f"{name:<13}" + "".join(cells))
@@ -141,6 +144,8 @@ def main() -> None:
         samples = uvloop.run(compare(args.rounds, cores[0]))
     except (MissingError, RuntimeError, clients.BadAnswerError) as error:
         sys.exit(f"error: {error}")
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        sys.exit("interrupted; all that was started has ended")
     print(
         f"{CONNECTIONS} connections, whole answers for {UNARY_S:.0f} s; {STREAMS} streams of {CHUNKS} chunks, "
         f"{1 / CHUNK_EVERY:.0f} a second each; {args.rounds} rounds, {time.monotonic() - began:.0f} s"
