@@ -127,7 +127,8 @@ class Attempt:
             self._connection.pause()
 
     def resume(self) -> None:
-        """Let the backend go on."""
+        """Let the backend go on; the time in which nobody read from it was not its silence."""
+        self._touched = self._job.shared.loop.time()
         if self._connection is not None:
             self._connection.resume()
 
