@@ -8,7 +8,7 @@ import pytest
 
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import Cluster, KubeObject, credentials
-from modelroute.controller.kinds import DEPLOYMENT, WATCHED
+from modelroute.controller.kinds import DEPLOYMENT, POD, WATCHED
 from modelroute.controller.rbac import policy_rules
 from modelroute.controller.reconciler import Reconciler
 from modelroute.planning.settings import Settings
@@ -17,13 +17,12 @@ from tests.controlplane.routes import (
     CACHE,
     CACHED,
     ROUTER,
+    ROUTER_PODS,
     SMALL,
     becomes,
-    change_snapshot,
     condition,
     create,
     names,
-    revisions,
     route,
     settle,
     touch,
@@ -55,8 +54,7 @@ def test_at_rest_nothing_is_written(plane: Plane, operator: Operator, namespace:
 def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
-    change_snapshot(plane, namespace)
-    until("both pods are told", lambda: all(revisions(plane, namespace)))
+    until("2 router pods", lambda: len(plane.admin.all(POD, namespace, ROUTER_PODS)) == 2)
     touch(plane, operator, namespace)
     operator.end()
     mark = plane.mark()

@@ -43,8 +43,9 @@ class World:
         return found
 
 
-def pod(name: str, **annotations: str) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": "team-a", "annotations": annotations}}
+def pod(name: str, made: str = "2026-05-01T08:00:00Z", **annotations: str) -> dict[str, Any]:
+    meta = {"name": name, "namespace": "team-a", "annotations": annotations, "creationTimestamp": made}
+    return {"metadata": meta}
 
 
 def test_a_second_run_writes_nothing() -> None:
@@ -136,15 +137,27 @@ def test_what_may_not_be_looked_at_is_not_overwritten() -> None:
     assert "patch ConfigMap/chat-router-snapshot" not in world.cluster.writes
 
 
-def test_router_pods_are_told_of_a_new_snapshot_and_only_those_that_lag() -> None:
+def test_a_new_operator_tells_those_router_pods_that_lag() -> None:
     world = World()
     world.reconcile()
     revision = world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["router"]["revision"]
-    world.cluster.keep(POD, pod("new", **{"modelroute.dev/revision": revision}))
+    world.cluster.keep(POD, pod("told", **{"modelroute.dev/revision": revision}))
     world.cluster.keep(POD, pod("old", **{"modelroute.dev/revision": "before"}))
+    world.cluster.keep(POD, pod("young", made="2026-05-01T09:00:00Z"))
+    written = world.cluster.objects[CONFIG_MAP.name, "chat-router-snapshot"]
+    written["metadata"]["managedFields"] = [{"manager": "modelroute", "time": "2026-05-01T08:30:00Z"}]
+    world.cache.put(CONFIG_MAP, world.cluster.keep(CONFIG_MAP, written))
     world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
     world.reconcile()
     assert world.cluster.writes == ["patch Pod/old"]
+
+
+def test_all_router_pods_are_told_of_what_was_just_written() -> None:
+    world = World()
+    world.cluster.keep(POD, pod("a", made="2999-01-01T00:00:00Z"))
+    world.cluster.keep(POD, pod("b"))
+    world.reconcile()
+    assert {"patch Pod/a", "patch Pod/b"} <= set(world.cluster.writes)
 
 
 def test_pods_are_not_told_of_a_snapshot_that_could_not_be_written() -> None:

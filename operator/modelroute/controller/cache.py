@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, SERVICE, SLICE, Kind
+from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, FIELD_MANAGER, MODEL_ROUTE, SERVICE, SLICE, Kind
 from modelroute.planning.names import ROUTE_LABEL
 
 KubeObject = dict[str, Any]
@@ -149,8 +149,10 @@ def _place(kind: Kind, seen: KubeObject) -> _Place:
 
 def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     """What matters of an object: two that differ in nothing else are the same to us."""
-    dropped = ("managedFields", "resourceVersion")
-    meta = {k: v for k, v in seen["metadata"].items() if k not in dropped}
+    meta = {k: v for k, v in seen["metadata"].items() if k not in ("managedFields", "resourceVersion")}
+    ours = [f for f in seen["metadata"].get("managedFields") or () if f["manager"] == FIELD_MANAGER]
+    if kind is CONFIG_MAP and ours:  # of these it is asked when they were written
+        meta["managedFields"] = [{"time": f["time"]} for f in ours]
     if kind is SLICE and "annotations" in meta:
         meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != _CHURN}
     return {**seen, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}

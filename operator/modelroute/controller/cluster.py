@@ -16,10 +16,9 @@ import msgspec
 
 from modelroute import __version__
 from modelroute.controller import metrics
-from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, MODEL_ROUTE, POD, SECRET, Kind
+from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, MODEL_ROUTE, POD, SECRET, Kind
 from modelroute.errors import ModelRouteError
 
-FIELD_MANAGER = "modelroute"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from modelroute.api import types as t
 
+FIELD_MANAGER = "modelroute"
 MANAGED = "app.kubernetes.io/managed-by=modelroute"
 
 

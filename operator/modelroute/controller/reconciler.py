@@ -147,8 +147,10 @@ class Reconciler:
             return False
         selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
         pods, _ = await self._cluster.select(POD, key.namespace, selector)
+        # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
+        before = "" if (key, _place(written)) in self._written else _written_at(written)
         for pod in pods:
-            if _revision(pod) != revision:
+            if _revision(pod) != revision and (not before or pod["metadata"]["creationTimestamp"] < before):
                 await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
         self._touched[key] = revision
         return False  # nothing that the status tells of
@@ -177,6 +179,11 @@ def _place(child: KubeObject) -> str:
 
 def _revision(live: KubeObject) -> str | None:
     return (live["metadata"].get("annotations") or {}).get(names.REVISION_ANNOTATION)
+
+
+def _written_at(live: KubeObject) -> str:
+    """When the operator last changed it; empty when that is not known."""
+    return max((field["time"] for field in live["metadata"].get("managedFields") or ()), default="")
 
 
 def _settled(live: KubeObject) -> KubeObject:
