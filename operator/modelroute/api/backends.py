@@ -98,7 +98,10 @@ class MaxTokens(Resource, frozen=True):
     """The length of an answer, in tokens."""
 
     default: Annotated[Tokens | None, doc("Used when the client asks for none.")] = None
-    max: Annotated[Tokens | None, doc("What a client asks for is cut to it.")] = None
+    max: Annotated[
+        Tokens | None,
+        doc("What a client asks for is cut to it; a chat that asks for no length and has no default gets it."),
+    ] = None
 
 
 class Temperature(Resource, frozen=True):

@@ -7,6 +7,9 @@ from modelroute.cli import listening
 from modelroute.router.source import FileSource
 from modelroute.snapshot.codec import decode
 
+_DELAY_SECONDS = 2.0
+"""Clients with open connections are served so long after SIGTERM, and told by each answer to connect anew elsewhere."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
@@ -19,4 +22,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Route until told to end; unready while there is no snapshot yet."""
-    listening.listen(FileSource(args.snapshot, decode), args, args.secrets)
+    listening.listen(FileSource(args.snapshot, decode), args, args.secrets, delay=_DELAY_SECONDS)
