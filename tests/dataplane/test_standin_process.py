@@ -135,6 +135,13 @@ def test_pipelined_requests_are_answered_in_their_order_on_one_connection() -> N
         assert found == sorted(found)
 
 
+def test_a_connection_that_stays_idle_after_an_answer_is_closed_as_uvicorn_does() -> None:
+    with standin(VLLM_HTTP_TIMEOUT_KEEP_ALIVE="1") as server:
+        reader = server.send(b"GET /version HTTP/1.1\r\n\r\n")
+        reader.until(b'"0.32.0"}')
+        assert reader.socket.recv(1) == b""
+
+
 def test_what_is_no_request_gets_a_400_and_an_end() -> None:
     with standin() as server:
         reader = server.send(b"HELLO\r\n\r\n")

@@ -85,11 +85,11 @@ def chat_request(body: object) -> bytes:
 
 
 @contextmanager
-def standin(*flags: str, port: int = 0, wait: bool = True) -> Iterator[Standin]:
+def standin(*flags: str, port: int = 0, wait: bool = True, **environ: str) -> Iterator[Standin]:
     """Run one until the block ends; ``wait`` until it listens, which gives the port when ``port`` is 0."""
     command = [sys.executable, str(PROGRAM), "serve", "tiny-llama", "--host", "127.0.0.1", "--port", str(port), *flags]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN_", "VLLM_"))}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ) as process:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN_", "VLLM_"))}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean | environ) as process:
         server = Standin(process, port)
         try:
             assert process.stdout is not None

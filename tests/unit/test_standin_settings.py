@@ -37,8 +37,9 @@ def test_own_settings_come_from_the_environment_and_flags_win() -> None:
 
 
 def test_vllms_own_variables_count_too() -> None:
-    settings, _ = parse(["serve", "m"], {"VLLM_API_KEY": "k", "VLLM_SERVER_DEV_MODE": "1"})
-    assert (settings.api_keys, settings.dev_mode) == (("k",), True)
+    environ = {"VLLM_API_KEY": "k", "VLLM_SERVER_DEV_MODE": "1", "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": "7"}
+    settings, _ = parse(["serve", "m"], environ)
+    assert (settings.api_keys, settings.dev_mode, settings.keep_alive) == (("k",), True, 7.0)
 
 
 @pytest.mark.parametrize("flags", [["--task", "embed"], ["--runner=pooling"], ["--convert", "embed"]])

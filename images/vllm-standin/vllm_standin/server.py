@@ -45,7 +45,7 @@ async def _serve(settings: Settings) -> None:
         await asyncio.wait_for(told.wait(), settings.startup_delay)
     if told.is_set():
         return
-    engine, connections = Engine(settings), Connections()
+    engine, connections = Engine(settings), Connections(settings.keep_alive)
     api = Api(settings, engine)
     listener = await asyncio.get_running_loop().create_server(
         lambda: Connection(api, connections), settings.host, settings.port, backlog=_BACKLOG

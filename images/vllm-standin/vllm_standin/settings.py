@@ -34,6 +34,7 @@ class Settings:
     num_gpu_blocks: int = 4096
     block_size: int = 16
     shutdown_timeout: float = 0.0
+    keep_alive: float = 5.0
     prompt_tokens_details: bool = False
     embed: bool = False
     dev_mode: bool = False
@@ -69,6 +70,8 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> tuple[Settings, li
             raise SettingsError(f"{flag}: no such setting; there are {', '.join(_STANDIN)}")
         elif flag not in _LISTS and flag not in _SWITCHES:
             notes.append(f"{flag} has no effect in the stand-in")
+    if given := environ.get("VLLM_HTTP_TIMEOUT_KEEP_ALIVE"):
+        found["keep_alive"] = _converted("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", given, _seconds)
     model = _model(positional, flags)
     keys = flags.get("--api-key") or [environ[k] for k in ("STANDIN_API_KEY", "VLLM_API_KEY") if environ.get(k)]
     found.setdefault("api_keys", tuple(keys))

@@ -40,9 +40,10 @@ App = Callable[[Request], Awaitable[Answer | Stream]]
 
 
 class Connections:
-    """The open connections of one server."""
+    """The open connections of one server, which ends those that are idle for `keep_alive` seconds after an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_alive: float) -> None:
+        self.keep_alive = keep_alive
         self.closing = False
         self._open: set[Connection] = set()
         self._none_open = asyncio.Event()
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         self._connections = connections
         self._parser = Parser()
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._writable = asyncio.Event()
         self._writable.set()
         self._transport: asyncio.Transport
@@ -87,6 +89,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """End, and end what runs for this client."""
         self._connections.remove(self)
+        self._stop_timer()
         if self._task is not None:
             self._task.cancel()
 
@@ -100,6 +103,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Begin the next request, or keep it until the one before is answered."""
+        self._stop_timer()
         self._parser.feed(data)
         if self._task is None:
             self._next()
@@ -110,6 +114,11 @@ class Connection(asyncio.Protocol):
         """Close unless a request is being answered."""
         if self._task is None:
             self._transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _next(self) -> None:
         try:
@@ -140,6 +149,7 @@ class Connection(asyncio.Protocol):
             self._task = None
         if keep and not self._connections.closing:
             self._transport.resume_reading()
+            self._timer = asyncio.get_running_loop().call_later(self._connections.keep_alive, self.close_if_idle)
             self._next()
         else:
             self._transport.close()
