@@ -98,6 +98,7 @@ class Demo:
         """The example, until it is Ready."""
         stage.run(*self.kube, "apply", "-f", ROOT / f"examples/{self.example}.yaml")
         limit = time.monotonic() + PATIENCE[self.example]
+        self._roll_out(stage)
         while time.monotonic() < limit:
             ready = '.status.conditions[?(@.type=="Ready")]'
             path = f"jsonpath={{{ready}.status}}|{{{ready}.message}}"
@@ -111,6 +112,13 @@ class Demo:
             f"ModelRoute demo/chat is not Ready after {PATIENCE[self.example]} s: {message}",
             "look at `kubectl -n demo describe mroute chat` and `kubectl -n demo get pods`",
         )
+
+    def _roll_out(self, stage: Stage) -> None:
+        """After a run with the other example its engine answers until the new one is there."""
+        child = "deployment/chat--small"
+        stage.run(*self.kube, "-n", "demo", "wait", "--for=create", child, "--timeout=60s")
+        command = ("-n", "demo", "rollout", "status", child, f"--timeout={PATIENCE[self.example]}s")
+        stage.run(*self.kube, *command)
 
     def _why_not(self, stage: Stage) -> None:
         stage.run(*self.kube, "-n", "demo", "describe", "mroute,pods")

@@ -56,8 +56,8 @@ class TestVLLM:
         found = backend(VLLM, slices=world.ready("10.0.0.1"), foreign=("Service/chat--small",))
         assert found.endpoints == ()
 
-    def test_it_is_asked_for_the_model_it_serves(self) -> None:
-        assert (backend(VLLM).model, backend(VLLM | {"model": "qwen"}).model) == ("org/small", "qwen")
+    def test_it_is_asked_by_its_own_name_so_that_other_weights_can_roll_in(self) -> None:
+        assert (backend(VLLM).model, backend(VLLM | {"model": "qwen"}).model) == ("small", "qwen")
 
     def test_its_version_tells_one_image_from_another(self) -> None:
         assert backend(VLLM | {"vllm": {"model": "m", "image": "x/y:v2"}}).version == "m@v2"

@@ -37,9 +37,9 @@ def volume(name: str, **vllm: Any) -> KubeObject:
 
 
 class TestCommandLine:
-    def test_the_model_comes_first_and_is_served_under_its_own_name(self) -> None:
+    def test_the_model_comes_first_and_is_served_under_the_backends_name(self) -> None:
         args = container()["args"]
-        assert (args[0], "--served-model-name=org/small" in args) == ("org/small", True)
+        assert (args[0], "--served-model-name=small" in args) == ("org/small", True)
 
     def test_the_name_that_requests_carry_is_the_name_it_is_served_under(self) -> None:
         asked = world.route(backends=[VLLM | {"model": "qwen"}])

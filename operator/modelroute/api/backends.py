@@ -150,7 +150,10 @@ class Backend(Resource, frozen=True):
     ] = 1
     model: Annotated[
         LongText | None,
-        doc("The model's name in requests to this backend. Default: vllm.model, else what the client asked for."),
+        doc(
+            "The model's name in requests to this backend. Default: of a vllm backend the backend's name, of others "
+            "what the client asked for."
+        ),
     ] = None
     vllm: Annotated[VLLM | None, doc("A vLLM that the operator runs: a Deployment and a Service.")] = None
     target_ref: Annotated[TargetRef | None, doc("An existing Service whose pods speak the OpenAI API.")] = None

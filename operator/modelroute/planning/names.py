@@ -21,6 +21,15 @@ def backend(route: str, name: str) -> str:
     return f"{route}--{name}"
 
 
+def model(asked: t.Backend) -> str | None:
+    """The model's name in requests to a backend; None: what the client asked for.
+
+    A vLLM backend answers to its own name unless told otherwise, not to that of the weights: while other weights roll
+    in, old and new replicas answer side by side.
+    """
+    return asked.model or (asked.name if asked.vllm else None)
+
+
 def cache(route: str, name: str) -> str:
     """The PersistentVolumeClaim of a backend's model cache."""
     return f"{route}--{name}-cache"

@@ -40,14 +40,14 @@ def snapshot_of(
 
 
 def _backend(backend: t.Backend, endpoints: Mapping[str, tuple[str, ...]], *, loopback_allowed: bool) -> s.Backend:
-    model = backend.model or (backend.vllm.model if backend.vllm else None)
+    model = names.model(backend)
     common = s.Backend(
         name=backend.name,
         weight=backend.weight,
         timeouts=_timeouts(backend.timeouts),
         endpoints=tuple(sorted(set(endpoints.get(backend.name, ())))),
         model=model,
-        version=f"{model}@{image_tag(backend.vllm.image)}" if backend.vllm else model or "",
+        version=f"{backend.vllm.model}@{image_tag(backend.vllm.image)}" if backend.vllm else model or "",
         parameters=_parameters(backend.parameters),
         loopback_allowed=loopback_allowed,
     )

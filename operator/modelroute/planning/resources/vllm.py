@@ -100,7 +100,7 @@ def _container(backend: t.Backend, vllm: t.VLLM) -> KubeObject:
     args = [
         vllm.model,
         f"--port={PORT}",
-        f"--served-model-name={backend.model or vllm.model}",
+        f"--served-model-name={names.model(backend)}",
         f"--shutdown-timeout={_drain(vllm)}",
         *([f"--tensor-parallel-size={vllm.gpus}"] if vllm.gpus > 1 else []),
         *vllm.args,  # last, since the last of a flag's values wins
