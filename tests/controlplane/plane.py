@@ -221,7 +221,12 @@ class Operator:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code."""
         self._process.send_signal(number)
-        return self._process.wait(20)
+        try:
+            return self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            pytest.fail(f"the operator did not end on {number.name}")
 
     def running(self) -> bool:
         return self._process.poll() is None

@@ -4,19 +4,15 @@ Called by the command line. Never decides anything about a route.
 """
 
 import asyncio
-import contextlib
 import logging
-import signal
 from dataclasses import dataclass
-from typing import Any, cast
-
-import kopf
 
 from modelroute.controller import admin, logs
 from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
-from modelroute.controller.watching import Watches, kopf_settings
+from modelroute.controller.supervising import run_kopf
+from modelroute.controller.watching import Watches
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
 from modelroute.planning.settings import Settings
 
@@ -62,7 +58,7 @@ class Operator:
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
             asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
         ]
-        watching = asyncio.create_task(self._watch(), name="kopf")
+        watching = asyncio.create_task(run_kopf(self._watches.registry(), self._namespaces), name="watching")
         try:
             done, _ = await asyncio.wait([watching, *others], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -71,23 +67,6 @@ class Operator:
             for task in (watching, *others):
                 task.cancel()
             await asyncio.gather(watching, *others, return_exceptions=True)
-
-    async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            await kopf.operator(
-                registry=self._watches.registry(),
-                settings=kopf_settings(),
-                identity=cast("Any", "modelroute-operator"),  # kopf would ask for the user's name; in a pod it has none
-                standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-            )
-        finally:
-            # Kopf leaves handlers behind that would swallow the next signal.
-            for number in (signal.SIGINT, signal.SIGTERM):
-                with contextlib.suppress(ValueError):
-                    loop.remove_signal_handler(number)
 
 
 async def run(options: Options) -> None:

@@ -1,0 +1,75 @@
+"""Kopf is run to its end, also when it would not come to one."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import kopf
+import pytest
+
+from modelroute.controller.supervising import run_kopf
+from tests.fakes.clock import InstantLoop
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def failing() -> None:
+    await asyncio.sleep(1)
+    raise LookupError("404 page not found")
+
+
+async def ending() -> None:
+    await asyncio.sleep(1)
+
+
+async def stubborn() -> None:
+    """As kopf's watches: their end waits for a helper, and no cancellation of their own stops that."""
+    helper = None
+    try:
+        await forever()
+    finally:
+        helper = asyncio.create_task(forever())
+        while not helper.done():
+            try:
+                await asyncio.shield(helper)
+            except asyncio.CancelledError:
+                continue
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *roots: Coroutine[Any, Any, None], beside: bool = False) -> set[str]:
+    """Run "kopf" with these tasks, and a stubborn one beside them if asked for; what is left of tasks at its end."""
+
+    async def spawn_tasks(**_: Any) -> list[asyncio.Task[None]]:
+        if beside:
+            asyncio.create_task(stubborn())  # noqa: RUF006 - nobody holds on to it in kopf either
+        return [asyncio.create_task(root) for root in roots]
+
+    async def main() -> set[str]:
+        own = asyncio.create_task(forever(), name="ours")
+        async with asyncio.timeout(120):
+            try:
+                await run_kopf(kopf.OperatorRegistry(), ())
+            finally:
+                left = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
+                own.cancel()
+        return left
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    with asyncio.Runner(loop_factory=InstantLoop) as runner:
+        return runner.run(main())
+
+
+def test_a_normal_end_ends_all_that_kopf_started_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, ending(), forever()) == {"ours"}
+
+
+def test_what_made_it_fail_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LookupError, match="404"):
+        run(monkeypatch, failing(), forever())
+
+
+def test_a_task_that_will_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LookupError, match="404"):
+        run(monkeypatch, failing(), forever(), beside=True)
