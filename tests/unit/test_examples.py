@@ -51,7 +51,8 @@ def test_nine_of_ten_requests_go_to_the_small_model(stem: str) -> None:
 def test_the_real_engine_changes_nothing_else_of_the_quickstart() -> None:
     plain, real = (list(yaml.safe_load_all((EXAMPLES / f"quickstart{x}.yaml").read_text())) for x in ("", "-vllm"))
     for manifest in (plain[1], real[1]):
-        del manifest["spec"]["backends"][0]["vllm"]
+        for own in ("vllm", "parameters"):
+            manifest["spec"]["backends"][0].pop(own, None)
     assert plain == real
 
 
