@@ -36,12 +36,11 @@ def rule(**fields: Any) -> dict[str, Any]:
 
 
 class Mistake(NamedTuple):
-    """``path`` and ``says`` are of parse's error; ``anywhere`` is False where only parse can see the mistake."""
+    """``path`` and ``says`` are of parse's error."""
 
     spec: dict[str, Any]
     path: str
     says: str
-    anywhere: bool = True
 
 
 _OTHER = {"name": "other", "vllm": {"model": "m"}}
@@ -50,7 +49,10 @@ MISTAKES = {
     "no backends": Mistake({"backends": []}, "spec.backends", "length >= 1"),
     "a backend without a name": Mistake({"backends": [{"vllm": VLLM["vllm"]}]}, "spec.backends[0]", '"name"'),
     "a typo": Mistake(vllm(modle="x"), "spec.backends[0].vllm", 'unknown field "modle"; did you mean "model"?'),
-    "an unknown field": Mistake({"zzz": 1}, "spec", 'unknown field "zzz"'),
+    "an unknown field": Mistake({"zzz": 1}, "spec", 'unknown field "zzz"; here are backends, canary,'),
+    "a field of another type": Mistake(
+        {"router": {"model": "m"}}, "spec.router", 'unknown field "model"; here are auth, replicas, resources, service'
+    ),
     "a number without a unit": Mistake(
         backends({"timeouts": {"firstToken": "5"}}), "spec.backends[0].timeouts.firstToken", '"5" is not a duration'
     ),
@@ -91,6 +93,10 @@ MISTAKES = {
     "a rule without a condition": Mistake(rule(when={}), "spec.rules[0].when", "a rule needs a condition"),
     "an empty list as a condition": Mistake(rule(when={"tiers": []}), "spec.rules[0].when", "needs a condition"),
     "an empty keyword": Mistake(rule(when={"anyKeyword": [""]}), "spec.rules[0].when.anyKeyword[0]", "length >= 1"),
+    "one tier twice": Mistake(rule(when={"tiers": ["a", "a"]}), "spec.rules[0].when.tiers[1]", '"a" is there twice'),
+    "a tier that nobody tells": Mistake(
+        rule(when={"tiers": ["vip"]}), "spec.rules[0].when.tiers", "without router.auth.trustedHeaders.tier"
+    ),
     "minChars above maxChars": Mistake(
         rule(when={"minChars": 9, "maxChars": 8}), "spec.rules[0].when", "above maxChars"
     ),
@@ -98,7 +104,6 @@ MISTAKES = {
         rule(when={"headers": {"x-ok": "1", "x bad": "1"}}),
         "spec.rules[0].when.headers.x bad",
         '"x bad" is not an HTTP header name',
-        anywhere=False,
     ),
     "a fallback to nobody": Mistake(
         {"fallbacks": [{"backend": "x"}]}, "spec.fallbacks[0].backend", '"x" is not a backend'
@@ -107,7 +112,14 @@ MISTAKES = {
         {"fallbacks": [{"backend": "big", "failures": []}]}, "spec.fallbacks[0].failures", "length >= 1"
     ),
     "an unknown failure": Mistake(
-        {"fallbacks": [{"backend": "big", "failures": ["Slow"]}]}, "spec.fallbacks[0].failures[0]", "Slow"
+        {"fallbacks": [{"backend": "big", "failures": ["Slow"]}]},
+        "spec.fallbacks[0].failures[0]",
+        '"Slow" is none of ColdStart,',
+    ),
+    "one failure twice": Mistake(
+        {"fallbacks": [{"backend": "big", "failures": ["Timeout"] * 2}]},
+        "spec.fallbacks[0].failures[1]",
+        '"Timeout" is there twice',
     ),
     "a canary of nobody": Mistake({"canary": {"backend": "x"}}, "spec.canary.backend", '"x" is not a backend'),
     "a canary beside nobody": Mistake(
@@ -115,6 +127,9 @@ MISTAKES = {
     ),
     "a canary beside itself": Mistake(
         {"canary": {"backend": "big", "baseline": "big"}}, "spec.canary.baseline", "cannot be its own baseline"
+    ),
+    "one user twice": Mistake(
+        {"canary": {"backend": "big", "allow": ["u", "u"]}}, "spec.canary.allow[1]", '"u" is there twice'
     ),
     "more than all users": Mistake({"canary": {"backend": "big", "percent": 101}}, "spec.canary.percent", "<= 100"),
     "a default above the maximum": Mistake(
@@ -139,7 +154,9 @@ MISTAKES = {
     "a nodePort without type": Mistake(
         {"router": {"service": {"nodePort": 30080}}}, "spec.router.service.nodePort", "needs type NodePort"
     ),
-    "an unknown Service type": Mistake({"router": {"service": {"type": "X"}}}, "spec.router.service.type", "'X'"),
+    "an unknown Service type": Mistake(
+        {"router": {"service": {"type": "X"}}}, "spec.router.service.type", "none of Cl"
+    ),
     "a Service name that cannot be": Mistake(
         {"backends": [{"name": "a", "targetRef": {"name": "My Svc", "port": 80}}]},
         "spec.backends[0].targetRef.name",
@@ -152,6 +169,12 @@ MISTAKES = {
     "a metadata service": Mistake(
         hosted("https://169.254.169.254/v1"), "spec.backends[0].external.baseURL", "metadata"
     ),
+    "a port that is none": Mistake(hosted("https://a.example:65536"), "spec.backends[0].external.baseURL", "base URL"),
+    "a port of 0": Mistake(hosted("https://a.example:0/v1"), "spec.backends[0].external.baseURL", "base URL"),
+    "a host of dots": Mistake(hosted("https://../v1"), "spec.backends[0].external.baseURL", "base URL"),
+    "a host that is too long": Mistake(
+        hosted(f"https://{'a' * 64}.example/v1"), "spec.backends[0].external.baseURL", "base URL"
+    ),
     "a URL with a query": Mistake(hosted("https://a.example/v1?k=v"), "spec.backends[0].external.baseURL", "base URL"),
 }
 
@@ -163,11 +186,14 @@ GOOD: dict[str, dict[str, Any]] = {
     "plain http to a Service": hosted("http://svc.demo.svc:8000/v1"),
     "plain http to a Service, in full": hosted("http://svc.demo.svc.cluster.local./v1"),
     "a public address": hosted("https://8.8.8.8:8443/v1"),
+    "the last port": hosted("https://a.example:65535"),
     "a name that holds an address": hosted("https://127.0.0.1.example.com/v1"),
     "a default that is the maximum": backends({"parameters": {"maxTokens": {"default": 8, "max": 8}}}),
     "decimals in their order": backends({"parameters": {"temperature": {"default": "9.5", "max": "10"}}}),
     "a new claim": vllm(modelCache={"size": "10Gi", "storageClassName": "fast", "accessMode": "ReadWriteMany"}),
     "a nodePort": {"router": {"service": {"type": "NodePort", "nodePort": 30080}}},
     "a canary": {"canary": {"backend": "big", "baseline": "small", "percent": 5, "allow": ["u-17"]}},
+    "a tier that a header tells": rule(when={"tiers": ["vip"]})
+    | {"router": {"auth": {"trustedHeaders": {"tier": "x-tier"}}}},
     "a rule, a fallback": rule() | {"fallbacks": [{"backend": "big", "failures": ["ColdStart"]}]},
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from modelroute.api import types as t
 from modelroute.api.rules import RULES, Finding
@@ -20,6 +21,7 @@ MAX_NAME = 40
 """The longest name of a ModelRoute: with a backend's name and a pod's suffix it must fit a 63 character label."""
 
 _TEXT = re.compile(r"(.*?)(?: - at (`key` in )?`\$([^`]*)`)?", re.DOTALL)
+_STEP = re.compile(r"[.]([^.\[]+)|\[([0-9]+)\]")
 _ENTRY = "[...]"
 _WORDS = {
     "str": "a string",
@@ -28,6 +30,7 @@ _WORDS = {
     "bool": "true or false",
     "array": "a list",
     "object": "a mapping",
+    "null": "nothing",
 }
 
 
@@ -64,13 +67,13 @@ def _refusal(text: str, manifest: Mapping[str, Any]) -> InvalidManifestError:
         entries = ((k, k if in_key else v) for k, v in value.items())
         name, value = next((e for e in entries if not _fits(pattern, e[1])), ("", ""))
         path = f"{path.removesuffix(_ENTRY)}.{name}"
-    sentence = refusal(pattern, value) if pattern else _in_words(problem)
+    sentence = refusal(pattern, value) if pattern else _in_words(problem, path)
     return InvalidManifestError(path.lstrip(".") or "manifest", sentence)
 
 
 def _lookup(manifest: Any, path: str) -> Any:
     """The value at msgspec's ``path``, such as ``.spec.backends[0].name``; for an entry of a map, the map."""
-    for key, index in re.findall(r"[.]([^.\[]+)|\[([0-9]+)\]", path.removesuffix(_ENTRY)):
+    for key, index in _STEP.findall(path.removesuffix(_ENTRY)):
         manifest = manifest[int(index)] if index else manifest[key]
     return manifest
 
@@ -79,18 +82,33 @@ def _fits(pattern: str, value: object) -> bool:
     return isinstance(value, str) and re.search(whole(pattern), value) is not None
 
 
-def _in_words(problem: str) -> str:
+def _in_words(problem: str, path: str) -> str:
     unknown = re.search(r"unknown field `(.*)`", problem)
     if unknown:
-        near = difflib.get_close_matches(unknown[1], _field_names(), 1)
-        return f'unknown field "{unknown[1]}"' + (f'; did you mean "{near[0]}"?' if near else "")
+        names = sorted(field.encode_name for field in _kind(path).fields)
+        near = difflib.get_close_matches(unknown[1], names, 1)
+        advice = f'did you mean "{near[0]}"?' if near else f"here are {', '.join(names)}"
+        return f'unknown field "{unknown[1]}"; {advice}'
+    choice = re.fullmatch(r"Invalid enum value '(.*)'", problem)
+    if choice:
+        return f'"{choice[1]}" is none of {", ".join(_kind(path).values)}'
     problem = re.sub(r"`(\w+)( \| null)?`", lambda m: _WORDS.get(m[1], f'"{m[1]}"'), problem.removeprefix("Object "))
     return problem[:1].lower() + problem[1:]
 
 
-def _field_names() -> list[str]:
-    kinds = [k for k in vars(t).values() if isinstance(k, type) and issubclass(k, msgspec.Struct)]
-    return sorted({f.encode_name for k in kinds for f in msgspec.structs.fields(k)})
+def _kind(path: str) -> Any:
+    """The type of the field at msgspec's ``path``, as ``msgspec.inspect`` describes it."""
+    kind: Any = inspect.type_info(t.ModelRoute)
+    for key, index in _STEP.findall(path):
+        kind = kind.item_type if index else next(f.type for f in kind.fields if f.encode_name == key)
+        while isinstance(kind, (inspect.Metadata, inspect.UnionType)):
+            kind = kind.type if isinstance(kind, inspect.Metadata) else _given(kind)
+    return kind
+
+
+def _given(choice: inspect.UnionType) -> inspect.Type:
+    """What a field that may be left out is when it is given."""
+    return next(kind for kind in choice.types if not isinstance(kind, inspect.NoneType))
 
 
 def _findings(route: t.ModelRoute, *, allow_loopback: bool) -> Iterator[Finding]:
@@ -103,16 +121,21 @@ def _findings(route: t.ModelRoute, *, allow_loopback: bool) -> Iterator[Finding]
 
 
 def _twice(spec: t.Spec) -> Iterator[Finding]:
-    keys = {
+    keys: dict[str, list[str]] = {
         "backends": [b.name for b in spec.backends],
         "rules": [r.name for r in spec.rules],
         "fallbacks": [f.backend for f in spec.fallbacks],
         "models": list(spec.models),
+        "canary.allow": list(spec.canary.allow) if spec.canary else [],
+        **{f"rules[{i}].when.tiers": list(r.when.tiers) for i, r in enumerate(spec.rules)},
+        **{f"fallbacks[{i}].failures": list(f.failures) for i, f in enumerate(spec.fallbacks)},
     }
     for field, names in keys.items():
+        seen: set[str] = set()
         for i, name in enumerate(names):
-            if name in names[:i]:
+            if name in seen:
                 yield f"spec.{field}[{i}]", f'"{name}" is there twice'
+            seen.add(name)
 
 
 def _walk(obj: Any, path: str, skip: tuple[type, ...]) -> Iterator[Finding]:

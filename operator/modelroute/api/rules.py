@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from modelroute.api import types as t
+from modelroute.api.scalars import HEADER
 
 Finding = tuple[str, str]
 """The path below the checked object (``.prefer[0]``, or ``""``) and what is wrong there."""
@@ -62,6 +63,13 @@ def _preferred(spec: t.Spec) -> Iterable[Reference]:
             yield f".rules[{i}].prefer[{j}]", name
 
 
+def _without_tier(spec: t.Spec) -> Iterable[Finding]:
+    if spec.router.auth.trusted_headers.tier is None:
+        yield from ((f".rules[{i}].when.tiers", _TIER) for i, rule in enumerate(spec.rules) if rule.when.tiers)
+
+
+_TIER = "nobody has a tier without router.auth.trustedHeaders.tier; name there the header that tells it"
+
 _SPEC = (
     _rule(
         "self.backends.map(b, has(b.weight) ? b.weight : 1).sum() > 0",
@@ -93,6 +101,14 @@ _SPEC = (
         f'"\\"" + self.canary.baseline + "\\" {_UNKNOWN}"',
         ".canary.baseline",
         lambda s: [(".canary.baseline", s.canary.baseline)] if s.canary else [],
+    ),
+    Rule(
+        "!has(self.rules) || !self.rules.exists(r, has(r.when.tiers) && r.when.tiers.size() > 0) || "
+        "(has(self.router) && has(self.router.auth) && has(self.router.auth.trustedHeaders) && "
+        "has(self.router.auth.trustedHeaders.tier))",
+        _TIER,
+        _without_tier,
+        ".rules",
     ),
 )
 
@@ -142,6 +158,13 @@ _WHEN = (
         "!has(self.minChars) || !has(self.maxChars) || self.minChars <= self.maxChars",
         "minChars is above maxChars",
         lambda w: _above(w.min_chars, w.max_chars),
+    ),
+    # Of a map's keys the schema itself can say nothing; ``parse`` finds a wrong one by its type.
+    Rule(
+        f'!has(self.headers) || self.headers.all(name, name.size() <= 64 && name.matches(r"{HEADER}"))',
+        "a name in headers is not an HTTP header name",
+        lambda _: [],
+        ".headers",
     ),
 )
 

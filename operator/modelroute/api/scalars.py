@@ -19,7 +19,9 @@ LABEL = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 DATA_KEY = r"^[A-Za-z0-9._-]+$"
 HEADER = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"
-BASE_URL = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
+_HOST_PART = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+BASE_URL = rf"^https?://{_HOST_PART}([.]{_HOST_PART})*[.]?(:{_PORT})?(/[A-Za-z0-9._~/-]*)?$"
 
 # What a person reads when a string does not fit its pattern; the CRD says the same by CEL.
 SENTENCES = {
