@@ -76,7 +76,7 @@ class TestProgrammed:
     def test_the_routers_are_up_to_date(self) -> None:
         revision = world.planned(world.route(backends=BOTH), WARM).revision
         message = f"2 of 2 router pods are ready, revision {revision}"
-        assert said(WARM, "Programmed") == ("True", "RoutersUpToDate", message)
+        assert said(WARM, "Programmed") == ("True", "RoutersReady", message)
 
     @pytest.mark.parametrize("seen", [Observed(), world.with_router(WARM, readyReplicas=0)])
     def test_routers_are_starting(self, seen: Observed) -> None:

@@ -77,7 +77,7 @@ def programmed(
         return Verdict("Programmed", "False", "RoutersNotReady", pods)
     if not rolled_out:
         return Verdict("Programmed", "False", "RoutersNotReady", f"{pods}, but not all are of the last version yet")
-    return Verdict("Programmed", "True", "RoutersUpToDate", f"{pods}, revision {router.revision}")
+    return Verdict("Programmed", "True", "RoutersReady", f"{pods}, revision {router.revision}")
 
 
 def ready(route: t.ModelRoute, router: RouterStatus, backends: Sequence[BackendStatus], snapshot: Snapshot) -> Verdict:
