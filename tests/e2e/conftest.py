@@ -19,6 +19,13 @@ URL = "http://127.0.0.1:30080"
 CLUSTER_DIR = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of a file may build images, the real vLLM's among them: minutes, where nothing is cached."""
+    for item in items:
+        if item.path.parent.name == "e2e":
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 class Cluster:
     """kubectl against the demo's cluster, and waiting."""
 
