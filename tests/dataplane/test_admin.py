@@ -68,6 +68,13 @@ async def test_tokens_of_a_whole_answer_are_those_of_its_usage(plane: Plane) -> 
     assert await plane.metric("modelroute_tokens_total", backend="small", kind="completion") == 7
 
 
+async def test_tokens_of_a_long_answer_are_those_of_the_usage_at_its_end(plane: Plane) -> None:
+    long = {"data": "x" * 3_000_000, "usage": {"prompt_tokens": 30, "completion_tokens": 7}}
+    await plane.route(backend("small", await plane.upstream(answers(long)), weight=1))
+    await plane.chat()
+    assert await plane.metric("modelroute_tokens_total", backend="small", kind="prompt") == 30
+
+
 async def test_tokens_of_a_stream_are_those_of_its_usage(plane: Plane) -> None:
     tail = b'data: {"choices":[],"usage":{"prompt_tokens":11,"total_tokens":15,"completion_tokens":4}}\n\n'
     await plane.route(backend("small", await plane.upstream(streams(OPENER, text("a"), tail, DONE)), weight=1))

@@ -6,6 +6,7 @@ import pytest
 
 from modelroute.snapshot.types import Canary, Fallback, Parameters, Rule, When
 from tests.dataplane.conftest import Plane, backend
+from tests.fakes.client import chat, http
 from tests.fakes.upstream import answers
 
 
@@ -45,6 +46,20 @@ async def test_the_user_is_the_trusted_header_else_the_body(plane: Plane) -> Non
     assert (await plane.chat(headers={"x_user": "u-1"}, user="u-2")).reason == "canary allow list"
     assert (await plane.chat(headers={"x_user": "u-2"}, user="u-1")).backend == "small"
     assert (await plane.chat(user="u-1")).backend == "big"
+
+
+@pytest.mark.parametrize(("name", "chosen"), [("zo\u00eb".encode(), "big"), (b"zo\xeb", "big"), (b"zo\xc3", "small")])
+async def test_a_user_is_the_same_in_header_and_body(plane: Plane, name: bytes, chosen: str) -> None:
+    await two(plane, canary=Canary("big", 0, allow=("zo\u00eb",)), user_header="x-user")
+    assert (await plane.chat(user="zo\u00eb")).backend == "big"
+    client = await plane.connect()
+    client.send(http("POST", "/v1/chat/completions", chat(), x_user="NAME").replace(b"NAME", name))
+    assert (await client.reply()).backend == chosen
+
+
+async def test_an_empty_user_is_none(plane: Plane) -> None:
+    await two(plane, canary=Canary("big", 100))
+    assert (await plane.chat(user="")).reason == "canary by chance"
 
 
 async def test_a_user_header_that_is_not_trusted_means_nothing(plane: Plane) -> None:

@@ -8,7 +8,20 @@ from modelroute.api.types import FailureKind
 from modelroute.snapshot.types import Backend, Fallback
 from tests.dataplane.conftest import TIMES, Plane, backend, times
 from tests.fakes.client import chat, http
-from tests.fakes.upstream import Received, Script, Upstream, Wire, answers, closes, resets, sends, silent, streams
+from tests.fakes.upstream import (
+    DONE,
+    OPENER,
+    Received,
+    Script,
+    Upstream,
+    Wire,
+    answers,
+    closes,
+    resets,
+    sends,
+    silent,
+    streams,
+)
 
 BAD_GATEWAY = ("api_error", "upstream_error")
 
@@ -32,6 +45,16 @@ EMPTY_STREAM = sends(
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
 )
 LATE = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{")
+ERROR_EVENT = b'data: {"error":{"message":"no","code":500}}\n\n'
+
+
+async def in_pieces(received: Received, wire: Wire) -> None:
+    """A stream that is an error, and says that it is done: in packets of their own, half a line in the first."""
+    wire.stream()
+    for piece in (b"event: error\n", ERROR_EVENT[:9], ERROR_EVENT[9:], DONE):
+        wire.chunk(piece)
+        await asyncio.sleep(0.02)  # for one packet each; that they come as one would only make it easier
+    wire.end()
 
 
 @pytest.mark.parametrize(
@@ -48,7 +71,11 @@ LATE = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{")
         (answers({"error": {}}, 503), "ServerError"),
         (answers({}, 302, location="http://elsewhere/"), "ServerError"),
         (answers({"error": {"message": "no", "code": 500}}), "ServerError"),
-        (streams(b'data: {"error":{"message":"no","code":500}}\n\n'), "ServerError"),
+        (answers({"id": "1", "choices": None, "error": "no"}), "ServerError"),
+        (streams(ERROR_EVENT), "ServerError"),
+        (streams(b": wait\n\nevent: error\n" + ERROR_EVENT, DONE), "ServerError"),
+        (in_pieces, "ServerError"),
+        (answers(OPENER + DONE, 500, content_type="text/event-stream"), "ServerError"),
         (EMPTY_STREAM, "ServerError"),
         (sends(b"HTTP/1.1 204 No Content\r\n\r\n"), "ServerError"),
         (sends(b"HTTP/1.1 099 What\r\ncontent-length: 0\r\n\r\n"), "ServerError"),
@@ -144,6 +171,16 @@ async def test_a_429_is_passed_on_with_its_wait(plane: Plane) -> None:
     assert reply.error == {
         "message": "slow down", "type": "rate_limit_error", "param": None, "code": "rate_limit_exceeded",
     }  # fmt: skip
+
+
+async def test_an_error_has_the_routers_content_type_alone(plane: Plane) -> None:
+    up = await plane.upstream(answers(b"<html>", 400, content_type="text/html", cache_control="max-age=9"))
+    await plane.route(backend("small", up, weight=1))
+    client = await plane.connect()
+    client.send(http("POST", "/v1/chat/completions", chat()))
+    head = await client.reader.readuntil(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if line.startswith((b"content-type", b"cache-control"))]
+    assert lines == [b"content-type: application/json"]
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])

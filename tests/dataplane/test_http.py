@@ -263,10 +263,29 @@ async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(plane: Plan
     assert (await client.reply()).status == 200
 
 
-async def test_a_client_that_waits_is_refused_without_its_body(plane: Plane) -> None:
+@pytest.mark.parametrize(("path", "size", "status"), [(CHAT, 2**25, 413), ("/v1/nope", 9, 404), ("/v1/models", 9, 405)])
+async def test_a_client_that_waits_is_refused_without_its_body(plane: Plane, path: str, size: int, status: int) -> None:
     await plane.route(backend("small", weight=1))
     client = await plane.connect()
-    assert (await continues(client, CHAT, 2**25)).startswith(b"HTTP/1.1 413 ")
+    client.send(http("POST", path, expect="100-continue", content_length=str(size)))
+    reply = await client.reply()
+    assert (reply.status, reply.headers["connection"]) == (status, "close")
+    assert await client.ended()
+
+
+async def test_a_client_of_http_1_0_is_never_asked_for_its_body(plane: Plane) -> None:
+    await plane.route(backend("small", await plane.upstream(), weight=1))
+    client = await plane.connect()
+    client.send(http("POST", CHAT, chat(), expect="100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert (await client.reply()).status == 200
+
+
+async def test_what_was_answered_reaches_a_client_that_has_ended_its_side(plane: Plane) -> None:
+    await plane.route(backend("small", weight=1))
+    client = await plane.connect()
+    client.send(http("GET", "/v1/models"))
+    client.writer.write_eof()
+    assert (await client.reply()).status == 200
 
 
 async def test_a_head_request_gets_the_head(plane: Plane) -> None:

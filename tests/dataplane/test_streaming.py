@@ -142,6 +142,28 @@ async def test_a_stream_that_finished_without_done_is_whole(plane: Plane) -> Non
     assert (await plane.chat(stream=True)).body == OPENER + text("a") + last
 
 
+async def test_a_stream_whose_last_line_has_no_end_is_whole(plane: Plane) -> None:
+    events = b'data: {"choices":[]}\n\n', b"data: [DONE]"
+    await plane.route(backend("small", await plane.upstream(streams(*events)), weight=1))
+    assert (await plane.chat(stream=True)).body == b"".join(events)
+
+
+async def test_a_comment_that_keeps_the_connection_alive_passes_at_once(plane: Plane) -> None:
+    async def waits(_: Received, wire: Wire) -> None:
+        wire.stream()
+        wire.chunk(b": wait\n\n")
+        await seen.wait()
+        wire.chunk(OPENER + DONE)
+        wire.end()
+
+    seen = asyncio.Event()
+    await plane.route(backend("small", await plane.upstream(waits), weight=1))
+    client, _ = await begun(plane)
+    assert await client.chunk() == b": wait\n\n"
+    seen.set()
+    assert await rest(client) == OPENER + DONE
+
+
 async def test_a_plain_body_that_breaks_is_cut(plane: Plane) -> None:
     async def breaks(_: Received, wire: Wire) -> None:
         wire.head(content_type="application/json", content_length="1000000")
@@ -222,6 +244,17 @@ async def test_a_client_that_takes_nothing_for_too_long_is_cut(plane: Plane) -> 
     up = await plane.upstream(flood)
     await plane.route(backend("small", up, weight=1), limits=Limits(write=0.3))
     await begun(plane)
+    await up.left()
+    assert await plane.metric("modelroute_requests_total", backend="small", code="499") == 1
+
+
+async def test_a_client_that_ends_its_side_is_gone_though_it_left_much_unread(plane: Plane) -> None:
+    flood = Flood()
+    up = await plane.upstream(flood)
+    await plane.route(backend("small", up, weight=1))
+    client, _ = await begun(plane)
+    await flood.stuck.wait()
+    client.writer.write_eof()
     await up.left()
     assert await plane.metric("modelroute_requests_total", backend="small", code="499") == 1
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.openai import PUBLIC_PATHS, Kind, Refusal, resolve, status_in, upstream_refusal
-from modelroute.router.sse import Meter, Usage, opening_error, usage_in
+from modelroute.router.openai import PUBLIC_PATHS, Kind, Refusal, resolve, status_in, tells_error, upstream_refusal
+from modelroute.router.sse import Meter, Usage, may_open_with_error, opening_error, usage_in
 
 LONG = b"This model's maximum context length is 9 tokens."
 LONGER, UNKNOWN = "context_length_exceeded", "model_not_found"
@@ -142,10 +142,45 @@ def test_usage_is_the_last_one_told() -> None:
     [
         (b'{"error":{"message":"m"}}', b'{"error":{"message":"m"}}'),
         (b'data: {"error": "m"}\n\n', b'{"error": "m"}'),
-        (b'{"error":null,"choices":[]}', None),
-        (b'{"choices":[{"message":{"content":"{\\"error\\":{}}"}}]}', None),
+        (b': wait\r\n\r\nevent: error\r\ndata:{"error":"m"}\r\n\r\n', b'{"error":"m"}\r'),
+        (b'data: {"error":null,"choices":[]}\n\n', None),
+        (b"\n" * 300_000, None),
         (b"", None),
     ],
+    ids=lambda value: repr(value)[:20],
 )
-def test_an_answer_that_begins_with_an_error_is_found(data: bytes, error: bytes | None) -> None:
+def test_a_stream_that_begins_with_an_error_is_found(data: bytes, error: bytes | None) -> None:
     assert opening_error(data) == error
+
+
+@pytest.mark.parametrize(
+    ("data", "held"),
+    [
+        (b"da", True),
+        (b"event: message\nda", True),
+        (b'data: {"choices"', True),
+        (b"data: " + b"x" * 5000, False),
+        (b'data: {"choices":[]}\n', False),
+        (b": wait\n\n", False),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_a_stream_is_held_until_its_first_line_is_whole(data: bytes, held: bool) -> None:
+    assert may_open_with_error(data) is held
+
+
+@pytest.mark.parametrize(
+    ("body", "tells"),
+    [
+        (b'{"error":{"message":"m"}}', True),
+        (b'{\n  "id": "1",\n  "error": {\n    "message": "m"\n  }\n}', True),
+        (b'{"error":"m"}', True),
+        (b'{"error":null,"choices":[]}', False),
+        (b'{"choices":[{"message":{"content":"{\\"error\\":{}}"}}]}', False),
+        (b'{"choices":[{"error":{"message":"m"}}]}', False),
+        (b'["error"]', False),
+        (b'{"error":', False),
+    ],
+)
+def test_a_whole_answer_that_is_an_error_is_found(body: bytes, tells: bool) -> None:
+    assert tells_error(body) is tells

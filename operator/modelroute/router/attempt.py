@@ -18,7 +18,7 @@ from modelroute.router.http1 import ClientConnection
 from modelroute.router.live import Target
 from modelroute.router.metrics import Metrics
 from modelroute.router.request import Request
-from modelroute.router.sse import opening_error
+from modelroute.router.sse import may_open_with_error
 from modelroute.router.upstream import Headers, Upstream
 
 _PASSED_REQUEST_HEADERS = (b"accept", b"traceparent")
@@ -213,17 +213,18 @@ class Attempt:
             answer.more(data)
             if not self._texted:
                 self._look_for_text(answer)
-        elif answer.events and opening_error(data) is None:
-            self._stream(answer, data)
+            return
+        answer.hold(data)
+        if answer.events and not may_open_with_error(answer.held):
+            self._stream(answer, answer.held)
         else:
-            self._hold(answer, data, last=last)
+            self._hold(answer, last=last)
 
-    def _hold(self, answer: Answer, data: bytes, *, last: bool) -> None:
+    def _hold(self, answer: Answer, *, last: bool) -> None:
         if self.state is State.WAITING:
             self.state = State.HOLDING
             if not last:
                 self._arm(self.target.backend.timeouts.stream_idle)
-        answer.hold(data)
         if answer.held_size <= HOLD_LIMIT:
             return
         if answer.status < 300:
@@ -252,7 +253,7 @@ class Attempt:
         if self.state is not State.STREAMING:
             self.stop()
             self._owner.held(answer)
-        elif answer.events and not answer.meter.ended:
+        elif answer.events and not answer.meter.ends():
             self._break_off("StreamLost", openai.upstream_error("the answer ended before it was complete"))
         else:
             self.stop()

@@ -26,6 +26,21 @@ _WITH_CONTENT = range(200, 204)
 _NOTHING = Usage()
 
 
+def _error_in(answer: Answer, body: bytes) -> bytes | None:
+    """The JSON of an error that a 200 turns out to be."""
+    if answer.events:
+        return opening_error(body)
+    return body if openai.tells_error(body) else None
+
+
+def _text(header: bytes) -> str:
+    """A header's value as its sender meant it: UTF-8, as in a body, else HTTP's old Latin-1."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")
+
+
 class Failure(NamedTuple):
     """An error for the client, and whose it is."""
 
@@ -72,9 +87,9 @@ class Exchange:
         return Facts(
             model=ask.model,
             text=text_of(ask) if route.policy.needs_text else "",
-            user=user.decode("latin-1") if user else ask.user,
-            tier=tier.decode("latin-1") if tier else None,
-            headers={name: headers[raw].decode("latin-1") for raw, name in route.header_names if raw in headers},
+            user=_text(user) if user else ask.user or None,
+            tier=_text(tier) if tier else None,
+            headers={name: _text(headers[raw]) for raw, name in route.header_names if raw in headers},
         )
 
     # Tries.
@@ -138,7 +153,7 @@ class Exchange:
         """See ``Owner``: give it to the client, or go on to another backend."""
         status, body = answer.status, answer.held
         answered = status in _WITH_CONTENT
-        error = opening_error(body) if answered else None
+        error = _error_in(answer, body) if answered else None
         if answered and error is None and not answer.events:
             usage = answer.send_whole(self.began())
             self._count(status, usage)

@@ -131,6 +131,11 @@ class ClientConnection(asyncio.Protocol):
         """Read on."""
         self._reader.feed(data)
 
+    def eof_received(self) -> None:
+        """Take a client that ends its side for gone: one that was killed looks the same, and its slot is dear."""
+        if self.running is not None:
+            self.cut()
+
     def pause_writing(self) -> None:
         """Let the backend wait."""
         self._paused_at = self._loop.time()

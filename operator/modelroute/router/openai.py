@@ -165,6 +165,16 @@ def upstream_refusal(backend: str, status: int, body: bytes) -> Refusal:
     return Refusal(status, message, code, param, error.type if isinstance(error.type, str) else kind)
 
 
+def tells_error(body: bytes) -> bool:
+    """Whether a whole answer is an error, whatever its status: a JSON object with an ``error`` that is not null."""
+    if b'"error"' not in body:
+        return False
+    try:
+        return bool(msgspec.json.decode(body, type=_Errors).error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def status_in(error_body: bytes) -> int:
     """The status that an error in the body of a 200 stands for: its numeric code if it has one, else 500."""
     code = _error_in(error_body).code

@@ -62,7 +62,7 @@ class Reader:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.head:
                 partial.refusal = head_too_large(self._limits)
-        if partial.refusal is not None and partial.refusal.close:
+        if partial.refusal is not None and (partial.refusal.close or partial.expects):
             self.refuse(partial.refusal)
 
     def refuse(self, refusal: Refusal) -> None:
@@ -72,7 +72,9 @@ class Reader:
         request = self.partial or Request()
         self.partial = None
         request.refusal = refusal
-        self._hand_over(request)
+        request.keep_alive = False
+        self.deaf = True
+        self._taker.take(request)
 
     def _hand_over(self, request: Request) -> None:
         if request.refusal is not None and request.refusal.close:
@@ -126,7 +128,7 @@ class Reader:
         request.keep_alive = request.http11 and parser.should_keep_alive() and not parser.should_upgrade()
         if request.refusal is None:
             request.refusal = judge(request, version, self._limits) or self._taker.admit(request)
-        if b"expect" in request.headers:
+        if request.expects:
             self._taker.invite(request)
 
     def on_body(self, data: bytes) -> None:

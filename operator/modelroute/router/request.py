@@ -41,6 +41,11 @@ class Request:
         self.fields += 1
 
     @property
+    def expects(self) -> bool:
+        """Whether the client waits for a word before it sends the body."""
+        return self.http11 and b"expect" in self.headers
+
+    @property
     def body(self) -> bytes:
         """The whole body."""
         return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)

@@ -13,8 +13,11 @@ _DONE = re.compile(rb"^data: ?\[DONE\]", re.MULTILINE)
 _FINISHED = re.compile(rb'"finish_reason": ?"')
 _PROMPT = re.compile(rb'"prompt_tokens": ?(\d{1,12})')
 _COMPLETION = re.compile(rb'"completion_tokens": ?(\d{1,12})')
-_OPENING_ERROR = re.compile(rb'(?:data: ?)?\s*(\{\s*"error": ?[{"].*)')
+# Lines before the first data: comments, names of events, blank ones. Possessive, since backends are not trusted.
+_PRELUDE = re.compile(rb"(?:(?:event|id|retry)?:[^\n]*+\n|\r?\n)*+")
+_OPENING_ERROR = re.compile(rb'(?:data:)?[ \t]*+(\{\s*+"error": ?[{"].*)')
 _LONGEST_LINE = 65536
+_LONGEST_OPENING = 4096
 
 
 class Usage(NamedTuple):
@@ -33,10 +36,27 @@ def usage_in(data: bytes) -> Usage:
     return Usage(int(prompt[1]) if prompt else None, int(completion[1]) if completion else None)
 
 
+def _first_data(data: bytes) -> int:
+    """Where the first line stands that is more than a comment or an event's name."""
+    found = _PRELUDE.match(data)
+    return found.end() if found else 0
+
+
 def opening_error(data: bytes) -> bytes | None:
-    """The JSON of an error that a 200 begins with, plain or as the first event; None when there is none."""
-    found = _OPENING_ERROR.match(data)
+    """The JSON of an error that a stream begins with; None when there is none."""
+    found = _OPENING_ERROR.match(data, _first_data(data))
     return found[1] if found else None
+
+
+def may_open_with_error(data: bytes) -> bool:
+    """Whether a stream begins with an error, or cannot be told to begin with none before its first line is whole.
+
+    A comment first is a backend that wants the connection kept alive: that has to pass at once.
+    """
+    if data.startswith(b":"):
+        return opening_error(data) is not None
+    unclear = len(data) < _LONGEST_OPENING and data.find(b"\n", _first_data(data)) < 0
+    return unclear or opening_error(data) is not None
 
 
 class Meter:
@@ -50,6 +70,12 @@ class Meter:
         self.usage = Usage()
         self.ended = False
         self.fresh_line = True
+
+    def ends(self) -> bool:
+        """Whether the stream may end here: it said that it was done, be it in a line that has no end."""
+        if self._line:
+            self.feed(b"\n")
+        return self.ended
 
     def feed(self, data: bytes) -> None:
         """Take the next piece."""
