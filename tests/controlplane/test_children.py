@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import CHILDREN, CLAIM, CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, SERVICE
+from modelroute.controller.kinds import (
+    CHILDREN,
+    CLAIM,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    MODEL_ROUTE,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+)
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import (
     CACHE,
@@ -61,6 +71,36 @@ def test_an_edit_by_hand_is_put_back(plane: Plane, operator: Operator, namespace
     asked = image(plane, namespace)
     set_image(plane, namespace, "vllm:mine")
     until("the image that was asked for", lambda: image(plane, namespace) == asked)
+
+
+PROBE = "/spec/template/spec/containers/0/livenessProbe"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "changes"),
+    [
+        (SERVICE, "chat-router", {"/spec/ports/0/port": 81}),
+        (SERVICE, "chat--small", {"/spec/ports": [{"name": "http", "port": 9}, {"name": "mine", "port": 8000}]}),
+        (DISRUPTION_BUDGET, "chat-router", {"/spec/maxUnavailable": None, "/spec/minAvailable": 1}),
+        (DEPLOYMENT, "chat-router", {PROBE: {"tcpSocket": {"port": 1}}}),
+        (CONFIG_MAP, "chat-router-snapshot", {"/data": {"snapshot.json": "{}"}}),
+        (SERVICE_ACCOUNT, "chat-router", {"/automountServiceAccountToken": True}),
+    ],
+    ids=["port", "ports", "budget", "probe", "data", "token"],
+)
+def test_an_edit_that_contradicts_what_is_asked_for_is_put_back(
+    plane: Plane, operator: Operator, namespace: str, kind: Kind, name: str, changes: dict[str, Any]
+) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    before = content(plane.admin.get(kind, namespace, name))
+    operations = [{"op": "add", "path": path, "value": value} for path, value in changes.items()]
+    plane.admin.must("PATCH", kind.path(namespace, name), operations, "json-patch+json")
+    until("what was there", lambda: content(plane.admin.get(kind, namespace, name)) == before)
+
+
+def content(live: dict[str, Any]) -> dict[str, Any]:
+    return {field: live.get(field) for field in ("spec", "data", "automountServiceAccountToken")}
 
 
 def test_the_replicas_that_are_kept_cannot_be_scaled_away(plane: Plane, operator: Operator, namespace: str) -> None:

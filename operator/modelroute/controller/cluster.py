@@ -25,7 +25,7 @@ MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-pa
 KubeObject = dict[str, Any]
 Verb = Literal["get", "list", "create", "patch", "delete"]
 _METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
-_CONFLICT, _TOO_MANY = 409, 429
+_CONFLICT, _INVALID, _TOO_MANY = 409, 422, 429
 
 
 class ApiError(ModelRouteError):
@@ -40,6 +40,11 @@ class ApiError(ModelRouteError):
         self.status = status
         self.retry_after = retry_after
         self.ending = ending
+
+    @property
+    def contradicts(self) -> bool:
+        """Whether what was sent and what is there do not go together."""
+        return self.status == _INVALID
 
     @property
     def lasting(self) -> bool:
@@ -139,6 +144,23 @@ class Cluster:
         call = Call("patch", kind, meta["namespace"], meta["name"], query=query, body=desired, content_type=APPLY)
         applied: KubeObject = await self._send(call)
         return applied
+
+    async def reset(self, desired: KubeObject, live: KubeObject) -> None:
+        """Replace whole what ``desired`` sets in ``live``, lists too: apply only adds to what others have put there."""
+        meta = live["metadata"]
+        body = {k: v for k, v in desired.items() if k not in ("apiVersion", "kind", "metadata")}
+        if "spec" in body:  # no kind but a PodDisruptionBudget has it, where it contradicts what we set
+            body["spec"] = {"minAvailable": None, **body["spec"]}
+        call = Call(
+            "patch",
+            CHILDREN[live["kind"]],
+            meta["namespace"],
+            meta["name"],
+            query={"fieldManager": FIELD_MANAGER},
+            body={"metadata": {"uid": meta["uid"]}, **body},
+            content_type=MERGE,
+        )
+        await self._send(call)
 
     async def delete(self, live: KubeObject) -> None:
         """Delete this very object; one that is gone or was replaced by another is left alone."""

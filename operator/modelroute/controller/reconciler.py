@@ -123,13 +123,23 @@ class Reconciler:
             return False
         if live and self._written.get((key, place)) == (sent, _digest(_settled(live))):
             return False  # the API server keeps it in another form than we send, for ever
-        applied = await self._cluster.apply(desired)
+        applied = await self._send(desired, live)
         kind = CHILDREN[desired["kind"]]
         self._cache.put(kind, applied)
         kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
         self._written[key, place] = (sent, _digest(_settled(kept)))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True
+
+    async def _send(self, desired: KubeObject, live: KubeObject | None) -> KubeObject:
+        try:
+            return await self._cluster.apply(desired)
+        except ApiError as error:
+            # Such as a port that was renumbered by hand: ours would be a second one of the same name.
+            if live is None or not error.contradicts:
+                raise
+            await self._cluster.reset(desired, live)
+            return await self._cluster.apply(desired)
 
     async def _delete(self, key: Key, orphan: KubeObject) -> bool:
         if orphan["metadata"].get("deletionTimestamp"):
