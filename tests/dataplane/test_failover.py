@@ -141,10 +141,36 @@ async def test_a_late_backend_without_a_fallback_is_a_504(plane: Plane) -> None:
     assert reply.backend == "small"
 
 
-async def test_streams_and_whole_answers_have_deadlines_of_their_own(plane: Plane) -> None:
-    timeouts = times(first_token_streamed=0.05, first_token_whole=10)
+@pytest.mark.parametrize("stream", [True, False])
+async def test_streams_and_whole_answers_have_deadlines_of_their_own(plane: Plane, stream: bool) -> None:
+    streamed, whole = (0.05, 1000) if stream else (1000, 0.05)
+    timeouts = times(first_token_streamed=streamed, first_token_whole=whole)
     await plane.route(backend("small", await plane.upstream(silent), weight=1, timeouts=timeouts))
-    assert (await plane.chat(stream=True)).status == 504
+    assert (await plane.chat(stream=stream)).status == 504
+
+
+async def test_an_answer_that_stops_coming_is_given_up_though_a_first_byte_may_take_long(plane: Plane) -> None:
+    timeouts = times(first_token_whole=1000, stream_idle=0.05)
+    await plane.route(backend("small", await plane.upstream(LATE), weight=1, timeouts=timeouts))
+    assert (await plane.chat()).status == 504
+
+
+async def test_a_client_that_leaves_ends_the_dialing(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        dialing.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    dialing, ended = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr("modelroute.router.attempt.dial", never)
+    await plane.route(backend("small", await plane.upstream(), weight=1))
+    client = await plane.connect()
+    client.send(http("POST", "/v1/chat/completions", chat()))
+    await dialing.wait()
+    client.close()
+    await ended.wait()
 
 
 async def test_no_ready_backend_is_a_503_that_says_when_to_come_again(plane: Plane) -> None:
@@ -200,6 +226,13 @@ async def test_a_kept_connection_that_had_been_closed_is_no_failure(plane: Plane
     assert [(await plane.chat()).status for _ in range(2)] == [200, 200]
     assert [r.connection for r in up.received] == [1, 1, 2]
     assert await plane.metric("modelroute_errors_total", backend="small") == 0
+
+
+async def test_a_kept_connection_that_breaks_in_an_answer_is_one(plane: Plane) -> None:
+    up = await plane.upstream(answers(), sends(b"HTTP/1.1 200 OK\r\ncont", then_close=True), answers())
+    await plane.route(backend("small", up, weight=1))
+    assert [(await plane.chat()).status for _ in range(2)] == [200, 502]
+    assert len(up.received) == 2
 
 
 async def test_a_fresh_connection_is_not_tried_twice(plane: Plane) -> None:

@@ -51,6 +51,16 @@ async def test_the_last_address_of_a_name_is_kept_when_it_cannot_be_resolved(
     assert up.connections == 2
 
 
+async def test_another_address_of_a_name_is_tried(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]  # nobody listens at the first
+
+    up = await plane.upstream()
+    await plane.route(backend("big", f"api.example.com:{up.port}", weight=1))
+    monkeypatch.setattr("modelroute.router.dial.resolve", resolve)
+    assert (await plane.chat()).status == 200
+
+
 async def test_a_name_without_an_address_is_a_502(plane: Plane) -> None:
     await plane.route(backend("big", "nothing.invalid:80", weight=1))
     assert (await plane.chat()).status == 502
