@@ -76,6 +76,13 @@ class TestMain:
         assert called(monkeypatch, "serve", "-f", str(tmp_path / "route.yaml")) == 2
         assert "spec.backends[0].weight" in capsys.readouterr().err
 
+    @pytest.mark.parametrize("port", ["70000", "0", "-1"])
+    def test_a_port_that_cannot_be_is_refused(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
+    ) -> None:
+        assert called(monkeypatch, "serve", "-f", "/no/such/file", "--port", port) == 2
+        assert f"{port} is not a port" in capsys.readouterr().err
+
     def test_a_port_that_is_taken_says_which_flag_helps(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
     ) -> None:

@@ -17,16 +17,27 @@ from modelroute.router.source import Source
 def add_arguments(parser: argparse.ArgumentParser, host: str) -> None:
     """Declare the flags; ``host`` is the default address."""
     parser.add_argument("--host", default=host, metavar="ADDRESS", help=f"the address to listen on (default {host})")
-    parser.add_argument("--port", type=int, default=8000, metavar="N", help="clients' port (default 8000)")
-    parser.add_argument("--admin-port", type=int, metavar="M", help="/metrics and /status (default: the port after N)")
+    parser.add_argument("--port", type=_port, default=8000, metavar="N", help="clients' port (default 8000)")
+    parser.add_argument(
+        "--admin-port", type=_port, metavar="M", help="/metrics and /status (default: the port after N)"
+    )
     parser.add_argument(
         "--drain", type=float, default=30.0, metavar="SECONDS", help="what running answers have at the end (default 30)"
     )
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 65536:  # the event loop would take it modulo 65536
+        raise argparse.ArgumentTypeError(f"{text} is not a port; give one from 1 to 65535")
+    return number
+
+
 def listen(source: Source, args: argparse.Namespace, secrets: Path, delay: float = 0.0) -> None:
     """Route requests until SIGTERM; ModelRouteError when a port cannot be had."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    if args.port == 65535 and args.admin_port is None:
+        raise ModelRouteError("there is no port after 65535 for metrics and health; choose one with --admin-port")
     options = Options(
         port=args.port,
         admin_port=args.port + 1 if args.admin_port is None else args.admin_port,
