@@ -68,6 +68,10 @@ class TestRules:
         rules = (Rule("short", When(max_chars=3), ("big",)),)
         assert choice(decide(policy(*TWO, rules=rules), Facts("chat", text="four"), 0.0))[0] == "small"
 
+    def test_the_greatest_length_is_within(self) -> None:
+        rules = (Rule("short", When(max_chars=4), ("big",)),)
+        assert choice(decide(policy(*TWO, rules=rules), Facts("chat", text="four"), 0.0))[0] == "big"
+
     def test_of_the_preferred_the_first_that_is_ready_answers(self) -> None:
         rules = (Rule("a", When(min_chars=0), ("small", "big")),)
         assert choice(decide(policy(*COLD, rules=rules), ASK, 0.0)) == ("big", "rule a")
@@ -78,6 +82,13 @@ class TestRules:
             *backends, rules=(Rule("a", When(min_chars=0), ("big",)),), fallbacks=(Fallback("hosted", ALWAYS),)
         )
         assert choice(decide(found, ASK, 0.0)) == ("hosted", "fallback ColdStart")
+
+    def test_a_canary_without_baseline_leaves_a_rules_stand_in_alone(self) -> None:
+        backends = (backend("small", 90), backend("big", 10, ready=False), backend("hosted", 0), backend("next", 0))
+        rules = (Rule("a", When(min_chars=0), ("big",)),)
+        fallbacks = (Fallback("hosted", ALWAYS),)
+        found = policy(*backends, rules=rules, fallbacks=fallbacks, canary=Canary("next", 100))
+        assert choice(decide(found, Facts("chat", user="u"), 0.0))[0] == "hosted"
 
     def test_a_rule_that_nobody_can_serve_leaves_the_request_to_the_weights(self) -> None:
         found = policy(
@@ -174,6 +185,10 @@ class TestFallback:
 
 
 class TestFactsAskedFor:
+    @pytest.mark.parametrize("when", [When(any_keyword=("x",)), When(min_chars=1), When(max_chars=1)])
+    def test_texts_are_gathered_for_every_rule_that_reads_them(self, when: When) -> None:
+        assert policy(*TWO, rules=(Rule("a", when, ("big",)),)).needs_text
+
     def test_texts_are_not_gathered_when_no_rule_reads_them(self) -> None:
         assert not policy(*TWO, rules=(Rule("vip", When(tiers=("vip",)), ("big",)),)).needs_text
 

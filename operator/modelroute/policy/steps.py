@@ -12,7 +12,7 @@ from msgspec import Struct
 from modelroute.policy import cohort
 from modelroute.policy.facts import Facts
 from modelroute.snapshot.types import Backend, Canary, Fallback, Rule, Snapshot, When
-from modelroute.snapshot.weights import Share, cold_fallback, shares
+from modelroute.snapshot.weights import Share, cold_stand_in, shares
 
 
 class Choice(NamedTuple):
@@ -36,7 +36,7 @@ class Table(Struct, frozen=True):
 
     route: str
     ready: dict[str, Backend]
-    stand_ins: dict[str, Backend]
+    stand_in: Backend | None
     shares: tuple[Share, ...]
     rules: tuple[Rule, ...]
     canary: Canary | None
@@ -45,12 +45,10 @@ class Table(Struct, frozen=True):
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Table":
         """The table of ``snapshot``."""
-        cold = [b.name for b in snapshot.backends if not b.endpoints]
-        found = {name: cold_fallback(name, snapshot.backends, snapshot.fallbacks) for name in cold}
         return cls(
             route=f"{snapshot.namespace}/{snapshot.name}",
             ready={b.name: b for b in snapshot.backends if b.endpoints},
-            stand_ins={name: backend for name, backend in found.items() if backend},
+            stand_in=cold_stand_in(snapshot.backends, snapshot.fallbacks),
             shares=shares(snapshot.backends, snapshot.fallbacks),
             rules=snapshot.rules,
             canary=snapshot.canary,
@@ -75,15 +73,14 @@ def holds(when: When, facts: Facts) -> bool:
 
 
 def by_rule(table: Table, facts: Facts, chance: Chance, choice: Choice | None) -> Choice | None:  # noqa: ARG001
-    """The first rule that holds: the first of its backends that is ready, else the stand-in for its first."""
+    """The first rule that holds: the first of its backends that is ready, else who stands in for cold ones."""
     for rule in table.rules:
         if not holds(rule.when, facts):
             continue
         for name in rule.prefer:
             if backend := table.ready.get(name):
                 return Choice(backend, f"rule {rule.name}", decided=True)
-        stand_in = table.stand_ins.get(rule.prefer[0])
-        return Choice(stand_in, "fallback ColdStart", decided=True) if stand_in else choice
+        return Choice(table.stand_in, "fallback ColdStart", decided=True) if table.stand_in else choice
     return choice
 
 

@@ -18,14 +18,11 @@ class Share(NamedTuple):
     reason: str
 
 
-def cold_fallback(backend: str, backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> Backend | None:
-    """The declared stand-in for ``backend`` while none of its replicas is ready, if one can answer."""
+def cold_stand_in(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> Backend | None:
+    """Who is declared to answer for a backend while none of its replicas is ready, if anybody can."""
     by_name = {b.name: b for b in backends}
-    for fallback in fallbacks:
-        stand_in = by_name[fallback.backend]
-        if "ColdStart" in fallback.failures and fallback.backend != backend and stand_in.endpoints:
-            return stand_in
-    return None
+    declared = (by_name[f.backend] for f in fallbacks if "ColdStart" in f.failures)
+    return next((b for b in declared if b.endpoints), None)
 
 
 def shares(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> tuple[Share, ...]:
@@ -36,12 +33,13 @@ def shares(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> tuple[
     """
     weighted = [b for b in backends if b.weight]
     total = sum(b.weight for b in weighted)
+    stand_in = cold_stand_in(backends, fallbacks)
     kept: list[Share] = []
     for backend in weighted:
         share = backend.weight / total
         if backend.endpoints:
             kept.append(Share(backend, share, f"weight {backend.weight}"))
-        elif stand_in := cold_fallback(backend.name, backends, fallbacks):
+        elif stand_in:
             kept.append(Share(stand_in, share, "fallback ColdStart"))
     covered = sum(s.share for s in kept)
     return tuple(s._replace(share=s.share / covered) for s in kept)
