@@ -94,6 +94,7 @@ async def test_a_model_that_is_not_served_is_refused_with_those_that_are(plane: 
         (CHAT, b'{"model":"","messages":[{}]}', "model"),
         (CHAT, b'{"model":"chat"}', "messages"),
         (CHAT, b'{"model":"chat","messages":[]}', "messages"),
+        (CHAT, b'{"model":"chat","messages":[ \n ]}', "messages"),
         (CHAT, b'{"model":"chat","messages":{}}', "messages"),
         (CHAT, b'{"model":"chat","messages":[{}],"stream":"yes"}', "stream"),
         (CHAT, b'{"model":"chat","messages":[{}],"user":{}}', "user"),

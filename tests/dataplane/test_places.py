@@ -61,6 +61,19 @@ async def test_another_address_of_a_name_is_tried(plane: Plane, monkeypatch: pyt
     assert (await plane.chat()).status == 200
 
 
+async def test_where_this_machine_is_allowed_other_odd_addresses_are_not(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["0.0.0.0"]
+
+    up = await plane.upstream()
+    await plane.route(backend("big", f"name.test:{up.port}", weight=1, external=True, loopback_allowed=True))
+    monkeypatch.setattr("modelroute.router.dial.resolve", resolve)
+    assert (await plane.chat()).status == 502
+    assert up.received == []
+
+
 async def test_a_name_without_an_address_is_a_502(plane: Plane) -> None:
     await plane.route(backend("big", "nothing.invalid:80", weight=1))
     assert (await plane.chat()).status == 502

@@ -84,6 +84,16 @@ def test_addresses_where_no_hosted_api_is_are_forbidden(address: str) -> None:
     assert is_forbidden(address)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+def test_this_machine_can_be_allowed(address: str) -> None:
+    assert not is_forbidden(address, loopback=True)
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "100.100.100.200", "0.0.0.0", "fe80::1"])
+def test_that_this_machine_is_allowed_opens_no_other_address(address: str) -> None:
+    assert is_forbidden(address, loopback=True)
+
+
 @pytest.mark.parametrize("address", ["8.8.8.8", "10.0.0.1", "192.168.1.1", "2606:4700::1111", "::ffff:8.8.8.8"])
 def test_other_addresses_are_allowed(address: str) -> None:
     assert not is_forbidden(address)

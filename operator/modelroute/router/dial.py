@@ -22,8 +22,8 @@ class DialError(Exception):
     """No connection; the text says why and is for logs, not for clients."""
 
 
-def is_forbidden(text: str) -> bool:
-    """Whether a hosted API cannot be at this address: loopback, link-local, metadata services and the like."""
+def is_forbidden(text: str, *, loopback: bool = False) -> bool:
+    """Whether a hosted API cannot be at this address: link-local, metadata, and ``loopback`` unless allowed."""
     address: Address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
@@ -32,7 +32,7 @@ def is_forbidden(text: str) -> bool:
             address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return (
         address in _METADATA
-        or address.is_loopback
+        or (address.is_loopback and not loopback)
         or address.is_link_local
         or address.is_multicast
         or address.is_unspecified
@@ -64,7 +64,7 @@ async def _addresses(endpoint: Endpoint) -> list[str]:
         except OSError as error:
             if not endpoint.addresses:
                 raise DialError(f"{place.host} has no address: {error}") from error
-    allowed = [a for a in endpoint.addresses if not (place.guarded and is_forbidden(a))]
+    allowed = [a for a in endpoint.addresses if not (place.guarded and is_forbidden(a, loopback=place.loopback))]
     if not allowed:
         raise DialError(f"{place.host} is at an address that is not allowed for an external backend")
     return allowed

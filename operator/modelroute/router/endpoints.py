@@ -29,6 +29,7 @@ class Place(NamedTuple):
     tls: bool
     name: str  # Host header and TLS server name; empty: the host
     guarded: bool  # forbidden addresses are refused
+    loopback: bool  # but for this machine
 
 
 def place_of(backend: Backend, address: str) -> Place:
@@ -36,8 +37,7 @@ def place_of(backend: Backend, address: str) -> Place:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f'backend "{backend.name}": endpoint "{address}" is not host:port')
-    guarded = backend.external and not backend.loopback_allowed
-    return Place(host.strip("[]"), int(port), backend.tls, backend.host, guarded)
+    return Place(host.strip("[]"), int(port), backend.tls, backend.host, backend.external, backend.loopback_allowed)
 
 
 class Endpoint:
