@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelroute.controller.cache import TOMBSTONES, Cache, Key
-from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, SERVICE, SLICE
+from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SERVICE, SLICE
 
 CHAT, CODE = Key("team-a", "chat"), Key("team-a", "code")
 OWN = {"modelroute.dev/route": "chat"}
@@ -147,3 +147,35 @@ def test_a_manifest_that_is_nonsense_is_kept_all_the_same() -> None:
     cache = Cache()
     for version, spec in enumerate(({"backends": [3, {"targetRef": "x"}]}, {"backends": 7}, "spec"), start=1):
         assert cache.put(MODEL_ROUTE, seen("chat", version, spec=spec)) == {CHAT}
+
+
+def a_pod(name: str, version: int, reason: str = "") -> Any:
+    state = {"waiting": {"reason": reason, "message": f"try {version}"}} if reason else {"running": {}}
+    status = {"containerStatuses": [{"name": "c", "image": "i", "ready": not reason, "state": state}]}
+    labels = OWN | {"app.kubernetes.io/component": "router"}
+    return seen(name, version, uid=name, labels=labels, status=status)
+
+
+def test_of_a_pod_only_what_keeps_it_from_running_is_news() -> None:
+    cache = Cache()
+    assert cache.put(POD, a_pod("p", 1, "ErrImagePull")) == {CHAT}
+    assert cache.put(POD, a_pod("p", 2, "ImagePullBackOff")) == set()
+    assert cache.put(POD, a_pod("p", 3)) == {CHAT}
+
+
+def test_of_several_pods_the_same_trouble_is_told_in_any_order() -> None:
+    told = []
+    for names in (("p", "q", "r"), ("r", "q", "p")):
+        cache = Cache()
+        for name in names:
+            cache.put(POD, a_pod(name, 1, {"p": "ErrImagePull", "q": "CreateContainerError"}.get(name, "")))
+        told.append(cache.troubles(CHAT))
+    assert told[0] == told[1]
+    assert list(told[0]) == ["chat-router"]
+
+
+def test_a_pod_that_is_gone_troubles_nobody() -> None:
+    cache = Cache()
+    cache.put(POD, a_pod("p", 1, "ErrImagePull"))
+    assert cache.remove(POD, a_pod("p", 2)) == {CHAT}
+    assert cache.troubles(CHAT) == {}

@@ -1,5 +1,6 @@
 """Events: one for each step that a person would want to know of, none for the rest."""
 
+from dataclasses import replace
 from typing import Any
 
 from modelroute.planning.events import Event
@@ -40,6 +41,10 @@ def test_a_backend_that_became_ready() -> None:
 
 def test_a_backend_that_is_lost() -> None:
     assert told(WARM, COLD) == [("Warning", "BackendNotReady")]
+
+
+def test_a_backend_that_became_an_external_one_is_not_lost() -> None:
+    assert told(WARM, WARM, then={"backends": [HOSTED | {"name": "small"}, HOSTED]}) == []
 
 
 def test_a_backend_that_was_sent_to_rest_is_not_lost() -> None:
@@ -90,3 +95,10 @@ def test_a_name_that_is_taken() -> None:
     taken, another = Observed(foreign=("Service/chat-router",)), Observed(foreign=("ConfigMap/chat-router-snapshot",))
     assert told(None, taken, ONLY) == told(taken, another, ONLY) == [("Warning", "NameConflict")]
     assert told(taken, taken, ONLY) == []
+
+
+def test_pods_that_cannot_run_are_told_once() -> None:
+    failing = replace(COLD, troubles={"chat--small": "no image", "chat-router": "no image"})
+    told_of = [("Warning", "RoutersFailing"), ("Warning", "BackendFailing")]
+    assert (told(COLD, failing), told(failing, failing)) == (told_of, [])
+    assert told(None, failing) == told_of

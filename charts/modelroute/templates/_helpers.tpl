@@ -53,10 +53,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-# An annotation on the router's pods brings a new configuration to them at once.
+# What keeps a pod from running; and an annotation on the router's brings a new configuration to them at once.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, FIELD_MANAGER, MODEL_ROUTE, SERVICE, SLICE, Kind
+from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, FIELD_MANAGER, MODEL_ROUTE, POD, SERVICE, SLICE, Kind
+from modelroute.planning import pods
 from modelroute.planning.names import ROUTE_LABEL
 
 KubeObject = dict[str, Any]
@@ -46,6 +47,7 @@ class Cache:
         """Empty, as before the first listing."""
         self._entries: dict[_Place, _Entry] = {}
         self._children: defaultdict[Key, set[_Place]] = defaultdict(set)
+        self._pods: defaultdict[Key, set[_Place]] = defaultdict(set)
         self._slices: defaultdict[tuple[str, str], set[_Place]] = defaultdict(set)  # by namespace and Service
         self._users: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)  # routes by the Service of a targetRef
         self._gone: dict[_Place, int] = {}  # versions at which objects went, so that a late answer does not revive them
@@ -105,6 +107,15 @@ class Cache:
         """What carries the route's label, in a stable order."""
         return tuple(self._entries[place].content for place in sorted(self._children.get(key, ())))
 
+    def troubles(self, key: Key) -> dict[str, str]:
+        """What keeps pods of the route from running, by Deployment; of several troubles always the same one."""
+        found: dict[str, str] = {}
+        for pod in (self._entries[place].content for place in self._pods.get(key, ())):
+            name = pods.deployment_of(pod)
+            if pod["trouble"]:
+                found[name] = min(pod["trouble"], found.get(name, pod["trouble"]))
+        return found
+
     def slices(self, namespace: str, service: str) -> tuple[KubeObject, ...]:
         """The EndpointSlices of a Service, in a stable order."""
         return tuple(self._entries[place].content for place in sorted(self._slices.get((namespace, service), ())))
@@ -138,6 +149,8 @@ class Cache:
             return [(self._users, (place.namespace, service)) for service in _target_services(content)]
         if place.kind == SLICE.name:
             return [(self._slices, (place.namespace, labels[SERVICE_LABEL]))] if SERVICE_LABEL in labels else []
+        if place.kind == POD.name and ROUTE_LABEL in labels:
+            return [(self._pods, Key(place.namespace, labels[ROUTE_LABEL]))]
         if place.kind in CHILDREN and ROUTE_LABEL in labels:
             return [(self._children, Key(place.namespace, labels[ROUTE_LABEL]))]
         return []
@@ -149,6 +162,9 @@ def _place(kind: Kind, seen: KubeObject) -> _Place:
 
 def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     """What matters of an object: two that differ in nothing else are the same to us."""
+    if kind is POD:
+        meta = {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", "labels")}
+        return {"metadata": meta, "trouble": pods.trouble(seen)}
     meta = {k: v for k, v in seen["metadata"].items() if k not in ("managedFields", "resourceVersion")}
     ours = [f for f in seen["metadata"].get("managedFields") or () if f["manager"] == FIELD_MANAGER]
     if kind is CONFIG_MAP and ours:  # of these it is asked when they were written

@@ -43,8 +43,8 @@ SERVICE_ACCOUNT = Kind("ServiceAccount", "", "v1", "serviceaccounts", MANAGED)
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", MANAGED)
 CLAIM = Kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", MANAGED)
 SECRET = Kind("Secret", "", "v1", "secrets")
-POD = Kind("Pod", "", "v1", "pods")
+POD = Kind("Pod", "", "v1", "pods", MANAGED)
 EVENT = Kind("Event", "events.k8s.io", "v1", "events")
 
 CHILDREN = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT, DISRUPTION_BUDGET, CLAIM)}
-WATCHED = (MODEL_ROUTE, *CHILDREN.values(), SLICE)
+WATCHED = (MODEL_ROUTE, *CHILDREN.values(), SLICE, POD)

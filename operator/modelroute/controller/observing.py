@@ -69,6 +69,7 @@ class Observer:
             services=services,
             secrets=secrets,
             claims=frozenset(claims),
+            troubles=self._cache.troubles(Key(namespace, name)),
         )
         return View(observed, tuple(refusals))
 

@@ -18,7 +18,8 @@ RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("policy", "poddisruptionbudgets"): ("get", "list", "watch", "create", "patch"),
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("", "secrets"): ("get",),  # those alone that a ModelRoute names; never a list of them
-    ("", "pods"): ("list", "patch"),  # the annotation that makes the kubelet refresh a router's configuration
+    # What keeps one from running; and the annotation that makes the kubelet refresh a router's configuration.
+    ("", "pods"): ("list", "watch", "patch"),
     ("events.k8s.io", "events"): ("create",),
 }
 """Verbs by API group and resource."""

@@ -72,7 +72,7 @@ def programmed(
         return Verdict("Programmed", "False", "SnapshotTooLarge", oversize)
     pods = f"{router.ready_replicas} of {router.desired_replicas} router pods are ready"
     if trouble:
-        return Verdict("Programmed", "False", "RoutersNotReady", f"{pods}: {trouble}")
+        return Verdict("Programmed", "False", "RoutersFailing", f"{pods}: {trouble}")
     if router.ready_replicas < router.desired_replicas:
         return Verdict("Programmed", "False", "RoutersNotReady", pods)
     if not rolled_out:

@@ -10,7 +10,7 @@ from typing import Literal
 from modelroute.api.status import BackendStatus, Condition, Status
 from modelroute.planning.conditions import condition_of
 
-_TROUBLE = ("NameConflict", "SnapshotTooLarge")
+_TROUBLE = ("NameConflict", "SnapshotTooLarge", "RoutersFailing")
 """Reasons of Programmed that a person must act on; router pods come and go by themselves."""
 
 
@@ -61,7 +61,7 @@ def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str) 
     ready, was_ready = bool(after.ready_replicas), bool(before and before.ready_replicas)
     if ready and not was_ready:
         yield Event("Normal", "BackendReady", f"{after.name} takes traffic now: {after.message}")
-    elif was_ready and not ready and wanted != 0:
+    elif was_ready and after.ready_replicas == 0 and wanted != 0:  # None: it became an external one
         yield Event("Warning", "BackendNotReady", f"{after.name} gets no traffic now: {after.message}")
     elif wrong and (before is None or wrong not in before.message):
         yield Event("Warning", "BackendFailing", f"{after.name}: {after.message}")

@@ -23,6 +23,7 @@ class Observed:
     services: Mapping[str, KubeObject] = field(default_factory=dict)  # Services that targetRefs name, where they exist
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # the keys of each Secret; None: missing
     claims: frozenset[str] = frozenset()  # those of the claims that the route names which exist
+    troubles: Mapping[str, str] = field(default_factory=dict)  # what keeps pods from running, by Deployment
     foreign: tuple[str, ...] = ()  # "Kind/name" of objects that have a child's name and another owner, or none
 
     def child(self, kind: str, name: str) -> KubeObject | None:

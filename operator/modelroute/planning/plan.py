@@ -96,14 +96,15 @@ class _Findings(NamedTuple):
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: str) -> Status:
-    live = observed.child("Deployment", names.router(route.metadata.name))
+    router_name = names.router(route.metadata.name)
+    live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.revision)
     backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
     complete = status.rolled_out(found.router, live)
     verdicts = (
         conditions.accepted(),
         conditions.resolved_refs(found.missing),
-        conditions.programmed(routers, observed.foreign, found.oversize, status.trouble(live), rolled_out=complete),
+        conditions.programmed(routers, observed.foreign, found.oversize, wrong, rolled_out=complete),
         conditions.ready(route, routers, backends, found.snapshot),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)

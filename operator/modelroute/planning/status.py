@@ -1,7 +1,7 @@
 """What the status says of each backend and of the router, in numbers and in a sentence a person can act on.
 
-Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and why not, as far as it is known, in the
-conditions of the Deployment.
+Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and why not, in what was observed of the
+Deployment.
 """
 
 from collections.abc import Sequence
@@ -38,12 +38,15 @@ def rolled_out(desired: KubeObject, live: KubeObject | None) -> bool:
     return bool(seen and (status.get("updatedReplicas") or 0) >= (status.get("replicas") or 0))
 
 
-def trouble(live: KubeObject | None) -> str:
-    """What a Deployment's own conditions say is wrong with it; empty when nothing."""
+def trouble(name: str, observed: Observed) -> str:
+    """What is wrong with the Deployment ``name``, by its own conditions and by its pods; empty when nothing."""
+    live = observed.child("Deployment", name)
     found = {c["type"]: c for c in ((live or {}).get("status") or {}).get("conditions") or ()}
     failure, progress = found.get("ReplicaFailure"), found.get("Progressing")
     if failure and failure["status"] == "True":
         return f"{failure.get('reason')}: {failure.get('message')}"
+    if name in observed.troubles:
+        return observed.troubles[name]
     if progress and progress["status"] == "False":
         return f"{progress.get('reason')}: {progress.get('message')}; see its pods for why"
     return ""
@@ -71,13 +74,9 @@ def backend_statuses(
 
 def backend_troubles(route: t.ModelRoute, observed: Observed) -> dict[str, str]:
     """What the Deployments of vLLM backends say is wrong, by backend."""
-    name = route.metadata.name
-    found = {b.name: trouble(_deployment(name, b, observed)) for b in route.spec.backends if b.vllm}
+    own = {b.name: names.backend(route.metadata.name, b.name) for b in route.spec.backends if b.vllm}
+    found = {backend: trouble(deployment, observed) for backend, deployment in own.items()}
     return {backend: sentence for backend, sentence in found.items() if sentence}
-
-
-def _deployment(route: str, backend: t.Backend, observed: Observed) -> KubeObject | None:
-    return observed.child("Deployment", names.backend(route, backend.name))
 
 
 def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
@@ -90,7 +89,7 @@ def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Obse
 
 def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
     desired = backend.scaling.min_replicas
-    wrong = trouble(_deployment(route.metadata.name, backend, observed))
+    wrong = trouble(names.backend(route.metadata.name, backend.name), observed)
     if wrong:
         return f"{ready} of {desired} replicas are ready: {wrong}"
     if not desired:
