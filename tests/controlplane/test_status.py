@@ -1,7 +1,12 @@
 """What a ModelRoute's status says, as the world around it changes, and what the routers are given meanwhile."""
 
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
 from modelroute.controller.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD, SECRET
-from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.plane import DEFINITIONS, Operator, Plane, until
 from tests.controlplane.routes import (
     BEHIND,
     KEYED,
@@ -21,8 +26,9 @@ from tests.controlplane.routes import (
     snapshot,
     touch,
 )
-from tests.fakes.manifests import HOSTED, MISTAKES, VLLM
+from tests.fakes.manifests import HOSTED, MISTAKES, VLLM, manifest
 
+INVALID = MISTAKES["a header that cannot be"].spec["rules"]
 CANARY = "sk-planted-7f3a"
 
 
@@ -108,20 +114,42 @@ def test_router_pods_are_touched_when_the_snapshot_changes(plane: Plane, operato
     until("the new revision on both", lambda: revisions(plane, namespace) == [revision] * 2)
 
 
+@pytest.fixture
+def lax(plane: Plane) -> Iterator[None]:
+    """An API server that takes every spec, as one with a CRD of another version may."""
+    path = f"{DEFINITIONS}/{MODEL_ROUTE.plural}.{MODEL_ROUTE.group}"
+    spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec"
+    good = plane.admin.must("GET", path)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+    def define(schema: dict[str, Any]) -> None:
+        plane.admin.must("PATCH", path, [{"op": "replace", "path": spec, "value": schema}], "json-patch+json")
+
+    def taken() -> bool:
+        given = manifest(rules=INVALID)
+        return plane.admin.ask("POST", MODEL_ROUTE.path("default"), given, dryRun="All").is_success
+
+    define({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    until("every spec is taken", taken)
+    yield
+    define(good)
+    until("mistakes are refused", lambda: not taken())
+
+
+@pytest.mark.usefixtures("lax")
 def test_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     before = snapshot(plane, namespace)
-    hidden = MISTAKES["a header that cannot be"].spec["rules"]
-    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec", {"backends": [HOSTED], "rules": hidden})
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec", {"backends": [HOSTED], "rules": INVALID})
     message = becomes(plane, namespace, "Accepted", "False", "InvalidSpec")
     assert "spec.rules[0].when.headers" in message
     settle(plane, namespace, ROUTER | SMALL)
     assert snapshot(plane, namespace) == before
 
 
+@pytest.mark.usefixtures("lax")
 def test_a_spec_that_was_mended_is_accepted(plane: Plane, operator: Operator, namespace: str) -> None:
-    create(plane, namespace, rules=MISTAKES["a header that cannot be"].spec["rules"])
+    create(plane, namespace, rules=INVALID)
     becomes(plane, namespace, "Accepted", "False")
     plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"spec": {"rules": None}})
     becomes(plane, namespace, "Accepted", "True")
@@ -144,3 +172,40 @@ def test_what_goes_wrong_is_told_as_an_event(plane: Plane, operator: Operator, n
         return {(e["type"], e["reason"]) for e in events if e["regarding"].get("uid") == made["metadata"]["uid"]}
 
     until("the event", lambda: ("Warning", "SecretNotFound") in told())
+
+
+def say_of_pods(plane: Plane, namespace: str, ready: bool, **state: Any) -> None:
+    """What a kubelet would say of the containers of the backend's pods."""
+    told = {"name": "vllm", "image": "vllm:none", "imageID": "", "restartCount": 3, "ready": ready, **state}
+    for pod in until("a pod", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=backend")):
+        status = {"status": {"phase": "Pending", "containerStatuses": [told]}}
+        plane.admin.merge(POD, namespace, pod["metadata"]["name"], status, "status")
+
+
+def message(plane: Plane, namespace: str) -> str:
+    """The sentence about the backend."""
+    told: str = route(plane, namespace)["status"]["backends"][0]["message"]
+    return told
+
+
+def test_an_image_that_cannot_be_pulled_is_named(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    say_of_pods(plane, namespace, ready=False, state={"waiting": {"reason": "ImagePullBackOff"}})
+    until("the image in the status", lambda: 'image "vllm:none" cannot be pulled' in message(plane, namespace))
+
+
+def test_a_crash_loop_is_told_once_and_then_written_no_more(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    ended = {"terminated": {"reason": "Error", "exitCode": 1}}
+    say_of_pods(plane, namespace, ready=False, state=ended)
+    until("the exit code in the status", lambda: "exit code 1" in message(plane, namespace))
+    until("its Event", lambda: any("exit code 1" in e.get("note", "") for e in plane.admin.all(EVENT, namespace)))
+    until("that of the routers", lambda: condition(plane, namespace, "Programmed")["reason"] == "RoutersFailing")
+    touch(plane, operator, namespace)
+    mark = plane.mark()
+    say_of_pods(plane, namespace, ready=False, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended)
+    say_of_pods(plane, namespace, ready=False, state={"running": {}}, lastState=ended)
+    touch(plane, operator, namespace)
+    assert plane.writes(mark, namespace) == []
