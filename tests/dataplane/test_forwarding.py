@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from modelroute.router.framing import Limits
 from modelroute.snapshot.types import Parameters, Rule, When
 from tests.dataplane.conftest import Plane, backend
-from tests.fakes.client import chat
+from tests.fakes.client import chat, http
 from tests.fakes.upstream import answers, sends
 
 
@@ -170,3 +171,22 @@ async def test_a_long_answer_passes_whole(plane: Plane) -> None:
     reply = await plane.chat()
     assert reply.whole
     assert reply.body == long
+
+
+async def test_a_client_is_not_asked_for_a_body_before_it_has_its_earlier_answers(plane: Plane) -> None:
+    await plane.route(backend("small", await plane.upstream(), weight=1))
+    client = await plane.connect()
+    first = http("POST", "/v1/chat/completions", chat())
+    second = http("POST", "/v1/chat/completions", expect="100-continue", content_length=str(len(chat())))
+    client.send(first + second)
+    assert (await client.reply()).status == 200
+    client.send(chat())
+    assert (await client.reply()).status == 200
+
+
+async def test_heads_are_measured_one_by_one(plane: Plane) -> None:
+    await plane.route(backend("small", weight=1), limits=Limits(head=300))
+    client = await plane.connect()
+    for _ in range(10):
+        client.send(http("GET", "/healthz", x="y" * 100))
+        assert (await client.reply()).status == 200

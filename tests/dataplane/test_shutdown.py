@@ -78,6 +78,37 @@ async def test_idle_connections_are_closed(plane: Plane) -> None:
     await plane.running
 
 
+async def test_a_request_that_is_on_its_way_at_the_end_is_answered(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelroute.router.app._NEXT_REQUEST_SECONDS", 20)
+    plane.write(backend("small", await plane.upstream(), weight=1))
+    router = await plane.start(grace=20)
+    client = await plane.connect()
+    client.send(http("GET", "/healthz"))
+    await client.reply()
+    router.end()
+    while router._servers[0].is_serving():  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    client.send(http("POST", "/v1/chat/completions", chat()))
+    reply = await client.reply()
+    assert (reply.status, reply.headers["connection"]) == (200, "close")
+    assert plane.running is not None
+    await plane.running
+
+
+async def test_a_request_that_is_half_sent_at_the_end_is_answered(plane: Plane) -> None:
+    plane.write(backend("small", await plane.upstream(), weight=1))
+    router = await plane.start(grace=20)
+    idle, client = await plane.connect(), await plane.connect()
+    client.send(http("POST", "/v1/chat/completions", expect="100-continue", content_length=str(len(chat()))))
+    await client.reader.readuntil(b"\r\n\r\n")
+    router.end()
+    assert await idle.ended()
+    client.send(chat())
+    assert (await client.reply()).status == 200
+
+
 async def test_streams_that_outlast_the_grace_are_told(plane: Plane) -> None:
     plane.write(backend("small", await plane.upstream(Held()), weight=1))
     router = await plane.start(grace=0.05)

@@ -25,6 +25,7 @@ from modelroute.router.source import Source
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
+_NEXT_REQUEST_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 2.0
 _BACKLOG = 1024
 
@@ -130,6 +131,8 @@ class Router:
         self.public.draining = self.admin.draining = True
         await self._wait(self._hurry, self._options.delay)
         self._servers[0].close()
+        # Who was answered a moment ago may have asked again: that answer tells it to close, a close now would lose it.
+        await self._wait(self.public.empty, _NEXT_REQUEST_SECONDS)
         for client in list(self.public.clients):
             client.retire()
         await self._wait(self.public.empty, self._options.grace)
