@@ -67,6 +67,12 @@ def test_loopback_is_for_a_router_without_a_cluster() -> None:
         parse(manifest(**spec))
 
 
+@pytest.mark.parametrize("url", ["http://api.example.com/v1", "http://169.254.169.254/v1", "http://0.0.0.0/v1"])
+def test_without_a_cluster_too_nothing_but_loopback_is_let_through(url: str) -> None:
+    with pytest.raises(InvalidManifestError):
+        parse(manifest(**hosted(url)), allow_loopback=True)
+
+
 def test_a_status_is_not_read() -> None:
     assert parse(manifest() | {"status": {"conditions": "any thing"}}).status is None
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from modelroute.api import types as t
-from modelroute.api.rules import RULES, Finding
+from modelroute.api.rules import LOOPBACK_URL, RULES, Finding
 from modelroute.api.scalars import LABEL, SENTENCES, refusal, whole
 from modelroute.errors import InvalidManifestError
 
@@ -116,8 +116,10 @@ def _findings(route: t.ModelRoute, *, allow_loopback: bool) -> Iterator[Finding]
     if len(name) > MAX_NAME or re.fullmatch(LABEL, name) is None:
         yield "metadata.name", f"{refusal(LABEL, name)}, at most {MAX_NAME} characters"
     yield from _twice(route.spec)
-    skip = (t.External,) if allow_loopback else ()
-    yield from _walk(route.spec, "spec", skip)
+    for path, problem, external in _walk(route.spec, "spec"):
+        here = external is not None and re.search(LOOPBACK_URL, external.base_url)
+        if not (allow_loopback and here):
+            yield path, problem
 
 
 def _twice(spec: t.Spec) -> Iterator[Finding]:
@@ -138,12 +140,14 @@ def _twice(spec: t.Spec) -> Iterator[Finding]:
             seen.add(name)
 
 
-def _walk(obj: Any, path: str, skip: tuple[type, ...]) -> Iterator[Finding]:
+def _walk(obj: Any, path: str) -> Iterator[tuple[str, str, t.External | None]]:
+    """What is wrong below ``path``, and of which external backend it is, if of one."""
     if isinstance(obj, tuple):
         for i, item in enumerate(obj):
-            yield from _walk(item, f"{path}[{i}]", skip)
-    elif isinstance(obj, msgspec.Struct) and not isinstance(obj, skip):
+            yield from _walk(item, f"{path}[{i}]")
+    elif isinstance(obj, msgspec.Struct):
+        external = obj if isinstance(obj, t.External) else None
         for rule in RULES.get(type(obj), ()):
-            yield from ((path + below, problem) for below, problem in rule.find(obj))
+            yield from ((path + below, problem, external) for below, problem in rule.find(obj))
         for f in msgspec.structs.fields(obj):
-            yield from _walk(getattr(obj, f.name), f"{path}.{f.encode_name}", skip)
+            yield from _walk(getattr(obj, f.name), f"{path}.{f.encode_name}")

@@ -216,6 +216,7 @@ FORBIDDEN_URL = (
     r"|metadata"
     r")[.]?(:|/|$)"
 )
+LOOPBACK_URL = r"(?i)^https?://(127[.][0-9]+[.][0-9]+[.][0-9]+|localhost)(:|/|$)"
 CLUSTER_URL = r"(?i)^https?://[^/:]*[.]svc([.]cluster[.]local)?[.]?(:|/|$)"
 
 _EXTERNAL = (
