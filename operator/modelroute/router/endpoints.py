@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from modelroute.router.upstream import Upstream
 from modelroute.snapshot.types import Backend
-
-if TYPE_CHECKING:
-    from modelroute.router.upstream import Upstream
 
 log = logging.getLogger(__name__)
 

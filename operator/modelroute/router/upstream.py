@@ -9,8 +9,6 @@ from typing import Protocol, cast
 
 import httptools
 
-from modelroute.router.endpoints import Endpoint
-
 HEAD_LIMIT = 65536
 Headers = list[tuple[bytes, bytes]]
 
@@ -31,16 +29,25 @@ class Asker(Protocol):
         """There will be no more: the connection was lost, or what came was ``malformed``."""
 
 
+class Home(Protocol):
+    """Where a connection waits between two requests."""
+
+    idle: "list[Upstream]"
+
+    def give_back(self, connection: "Upstream", now: float) -> None:
+        """Keep it for the next request, or close it."""
+
+
 class Upstream(asyncio.Protocol):
     """A connection, idle or owned by one asker."""
 
     __slots__ = (
-        "_asker", "_complete", "_dirty", "_head_done", "_headers", "_keep", "_loop", "_parser", "_paused", "_pieces",
-        "_received", "_skip", "_status", "_told", "_transport", "_until_close", "endpoint", "idle_since",
+        "_asker", "_complete", "_dirty", "_head_done", "_headers", "_home", "_keep", "_loop", "_parser", "_paused",
+        "_pieces", "_received", "_skip", "_status", "_told", "_transport", "_until_close", "idle_since",
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, loop: asyncio.AbstractEventLoop) -> None:
-        self.endpoint = endpoint
+    def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
+        self._home = home
         self.idle_since = 0.0
         self._paused = False
         self._loop = loop
@@ -145,7 +152,7 @@ class Upstream(asyncio.Protocol):
         else:
             if self._paused:
                 self.resume()
-            self.endpoint.give_back(self, self._loop.time())
+            self._home.give_back(self, self._loop.time())
         asker.on_end()
 
     def eof_received(self) -> None:
@@ -160,8 +167,8 @@ class Upstream(asyncio.Protocol):
         self._transport = None
         if self._asker is not None:
             self._lose("it closed the connection" if exc is None else f"the connection broke: {exc}")
-        elif self in self.endpoint.idle:
-            self.endpoint.idle.remove(self)
+        elif self in self._home.idle:
+            self._home.idle.remove(self)
 
     def _lose(self, problem: str, *, malformed: bool = False) -> None:
         asker = self._asker
