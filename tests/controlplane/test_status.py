@@ -160,7 +160,7 @@ def test_a_status_written_by_others_is_put_right(plane: Plane, operator: Operato
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"status": {"readyBackends": "9/9"}}, "status")
-    until("what is seen", lambda: route(plane, namespace)["status"]["readyBackends"] == "0/1")
+    until("what is seen", lambda: route(plane, namespace)["status"]["readyBackends"] == "1/2")
 
 
 def test_what_goes_wrong_is_told_as_an_event(plane: Plane, operator: Operator, namespace: str) -> None:
