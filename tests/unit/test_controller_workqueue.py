@@ -92,6 +92,20 @@ def test_one_key_is_never_handled_twice_at_a_time() -> None:
     assert (handler.at_once, handler.gaps()) == (1, [10])
 
 
+def test_a_burst_of_changes_does_not_lengthen_the_wait_after_an_error() -> None:
+    handler = Handler(*[RuntimeError("no")] * 30)
+
+    async def script(queue: WorkQueue) -> None:
+        for _ in range(20):
+            queue.add(CHAT)
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(FIRST_RETRY)
+
+    during(handler, script)
+    assert handler.calls[-1][0] > handler.calls[19][0] + 0.1  # by its own time, soon after the burst
+    assert len(handler.calls) == 21
+
+
 def test_nothing_is_handled_before_it_is_ready() -> None:
     handler = Handler()
 

@@ -28,7 +28,7 @@ class WorkQueue:
         self._dirty: set[Key] = set()
         self._running: dict[Key, float] = {}
         self._later: dict[Key, asyncio.TimerHandle] = {}
-        self._failures: dict[Key, int] = {}
+        self._failing: dict[Key, tuple[int, float]] = {}  # failures in a row, and when the next try is due
 
     def add(self, key: Key) -> None:
         """Handle ``key`` soon; again, if it is being handled now."""
@@ -75,17 +75,29 @@ class WorkQueue:
                 delay = await self._handle(key)
         except Exception as error:  # the edge of a reconcile: one route's trouble must not stop the others
             metrics.RECONCILES.labels("error").inc()
-            self._failures[key] = failures = self._failures.get(key, 0) + 1
-            after = jittered(backoff(failures))
+            after = self._wait(key, error.retry_after if isinstance(error, ApiError) else 0.0)
             if isinstance(error, ApiError):
-                after = max(after, error.retry_after)
                 log.warning("%s; trying again in %.1f s", error, after, extra={"route": str(key)})
             else:
                 log.exception("reconcile failed; trying again in %.1f s", after, extra={"route": str(key)})
             return after
         metrics.RECONCILES.labels("ok").inc()
-        self._failures.pop(key, None)
+        self._failing.pop(key, None)
         return delay
+
+    def _wait(self, key: Key, least: float) -> float:
+        """Seconds to the next try of ``key``, which has just failed.
+
+        A burst of changes tries often and fails as often: what fails before it is due waits no longer for that.
+        """
+        now = asyncio.get_running_loop().time()
+        failures, due = self._failing.get(key, (0, now))
+        if now >= due:
+            failures += 1
+            due = now + jittered(backoff(failures))
+        due = max(due, now + least)
+        self._failing[key] = failures, due
+        return due - now
 
 
 def backoff(failures: int) -> float:
