@@ -74,6 +74,8 @@ make_pause() {
 }
 
 build_with_docker() { # TAG CONTEXT DOCKERFILE
+  timeout 10 docker info >/dev/null 2>&1 \
+    || die "Docker does not answer, and images for a cluster that is not the compiled one are built by it; start Docker"
   docker build -q -t "$1" -f "$3" "$2" >/dev/null || die "docker could not build $1 from $3"
   case ${KUBE_CONTEXT:-} in
     kind-*) kind load docker-image --name "${KUBE_CONTEXT#kind-}" "$1" ;;
