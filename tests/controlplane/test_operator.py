@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import Cluster, KubeObject, credentials
+from modelroute.controller.cluster import Cluster, credentials
 from modelroute.controller.kinds import DEPLOYMENT, POD, WATCHED
 from modelroute.controller.rbac import policy_rules
 from modelroute.controller.reconciler import Reconciler
+from modelroute.planning.observed import KubeObject
 from modelroute.planning.settings import Settings
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import (

@@ -116,10 +116,7 @@ def _findings(route: t.ModelRoute, *, allow_loopback: bool) -> Iterator[Finding]
     if len(name) > MAX_NAME or re.fullmatch(LABEL, name) is None:
         yield "metadata.name", f"{refusal(LABEL, name)}, at most {MAX_NAME} characters"
     yield from _twice(route.spec)
-    for path, problem, external in _walk(route.spec, "spec"):
-        here = external is not None and re.search(LOOPBACK_URL, external.base_url)
-        if not (allow_loopback and here):
-            yield path, problem
+    yield from _walk(route.spec, "spec", allow_loopback=allow_loopback)
 
 
 def _twice(spec: t.Spec) -> Iterator[Finding]:
@@ -140,14 +137,16 @@ def _twice(spec: t.Spec) -> Iterator[Finding]:
             seen.add(name)
 
 
-def _walk(obj: Any, path: str) -> Iterator[tuple[str, str, t.External | None]]:
-    """What is wrong below ``path``, and of which external backend it is, if of one."""
+def _walk(obj: Any, path: str, *, allow_loopback: bool) -> Iterator[Finding]:
     if isinstance(obj, tuple):
         for i, item in enumerate(obj):
-            yield from _walk(item, f"{path}[{i}]")
-    elif isinstance(obj, msgspec.Struct):
-        external = obj if isinstance(obj, t.External) else None
+            yield from _walk(item, f"{path}[{i}]", allow_loopback=allow_loopback)
+    elif isinstance(obj, msgspec.Struct) and not (allow_loopback and _is_here(obj)):
         for rule in RULES.get(type(obj), ()):
-            yield from ((path + below, problem, external) for below, problem in rule.find(obj))
+            yield from ((path + below, problem) for below, problem in rule.find(obj))
         for f in msgspec.structs.fields(obj):
-            yield from _walk(getattr(obj, f.name), f"{path}.{f.encode_name}")
+            yield from _walk(getattr(obj, f.name), f"{path}.{f.encode_name}", allow_loopback=allow_loopback)
+
+
+def _is_here(obj: msgspec.Struct) -> bool:
+    return isinstance(obj, t.External) and re.search(LOOPBACK_URL, obj.base_url) is not None

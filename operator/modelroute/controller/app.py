@@ -73,24 +73,24 @@ async def run(options: Options) -> None:
     """Reconcile until SIGTERM or SIGINT. ModelRouteError when there is no cluster to work with."""
     logs.configure()
     cluster = Cluster(await credentials())
-    current: list[Operator] = []
+    operator: Operator | None = None
     server = await admin.start(
         options.admin_port,
-        longest=lambda: current[-1].queue.longest() if current else 0.0,
-        ready=lambda: bool(current) and current[-1].ready,
+        longest=lambda: operator.queue.longest() if operator else 0.0,
+        ready=lambda: operator is not None and operator.ready,
     )
     failures = 0
     try:
         while True:
-            current[:] = [Operator(cluster, options)]
+            operator = Operator(cluster, options)
             began = asyncio.get_running_loop().time()
             try:
-                return await current[0].run()
+                return await operator.run()
             except ApiError as error:
                 log.warning("%s; starting over", error)
             except Exception:  # a background loop, the outermost: it starts over rather than end
                 log.exception("starting over")
-            current.clear()
+            operator = None
             failures = 1 if asyncio.get_running_loop().time() - began > 60 else failures + 1
             await asyncio.sleep(jittered(backoff(failures)))
     finally:

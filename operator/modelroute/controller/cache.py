@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, FIELD_MANAGER, MODEL_ROUTE, POD, SERVICE, SLICE, Kind
 from modelroute.planning import pods
 from modelroute.planning.names import ROUTE_LABEL
+from modelroute.planning.observed import KubeObject
 
-KubeObject = dict[str, Any]
 SERVICE_LABEL = "kubernetes.io/service-name"
 TOMBSTONES = 4096
 _CHURN = "endpoints.kubernetes.io/last-change-trigger-time"

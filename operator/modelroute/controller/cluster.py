@@ -18,11 +18,11 @@ from modelroute import __version__
 from modelroute.controller import metrics
 from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, MODEL_ROUTE, POD, SECRET, Kind
 from modelroute.errors import ModelRouteError
+from modelroute.planning.observed import KubeObject
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
 
-KubeObject = dict[str, Any]
 Verb = Literal["get", "list", "create", "patch", "delete"]
 _METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
 _CONFLICT, _INVALID, _TOO_MANY = 409, 422, 429

@@ -13,10 +13,11 @@ from typing import Any
 import kopf
 
 from modelroute.controller import metrics
-from modelroute.controller.cache import Cache, KubeObject
+from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.kinds import WATCHED, Kind
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
+from modelroute.planning.observed import KubeObject
 
 RESYNC_SECONDS = 600.0
 SETTLE_SECONDS = 2.0
