@@ -4,7 +4,7 @@ Used by every room, as ``from modelroute.api import types as t``; the types of `
 Never holds a field that does nothing. What a type cannot say (one field against another) is in ``rules``.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -28,8 +28,17 @@ from modelroute.api.status import Status
 GROUP, VERSION, PLURAL, KIND = "modelroute.dev", "v1alpha1", "modelroutes", "ModelRoute"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-FailureKind = Literal["ColdStart", "ConnectFailure", "Timeout", "RateLimited", "ServerError"]
-ALL_FAILURES: tuple[FailureKind, ...] = ("ColdStart", "ConnectFailure", "Timeout", "RateLimited", "ServerError")
+FailureKind = Literal[
+    "ColdStart",
+    "ConnectFailure",
+    "Timeout",
+    "RateLimited",
+    "Overloaded",
+    "ServerError",
+    "ContextLength",
+    "Misconfigured",
+]
+ALL_FAILURES: tuple[FailureKind, ...] = get_args(FailureKind)
 
 Keyword = Annotated[str, Meta(min_length=1, max_length=256)]
 Tier = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -45,8 +54,10 @@ class Fallback(Resource, frozen=True):
         tuple[FailureKind, ...],
         unique(
             "The failures that it takes over on. ColdStart: no replica is ready. ConnectFailure: refused, unreachable "
-            "or reset before an answer began. Timeout: late with its first byte. RateLimited: 429. ServerError: 5xx.",
-            5,
+            "or reset before an answer began. Timeout: late with its first byte. RateLimited: 429. Overloaded: at its "
+            "limits, or it says so itself. ServerError: 5xx. ContextLength: the prompt is too long for it. "
+            "Misconfigured: it does not take the router's key (401, 403) or does not know the model (404).",
+            8,
             1,
         ),
     ] = ALL_FAILURES

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from modelroute.api.types import FailureKind
 
-FORMAT = 1
+FORMAT = 2
 """Raised when an older router could not run what a newer operator writes; a router refuses an unknown format."""
 
 
@@ -19,12 +19,66 @@ class Part(Struct, frozen=True, rename="camel"):
 
 
 class Timeouts(Part, frozen=True):
-    """Seconds after which a backend is given up on."""
+    """Seconds after which a backend is given up on. ``total`` is of a whole answer, streams too; None: no limit."""
 
     connect: float
     first_token_streamed: float
     first_token_whole: float
     stream_idle: float
+    total: float | None = None
+
+
+class Balancing(Part, frozen=True):
+    """How a replica is chosen. The last two are of the types that hash: what is hashed, how far one may run full."""
+
+    type: Literal["LeastInFlight", "PrefixHash", "Session"] = "LeastInFlight"
+    prefix_chars: int = 256
+    bound_percent: int = 125  # of the mean in flight
+    slow_start: float = 30.0  # seconds in which a new replica comes to its full share
+
+
+class Limits(Part, frozen=True):
+    """What one router lets through to a backend at once, and how many wait for how many seconds; None: no limit."""
+
+    max_in_flight: int | None = None
+    max_waiting: int = 100
+    max_wait: float = 10.0
+
+
+class Health(Part, frozen=True):
+    """When a replica is taken out, and how it comes back; times in seconds."""
+
+    consecutive_failures: int = 5
+    success_percent: int = 50  # taken out below it, over the last ``window`` seconds with at least ``window_requests``
+    window: float = 30.0
+    window_requests: int = 20
+    ejection: float = 5.0  # doubles with each time in a row
+    max_ejection: float = 300.0
+    max_ejected_percent: int = 50
+    interval: float = 10.0  # between two probes of a replica that no request has succeeded at meanwhile; 0: none
+    path: str = "/health"  # of probes; empty: none, time alone brings a replica back
+
+
+class ColdStart(Part, frozen=True):
+    """What becomes of requests while no replica is ready; times in seconds."""
+
+    policy: Literal["Hold", "Fallback", "HoldThenFallback", "Reject"] = "Fallback"
+    max_wait: float = 20.0
+    max_held: int = 200
+
+
+class Start(Part, frozen=True):
+    """What the operator knows of a backend's start: how long one takes, and since when (Unix time) one runs."""
+
+    seconds: float | None = None
+    since: float | None = None
+
+
+class Load(Part, frozen=True):
+    """What a replica's own metrics said last: requests that wait in it, and its cache in use, of 1."""
+
+    waiting: int = 0
+    cache: float = 0.0
 
 
 class Parameters(Part, frozen=True):
@@ -53,6 +107,13 @@ class Backend(Part, frozen=True):
     secret_file: str | None = None  # bearer token, relative to the secrets directory
     loopback_allowed: bool = False  # only without a cluster
     parameters: Parameters = Parameters()
+    balancing: Balancing = Balancing()
+    limits: Limits = Limits()
+    health: Health = Health()
+    cold_start: ColdStart = ColdStart()
+    start: Start = Start()
+    loads: dict[str, Load] = {}  # by endpoint, where the operator knows it
+    data_policy: Literal["Internal", "External"] = "Internal"
 
 
 class When(Part, frozen=True):
@@ -66,11 +127,16 @@ class When(Part, frozen=True):
 
 
 class Rule(Part, frozen=True):
-    """The first rule that holds decides."""
+    """Of the rules that hold, the first with ``prefer`` decides; what any of them excludes is never asked.
+
+    ``fail_closed`` excludes every backend whose data policy is External.
+    """
 
     name: str
     when: When
-    prefer: tuple[str, ...]
+    prefer: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    fail_closed: bool = False
 
 
 class Canary(Part, frozen=True):
@@ -89,6 +155,23 @@ class Fallback(Part, frozen=True):
     failures: tuple[FailureKind, ...]
 
 
+class Retry(Part, frozen=True):
+    """Tries of one request before its first byte went out; ``min_wait`` and ``max_wait`` bound the backoff, seconds."""
+
+    attempts: int = 3
+    min_wait: float = 1.0
+    max_wait: float = 8.0
+    budget_percent: int = 20  # of the requests that are live
+    budget_floor: int = 3
+
+
+class Auth(Part, frozen=True):
+    """Where clients' keys are, relative to the secrets directory."""
+
+    keys_file: str
+    pepper_file: str
+
+
 class Snapshot(Part, frozen=True):
     """One ModelRoute, ready to run. ``revision`` names the content; two snapshots of one revision are the same."""
 
@@ -100,7 +183,10 @@ class Snapshot(Part, frozen=True):
     rules: tuple[Rule, ...] = ()
     canary: Canary | None = None
     fallbacks: tuple[Fallback, ...] = ()
+    retry: Retry = Retry()
+    total: float | None = None  # seconds that any request of this route may take
+    auth: Auth | None = None  # None: nobody needs a key
     user_header: str | None = None  # lower case
     tier_header: str | None = None  # lower case
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     revision: str = ""
