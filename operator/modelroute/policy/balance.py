@@ -1,0 +1,178 @@
+"""Which replica of a backend takes a request: a balancer is one function type, and here are all of them.
+
+Called by the router for each try. Never asks whether a replica is healthy: a pool holds those that may be chosen.
+"""
+
+import struct
+from bisect import bisect_right
+from collections.abc import Callable, Collection
+from hashlib import blake2b
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from modelroute.snapshot.types import Balancing
+
+FULL_CACHE = 0.95
+_LEAST_SHARE = 0.1  # of a replica that has just come; Envoy's min_weight_percent
+_DIGESTS = 13  # of eight points each: 104 on the ring for a replica
+_POINTS = struct.Struct("<8Q")
+
+
+class Replica(Protocol):
+    """What a balancer looks at."""
+
+    @property
+    def name(self) -> str:
+        """Stable and the same for all routers: ``host:port``."""
+
+    @property
+    def in_flight(self) -> int:
+        """Requests of this router."""
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait in the replica, by its own metrics."""
+
+    @property
+    def cache(self) -> float:
+        """Its key-value cache in use, of 1."""
+
+    @property
+    def since(self) -> float:
+        """The moment at which it came, in the seconds of ``now``; minus infinity: it was there at the start."""
+
+
+R = TypeVar("R", bound=Replica)
+
+
+class Ring(NamedTuple, Generic[R]):
+    """Points in ascending order, and whose each one is."""
+
+    points: tuple[int, ...]
+    owners: tuple[R, ...]
+
+
+class Pool(Generic[R]):
+    """Replicas to choose from, and what can be computed once for them. Never empty. Another when one comes or goes."""
+
+    __slots__ = ("replicas", "ring", "settings")
+
+    def __init__(self, replicas: tuple[R, ...], settings: Balancing, ring: Ring[R] | None = None) -> None:
+        self.replicas = replicas
+        self.settings = settings
+        self.ring = ring if ring is not None or settings.type == "LeastInFlight" else _ring(replicas)
+
+    def without(self, avoid: Collection[R]) -> "Pool[R] | None":
+        """Those that are not to be avoided; None: there is no other."""
+        left = tuple(r for r in self.replicas if r not in avoid)
+        if len(left) == len(self.replicas):
+            return self
+        if not left:
+            return None
+        ring = None if self.ring is None else _rest(self.ring, avoid)
+        return Pool(left, self.settings, ring)
+
+
+Balancer = Callable[[Pool[R], bytes, float, float], R]
+"""(pool, key, draw, now) -> replica. ``key``: what is hashed, empty for none; ``draw``: uniform in [0, 1); ``now``: in
+seconds, on the clock of ``Replica.since``."""
+
+
+def balancer(settings: Balancing) -> Balancer[R]:
+    """The balancer of ``settings``."""
+    return least_in_flight if settings.type == "LeastInFlight" else hashed
+
+
+def least_in_flight(pool: Pool[R], key: bytes, draw: float, now: float) -> R:  # noqa: ARG001
+    """The better of two drawn by chance; the first of them if they are alike.
+
+    Two are enough: the longest queue falls from log n / log log n to log log n (Mitzenmacher, "The Power of Two Choices
+    in Randomized Load Balancing", 2001), and routers that do not know of each other do not all pick the same best one.
+    """
+    replicas = pool.replicas
+    count = len(replicas)
+    if count == 1:
+        return replicas[0]
+    spot = draw * count
+    one = int(spot)
+    spot = (spot - one) * (count - 1)
+    other = int(spot)
+    first = replicas[one]
+    second = replicas[other + 1 if other >= one else other]
+    young = now - pool.settings.slow_start
+    if first.since > young or second.since > young:
+        return _by_share(first, second, spot - other, now, pool.settings.slow_start)
+    cost_first = first.in_flight + first.waiting + 1
+    cost_second = second.in_flight + second.waiting + 1
+    if first.cache >= FULL_CACHE:
+        cost_first *= 2
+    if second.cache >= FULL_CACHE:
+        cost_second *= 2
+    return first if cost_first <= cost_second else second
+
+
+def hashed(pool: Pool[R], key: bytes, draw: float, now: float) -> R:
+    """The replica that the key belongs to, or the next on the ring while that one is too full; no key: the freer one.
+
+    Consistent hashing with bounded loads (Mirrokni, Thorup, Zadimoghaddam, 2016; KubeAI has it as CHWBL): no replica
+    takes more than ``bound_percent`` of the mean, this request included, so that a prefix that all share does not bury
+    one replica. What waits in a replica counts as load. A replica in its slow start takes its keys one by one, always
+    the same ones first, so that a key moves once.
+    """
+    ring = pool.ring
+    if not key or ring is None or len(pool.replicas) == 1:
+        return least_in_flight(pool, key, draw, now)
+    place = int.from_bytes(blake2b(key, digest_size=8).digest(), "little")
+    load = sum([r.in_flight + r.waiting for r in pool.replicas]) + 1
+    bound = -(-load * pool.settings.bound_percent // (100 * len(pool.replicas)))
+    eager = place % 1024 / 1024
+    count = len(ring.points)
+    start = bisect_right(ring.points, place)
+    for step in range(start, start + count):
+        owner = ring.owners[step % count]
+        if owner.in_flight + owner.waiting < bound and _share(owner, now, pool.settings.slow_start) > eager:
+            return owner
+    return least_in_flight(pool, key, draw, now)
+
+
+def _share(replica: Replica, now: float, slow_start: float) -> float:
+    """What a replica may take of its full part: it climbs from a tenth to 1, as in Envoy's slow start."""
+    age = now - replica.since
+    return 1.0 if age >= slow_start else max(_LEAST_SHARE, age / slow_start)
+
+
+def _cost(replica: Replica) -> int:
+    """How long a request would stand in line there.
+
+    Twice as long where the cache is full: vLLM then preempts one request for each that it takes in, to compute it again.
+    """
+    cost = replica.in_flight + replica.waiting + 1
+    return cost * 2 if replica.cache >= FULL_CACHE else cost
+
+
+def _by_share(first: R, second: R, draw: float, now: float, slow_start: float) -> R:
+    """One of two, by chance: each in proportion to its share and against its load (Envoy's weighted least request).
+
+    To take the better one would give a young replica nothing while both are idle, and all of its part at once when its
+    slow start is over.
+    """
+    pull_first = _share(first, now, slow_start) / _cost(first)
+    pull_second = _share(second, now, slow_start) / _cost(second)
+    return first if draw * (pull_first + pull_second) < pull_first else second
+
+
+def _ring(replicas: tuple[R, ...]) -> Ring[R]:
+    """The ring of ``replicas``, the same in every router, since it is made of their names alone."""
+    points = [
+        (point, replica.name, at)
+        for at, replica in enumerate(replicas)
+        for number in range(_DIGESTS)
+        for point in _POINTS.unpack(blake2b(f"{replica.name}#{number}".encode()).digest())
+    ]
+    points.sort()
+    return Ring(tuple(p for p, _, _ in points), tuple(replicas[at] for _, _, at in points))
+
+
+def _rest(ring: Ring[R], avoid: Collection[R]) -> Ring[R]:
+    """A ring without some of its owners."""
+    kept = [(point, owner) for point, owner in zip(*ring, strict=True) if owner not in avoid]
+    return Ring(tuple(point for point, _ in kept), tuple(owner for _, owner in kept))
