@@ -2,12 +2,14 @@
 
 import random
 from collections import Counter
+from typing import Any
 
+import msgspec
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from modelroute.policy.cohort import place
-from modelroute.policy.decide import Forward, Policy, compile_policy, decide, next_backend
+from modelroute.policy.decide import Forward, Policy, Reject, compile_policy, decide, next_backend
 from modelroute.policy.facts import Facts
 from modelroute.snapshot.types import Backend, Canary, Fallback, Rule, Snapshot, Timeouts, When
 from modelroute.snapshot.weights import shares
@@ -15,6 +17,7 @@ from modelroute.snapshot.weights import shares
 TIMEOUTS = Timeouts(connect=1, first_token_streamed=60, first_token_whole=600, stream_idle=60)
 NAMES = ("a", "b", "c", "d")
 names = st.sampled_from(NAMES)
+NOBODY = Facts("m")
 draws = st.floats(0, 1, exclude_max=True)
 facts = st.builds(
     Facts,
@@ -54,7 +57,7 @@ def test_who_is_chosen_can_answer(policy: Policy, ask: Facts, draw: float) -> No
 def test_a_request_is_refused_only_when_no_weighted_backend_and_no_stand_in_can_answer(
     policy: Policy, ask: Facts, draw: float
 ) -> None:
-    if policy.table.shares:
+    if shares(policy.snapshot.backends, policy.snapshot.fallbacks):
         assert isinstance(decide(policy, ask, draw), Forward)
 
 
@@ -74,6 +77,42 @@ def test_a_chain_of_failures_ends(policy: Policy, failure: str) -> None:
     tried: list[str] = []
     while found := next_backend(policy, tried, failure):  # type: ignore[arg-type]
         assert found.backend.name not in tried
+        tried.append(found.backend.name)
+
+
+@given(policies())
+def test_the_shares_in_a_status_are_those_of_the_draws(policy: Policy) -> None:
+    plain = compile_policy(msgspec.structs.replace(policy.snapshot, rules=(), canary=None))
+    told: dict[str, float] = dict.fromkeys(NAMES, 0.0)
+    for share in shares(plain.snapshot.backends, plain.snapshot.fallbacks):
+        told[share.backend.name] += share.share
+    chance = random.Random(11)
+    drawn = Counter(
+        d.backend.name for _ in range(2000) if isinstance(d := decide(plain, NOBODY, chance.random()), Forward)
+    )
+    assert all(abs(drawn[name] / 2000 - told[name]) < 0.06 for name in NAMES)
+
+
+outside = st.sets(names, max_size=3)
+
+
+@given(policies(), outside, facts, draws, st.sampled_from(("ColdStart", "Timeout")))
+def test_a_request_under_a_closed_rule_never_leaves(
+    policy: Policy, outside: set[str], ask: Facts, draw: float, failure: Any
+) -> None:
+    kinds = {True: "External", False: "Internal"}
+    marked = tuple(msgspec.structs.replace(b, data_policy=kinds[b.name in outside]) for b in policy.snapshot.backends)
+    closed = Rule("private", When(), fail_closed=True)
+    private = compile_policy(
+        msgspec.structs.replace(policy.snapshot, backends=marked, rules=(*policy.snapshot.rules, closed))
+    )
+    decision = decide(private, ask, draw)
+    if isinstance(decision, Reject):
+        return
+    assert decision.backend.name not in outside
+    tried = [decision.backend.name]
+    while found := next_backend(private, tried, failure, bars=decision.barred):
+        assert found.backend.name not in outside
         tried.append(found.backend.name)
 
 

@@ -1,16 +1,19 @@
-"""The decision: (policy, facts, draw) -> Forward | Reject, and who takes over when a backend fails.
+"""The decision: (policy, facts, moment, draw) -> Forward | Hold | Reject, and who takes over when a backend fails.
 
 Called by the router between two awaits, for every request; the same function would serve an explanation or a replay.
 Never acts on what it decides.
 """
 
+import math
 from collections.abc import Collection
 
 from msgspec import Struct
 
 from modelroute.api.types import FailureKind
-from modelroute.policy.facts import Facts
-from modelroute.policy.steps import STEPS, Chance, Choice, Table
+from modelroute.policy.covering import fallback_for
+from modelroute.policy.facts import QUIET, Facts, Moment, Trouble
+from modelroute.policy.steps import STEPS, barred
+from modelroute.policy.table import EVERYBODY, Asked, Chance, Choice, Table
 from modelroute.snapshot.types import Backend, Snapshot
 
 _SCALE = 2**20
@@ -26,17 +29,29 @@ class Policy(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True, gc=False):
-    """Send the request to ``backend``, for ``reason``."""
+    """Send the request to ``backend``, for ``reason``; whatever becomes of it, it never goes to one that is barred."""
 
     backend: Backend
     reason: str
+    barred: frozenset[str] = EVERYBODY
+
+
+class Hold(Struct, frozen=True, gc=False):
+    """Let the request wait until ``backend`` takes more, for ``kind``: ColdStart or Overloaded."""
+
+    backend: Backend
+    reason: str
+    kind: FailureKind
+    barred: frozenset[str] = EVERYBODY
 
 
 class Reject(Struct, frozen=True, gc=False):
-    """Answer at once that nobody can: 503 with Retry-After."""
+    """Answer at once that nobody can: 503, or 429 when it is the providers' limits. ``wait``: seconds, inf: unknown."""
 
     reason: str
     message: str
+    wait: float = math.inf
+    status: int = 503
 
 
 def compile_policy(snapshot: Snapshot) -> Policy:
@@ -51,23 +66,56 @@ def compile_policy(snapshot: Snapshot) -> Policy:
     )
 
 
-def decide(policy: Policy, facts: Facts, draw: float) -> Forward | Reject:
+def decide(policy: Policy, facts: Facts, draw: float, moment: Moment = QUIET) -> Forward | Hold | Reject:
     """Who answers this request; ``draw`` is uniform in [0, 1)."""
+    table = policy.table
     # The draw's high bits choose by weight and its low bits the canary, so that neither leans on the other.
     chance = Chance(draw, draw * _SCALE % 1.0)
+    asked = Asked(facts, moment, chance, barred(table, facts) if table.bars else EVERYBODY)
     choice: Choice | None = None
     for step in STEPS:
-        choice = step(policy.table, facts, chance, choice)
-    if choice is None:
-        names = ", ".join(b.name for b in policy.snapshot.backends)
-        return Reject("no_ready_backend", f"no backend of this route has a ready replica ({names}); try again shortly")
-    return Forward(choice.backend, choice.reason)
+        choice = step(table, asked, choice)
+    if choice is None or choice.verdict == "Reject":
+        return _reject(table, asked)
+    if choice.verdict == "Hold":
+        trouble = asked.trouble(choice.backend)
+        return Hold(choice.backend, choice.reason, trouble.kind if trouble else "Overloaded", asked.barred)
+    return Forward(choice.backend, choice.reason, asked.barred)
 
 
-def next_backend(policy: Policy, tried: Collection[str], failure: FailureKind) -> Forward | None:
+def _reject(table: Table, asked: Asked) -> Reject:
+    """Why nobody can answer, and when that may be over."""
+    allowed = [b for b in table.backends.values() if b.name not in asked.barred]
+    if not allowed:
+        return Reject("no_allowed_backend", "the rules of this route allow no backend for this request")
+    troubles = [t for b in allowed if (t := asked.trouble(b))]
+    soonest = min((t.until for t in troubles), default=math.inf)
+    names = ", ".join(b.name for b in allowed)
+    wait = max(soonest - asked.moment.now, 0.0)
+    if troubles and all(t.kind == "RateLimited" for t in troubles) and len(troubles) == len(allowed):
+        return Reject("rate_limited", f"the providers behind this route limit its rate ({names})", wait, 429)
+    message = f"no backend of this route can answer now ({names}: {_kinds(troubles)}); try again shortly"
+    return Reject("no_ready_backend", message, wait)
+
+
+def _kinds(troubles: list[Trouble]) -> str:
+    """What is the matter, in a reader's words."""
+    words = {"ColdStart": "no replica is ready", "RateLimited": "rate limited", "Overloaded": "at their limits"}
+    return ", ".join(dict.fromkeys(words.get(t.kind, "failing") for t in troubles)) or "not chosen"
+
+
+def next_backend(
+    policy: Policy,
+    tried: Collection[str],
+    failure: FailureKind,
+    moment: Moment = QUIET,
+    bars: frozenset[str] = EVERYBODY,
+) -> Forward | None:
     """Who takes over from the backends that were ``tried``, the last of which failed by ``failure``; None: nobody."""
-    for fallback in policy.table.fallbacks:
-        backend = policy.table.ready.get(fallback.backend)
-        if backend is not None and fallback.backend not in tried and failure in fallback.failures:
-            return Forward(backend, f"fallback {failure}")
-    return None
+    asked = Asked(_NOBODY, moment, _NO_CHANCE, bars.union(tried))
+    backend = fallback_for(policy.table, asked, failure)
+    return Forward(backend, f"fallback {failure}", bars) if backend else None
+
+
+_NOBODY = Facts("")
+_NO_CHANCE = Chance(0.0, 0.0)

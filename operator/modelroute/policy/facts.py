@@ -1,8 +1,12 @@
-"""What a decision may know of a request. Made by the router from headers and body; never changed by a step."""
+"""What a decision may know: of the request, and of the moment. Made by the router; never changed by a step."""
 
+import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
+
+from modelroute.api.types import FailureKind
 
 
 class Facts(Struct, frozen=True, gc=False):
@@ -10,6 +14,7 @@ class Facts(Struct, frozen=True, gc=False):
 
     ``text`` is what the user wrote: the contents of all user messages, or the prompt, or the input. All messages, not
     only the last, so that a conversation does not fall back to another model at its next short question.
+    ``patience`` is the seconds in which the first token is of use to the client.
     """
 
     model: str
@@ -17,3 +22,24 @@ class Facts(Struct, frozen=True, gc=False):
     user: str | None = None
     tier: str | None = None
     headers: Mapping[str, str] = {}  # names in lower case
+    patience: float = math.inf
+
+
+class Trouble(NamedTuple):
+    """Why a backend cannot take a request now, and the moment in which that is expected to be over; inf: unknown."""
+
+    kind: FailureKind
+    until: float = math.inf
+
+
+class Moment(NamedTuple):
+    """What is known of the backends: those in trouble, by name, and the time on the clock of ``Trouble.until``.
+
+    A backend without endpoints is in trouble whether it is named or not.
+    """
+
+    troubles: Mapping[str, Trouble] = {}
+    now: float = 0.0
+
+
+QUIET = Moment()

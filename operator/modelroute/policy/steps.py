@@ -1,62 +1,19 @@
 """The steps of a decision, in their order: rules, weights, canary. Each may replace the choice of those before it.
 
-Called by ``decide`` alone. A step never sees a backend that cannot answer: those without a ready replica are left out
-before (``Table.ready``) or stood in for by their fallback. To add a step is to add a function to ``STEPS``.
+Called by ``decide`` alone. A step never gives a request to a backend that may not have it or that cannot answer now:
+``covering`` says who does then. To add a step is to add a function to ``STEPS``.
 """
 
+from bisect import bisect
 from collections.abc import Callable
-from typing import NamedTuple
-
-from msgspec import Struct
 
 from modelroute.policy import cohort
+from modelroute.policy.covering import cover
 from modelroute.policy.facts import Facts
-from modelroute.snapshot.types import Backend, Canary, Fallback, Rule, Snapshot, When
-from modelroute.snapshot.weights import Share, cold_stand_in, shares
+from modelroute.policy.table import EVERYBODY, Asked, Choice, Table
+from modelroute.snapshot.types import When
 
-
-class Choice(NamedTuple):
-    """A backend and the reason for it, as clients and metrics see it."""
-
-    backend: Backend
-    reason: str
-    decided: bool = False
-    """By a rule, which a canary without a baseline leaves alone."""
-
-
-class Chance(NamedTuple):
-    """Two draws in [0, 1) that have nothing to do with each other, made of one."""
-
-    weight: float
-    canary: float
-
-
-class Table(Struct, frozen=True):
-    """What the steps look things up in; made once a snapshot, so that a decision does no work that a snapshot could."""
-
-    route: str
-    ready: dict[str, Backend]
-    stand_in: Backend | None
-    shares: tuple[Share, ...]
-    rules: tuple[Rule, ...]
-    canary: Canary | None
-    fallbacks: tuple[Fallback, ...]
-
-    @classmethod
-    def of(cls, snapshot: Snapshot) -> "Table":
-        """The table of ``snapshot``."""
-        return cls(
-            route=f"{snapshot.namespace}/{snapshot.name}",
-            ready={b.name: b for b in snapshot.backends if b.endpoints},
-            stand_in=cold_stand_in(snapshot.backends, snapshot.fallbacks),
-            shares=shares(snapshot.backends, snapshot.fallbacks),
-            rules=snapshot.rules,
-            canary=snapshot.canary,
-            fallbacks=snapshot.fallbacks,
-        )
-
-
-Step = Callable[[Table, Facts, Chance, Choice | None], Choice | None]
+Step = Callable[[Table, Asked, Choice | None], Choice | None]
 
 
 def holds(when: When, facts: Facts) -> bool:
@@ -69,43 +26,82 @@ def holds(when: When, facts: Facts) -> bool:
         return False
     if when.tiers and facts.tier not in when.tiers:
         return False
-    return all(facts.headers.get(name) == value for name, value in when.headers.items())
+    return all(_says(facts.headers.get(name), value) for name, value in when.headers.items())
 
 
-def by_rule(table: Table, facts: Facts, chance: Chance, choice: Choice | None) -> Choice | None:  # noqa: ARG001
-    """The first rule that holds: the first of its backends that is ready, else who stands in for cold ones."""
+def _says(given: str | None, wanted: str) -> bool:
+    """Whether a header has the value, alone or, where it came twice, among others."""
+    return given == wanted or (given is not None and wanted in map(str.strip, given.split(",")))
+
+
+def barred(table: Table, facts: Facts) -> frozenset[str]:
+    """The backends that this request never reaches: what all rules that hold exclude, together."""
+    names = EVERYBODY
+    for bar in table.bars:
+        if holds(bar.when, facts):
+            names |= bar.names
+    return names
+
+
+def by_rule(table: Table, asked: Asked, choice: Choice | None) -> Choice | None:
+    """The first rule that holds: the first of its backends that can answer, else who stands in for the first."""
     for rule in table.rules:
-        if not holds(rule.when, facts):
+        if not holds(rule.when, asked.facts):
             continue
-        for name in rule.prefer:
-            if backend := table.ready.get(name):
+        wanted = [b for name in rule.prefer if (b := table.backends[name]).name not in asked.barred]
+        for backend in wanted:
+            if asked.can(backend):
                 return Choice(backend, f"rule {rule.name}", decided=True)
-        return Choice(table.stand_in, "fallback ColdStart", decided=True) if table.stand_in else choice
+        for backend in wanted:
+            trouble = asked.trouble(backend)
+            if trouble and (covered := cover(table, asked, backend, trouble)):
+                return covered._replace(decided=True)
+        return choice
     return choice
 
 
-def by_weight(table: Table, facts: Facts, chance: Chance, choice: Choice | None) -> Choice | None:  # noqa: ARG001
+def by_weight(table: Table, asked: Asked, choice: Choice | None) -> Choice | None:
     """A draw by weight, where no rule decided."""
-    if choice is not None or not table.shares:
+    if choice is not None or not table.total:
         return choice
-    left = chance.weight
-    for share in table.shares:
-        left -= share.share
-        if left < 0:
-            break
-    return Choice(share.backend, share.reason)
+    point = asked.chance.weight * table.total
+    index = min(bisect(table.bounds, point), len(table.bounds) - 1)
+    backend = table.weighted[index]
+    trouble = asked.trouble(backend)
+    if trouble is None and backend.name not in asked.barred:
+        return Choice(backend, f"weight {backend.weight}")
+    # Where the draw fell within the share that it met is even again: it serves for a second draw.
+    again = 1.0 - (table.bounds[index] - point) / backend.weight
+    if trouble is not None and backend.name not in asked.barred:
+        return cover(table, asked, backend, trouble) or _among_the_rest(table, asked, again)
+    return _among_the_rest(table, asked, again)
 
 
-def by_canary(table: Table, facts: Facts, chance: Chance, choice: Choice | None) -> Choice | None:
+def _among_the_rest(table: Table, asked: Asked, draw: float) -> Choice | None:
+    """A draw among those that can answer; where none can, the first that is worth waiting for."""
+    able = [b for b in table.weighted if asked.can(b)]
+    left = draw * sum(b.weight for b in able)
+    for backend in able:
+        left -= backend.weight
+        if left < 0 or backend is able[-1]:
+            return Choice(backend, f"weight {backend.weight}")
+    for backend in table.weighted:
+        trouble = asked.trouble(backend)
+        if trouble and backend.name not in asked.barred and (covered := cover(table, asked, backend, trouble)):
+            return covered
+    return None
+
+
+def by_canary(table: Table, asked: Asked, choice: Choice | None) -> Choice | None:
     """The canary in place of its baseline, for the users that are in it."""
     canary = table.canary
-    if canary is None or choice is None:
+    if canary is None or choice is None or choice.verdict == "Reject":
         return choice
     replaced = choice.backend.name == canary.baseline if canary.baseline else not choice.decided
-    backend = table.ready.get(canary.backend)
-    if not replaced or backend is None:
+    backend = table.backends[canary.backend]
+    if not replaced or not asked.can(backend):
         return choice
-    why = cohort.reason(table.route, canary, facts.user, chance.canary)
+    why = cohort.reason(table.route, canary, asked.facts.user, asked.chance.canary)
     return Choice(backend, why) if why else choice
 
 

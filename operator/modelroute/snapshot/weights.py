@@ -1,6 +1,6 @@
 """Which backend gets which share of the requests that no rule decides, now that some may have no ready replica.
 
-Used by ``policy`` for each draw and by ``planning`` for the status, so that the status tells what the router does.
+Used by ``planning`` for the status; a property test holds it to what ``policy`` does at each draw.
 Never looks at anything but the snapshot's own backends and fallbacks.
 """
 

@@ -1,0 +1,92 @@
+"""What the steps of a decision look things up in, made once a snapshot, and what they hand to each other.
+
+Used by ``decide``, ``steps`` and ``covering``. Never decides.
+"""
+
+from itertools import accumulate
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from modelroute.policy.facts import Facts, Moment, Trouble
+from modelroute.snapshot.types import Backend, Canary, Fallback, Rule, Snapshot, When
+
+EVERYBODY: frozenset[str] = frozenset()
+"""Nobody is barred."""
+_COLD = Trouble("ColdStart")
+
+
+class Choice(NamedTuple):
+    """A backend and the reason for it, as clients and metrics see it.
+
+    ``decided``: by a rule, which a canary without a baseline leaves alone.
+    """
+
+    backend: Backend
+    reason: str
+    decided: bool = False
+    verdict: Literal["Forward", "Hold", "Reject"] = "Forward"
+
+
+class Bar(NamedTuple):
+    """Backends that a request never reaches when ``when`` holds."""
+
+    when: When
+    names: frozenset[str]
+
+
+class Table(Struct, frozen=True):
+    """A snapshot, so that a decision does no work that a snapshot could."""
+
+    route: str
+    backends: dict[str, Backend]
+    weighted: tuple[Backend, ...]
+    bounds: tuple[int, ...]  # the weights, each added to those before it
+    total: int
+    bars: tuple[Bar, ...]
+    rules: tuple[Rule, ...]
+    canary: Canary | None
+    fallbacks: tuple[Fallback, ...]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Table":
+        """The table of ``snapshot``."""
+        weighted = tuple(b for b in snapshot.backends if b.weight)
+        outside = frozenset(b.name for b in snapshot.backends if b.data_policy == "External")
+        bars = [Bar(r.when, frozenset(r.exclude) | (outside if r.fail_closed else EVERYBODY)) for r in snapshot.rules]
+        return cls(
+            route=f"{snapshot.namespace}/{snapshot.name}",
+            backends={b.name: b for b in snapshot.backends},
+            weighted=weighted,
+            bounds=tuple(accumulate(b.weight for b in weighted)),
+            total=sum(b.weight for b in weighted),
+            bars=tuple(bar for bar in bars if bar.names),
+            rules=tuple(r for r in snapshot.rules if r.prefer),
+            canary=snapshot.canary,
+            fallbacks=snapshot.fallbacks,
+        )
+
+
+class Chance(NamedTuple):
+    """Two draws in [0, 1) that have nothing to do with each other, made of one."""
+
+    weight: float
+    canary: float
+
+
+class Asked(NamedTuple):
+    """One request at one moment; ``barred`` are the backends that it never reaches."""
+
+    facts: Facts
+    moment: Moment
+    chance: Chance
+    barred: frozenset[str]
+
+    def trouble(self, backend: Backend) -> Trouble | None:
+        """Why ``backend`` cannot take the request now, if it cannot."""
+        found = self.moment.troubles.get(backend.name)
+        return found if found is not None or backend.endpoints else _COLD
+
+    def can(self, backend: Backend) -> bool:
+        """Whether ``backend`` may have the request and can take it now."""
+        return backend.name not in self.barred and self.trouble(backend) is None
