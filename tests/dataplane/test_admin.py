@@ -18,7 +18,7 @@ async def test_health_answers_on_both_ports(plane: Plane, path: str, admin: bool
 async def test_clients_are_not_served_on_the_admin_port(plane: Plane, path: str) -> None:
     await plane.route(backend("small", await plane.upstream(), weight=1))
     reply = await plane.ask("POST", path, chat(), admin=True)
-    assert (reply.status, reply.error["code"]) == (404, "not_found")
+    assert (reply.status, reply.error["code"]) == (404, "model_not_found")
 
 
 async def test_the_status_tells_what_is_running(plane: Plane) -> None:

@@ -17,7 +17,7 @@ KEYS = {"message", "type", "param", "code"}
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/v1", "/v1/", "/v1/models/", "/v1/responses", "/v1/chat/completions/", "/v1/../metrics", "//v1/models"),
+        *("/", "/v1", "/v1/", "/v1/models/", "/v1/files", "/v1/chat/completions/", "/v1/../metrics", "//v1/models"),
         *("/V1/models", "/%6detrics", "/metrics", "/status", "/sleep", "/wake_up", "/v1/load_lora_adapter"),
     ],
 )
@@ -26,7 +26,7 @@ async def test_other_paths_are_not_found_and_never_go_upstream(plane: Plane, met
     up = await plane.upstream()
     await plane.route(backend("small", up, weight=1))
     reply = await plane.ask(method, path, chat() if method == "POST" else b"")
-    assert (reply.status, reply.error["code"]) == (404, "not_found")
+    assert (reply.status, reply.error["code"]) == (404, "model_not_found")
     assert set(reply.error) == KEYS
     assert up.received == []
 
@@ -61,7 +61,7 @@ async def test_every_answer_carries_the_routers_headers(plane: Plane) -> None:
             reply.headers
         )
     assert [r.backend for r in replies] == ["-", "small", "-", "-"]
-    assert [r.reason for r in replies] == ["bad_request", "weight 1", "not_found", "router"]
+    assert [r.reason for r in replies] == ["bad_request", "weight 1", "model_not_found", "router"]
 
 
 async def test_models_are_listed_though_none_has_a_replica(plane: Plane) -> None:

@@ -133,8 +133,8 @@ def test_a_line_without_end_is_not_kept_for_ever() -> None:
 
 
 def test_usage_is_the_last_one_told() -> None:
-    assert usage_in(b'{"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":7,"completion_tokens":0}}') == (7, 0)
-    assert usage_in(b'{"text":"\\"usage\\""}') == (None, None)
+    assert usage_in(b'{"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":7,"completion_tokens":0}}') == Usage(7, 0)
+    assert usage_in(b'{"text":"\\"usage\\""}') == Usage()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ Made by ``attempt`` for each answer that begins. An answer that is held has cost
 backend may still take over. Never decides that.
 """
 
+from modelroute.router.body import Ask
 from modelroute.router.http1 import ClientConnection
 from modelroute.router.openai import Refusal
-from modelroute.router.replies import LAST_CHUNK, chunk, error_event, status_line, whole
+from modelroute.router.replies import LAST_CHUNK, as_event, chunk, error_event, framed, status_line, whole
 from modelroute.router.request import Request
 from modelroute.router.sse import Meter, Usage, usage_in
 from modelroute.router.upstream import Headers
@@ -31,12 +32,24 @@ class Answer:
     """Status, head and body as they come."""
 
     __slots__ = (
-        "_chunked", "_client", "_headers", "_held", "_request", "_tail", "events", "held_size", "meter", "status",
+        "_ask", "_chunked", "_client", "_headers", "_held", "_opened", "_request", "_tail", "events", "held_size",
+        "meter", "status",
     )  # fmt: skip
 
-    def __init__(self, client: ClientConnection, request: Request, status: int, headers: Headers) -> None:
+    def __init__(
+        self,
+        client: ClientConnection,
+        request: Request,
+        ask: Ask,
+        status: int,
+        headers: Headers,
+        *,
+        opened: bool = False,
+    ) -> None:
         self._client = client
         self._request = request
+        self._ask = ask
+        self._opened = opened  # the client has a head already, and a comment or more
         self._headers = headers
         self._held: list[bytes] = []
         self._tail = b""
@@ -66,11 +79,17 @@ class Answer:
         """Send the answer that is held, with our ``own`` header lines."""
         body = self.held
         close = self._client.closing
+        if self._opened:
+            self._client.write(framed(self._request, as_event(body)) + (LAST_CHUNK if self._chunked else b""))
+            return usage_in(body)
         self._client.write(whole(self._request, self.status, passed_on(self._headers) + own, body, close=close))
         return usage_in(body)
 
     def begin(self, own: bytes, data: bytes) -> None:
-        """Send the head, and ``data`` behind it."""
+        """Send the head, if the client has none yet, and ``data`` behind it."""
+        if self._opened:
+            self.more(data)
+            return
         frame = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         close = b"connection: close\r\n\r\n" if self._client.closing else b"\r\n"
         head = b"".join((status_line(self.status), passed_on(self._headers), own, frame, close))
@@ -106,5 +125,5 @@ class Answer:
         if not self.events:
             self._client.cut()
             return
-        event = error_event(refusal, fresh_line=self.meter.fresh_line)
+        event = error_event(refusal, self._ask.dialect, fresh_line=self.meter.fresh_line)
         self._client.write(chunk(event) + LAST_CHUNK if self._chunked else event)

@@ -21,7 +21,7 @@ from modelroute.router.request import Request
 from modelroute.router.sse import may_open_with_error
 from modelroute.router.upstream import Headers, Upstream
 
-_PASSED_REQUEST_HEADERS = (b"accept", b"traceparent")
+_PASSED_REQUEST_HEADERS = (b"accept", b"traceparent", b"anthropic-version", b"anthropic-beta")
 
 
 class Shared(NamedTuple):
@@ -159,7 +159,7 @@ class Attempt:
         self.state = State.WAITING
         self._connection = connection
         request, ask = self._job.request, self._job.ask
-        passed = b"x-request-id: %b\r\n" % request.request_id
+        passed = b"content-type: %b\r\nx-request-id: %b\r\n" % (ask.content_type, request.request_id)
         for name in _PASSED_REQUEST_HEADERS:
             if value := request.headers.get(name):
                 passed += b"%b: %b\r\n" % (name, value)
@@ -201,7 +201,7 @@ class Attempt:
 
     def on_head(self, status: int, headers: Headers) -> None:
         """Keep it: nothing is sent before the first byte of the body."""
-        self._answer = Answer(self._job.client, self._job.request, status, headers)
+        self._answer = Answer(self._job.client, self._job.request, self._job.ask, status, headers)
 
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Pass it on, or hold it."""

@@ -10,16 +10,25 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from modelroute.router.openai import Kind, Refusal
+from modelroute.router.openai import Dialect, Kind, Refusal, dialect_of
 from modelroute.snapshot.types import Backend, Parameters
 
 T = TypeVar("T", str, bool, int, float)
 
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
-_NEEDED = {Kind.CHAT: "messages", Kind.COMPLETIONS: "prompt", Kind.EMBEDDINGS: "input"}
+_NEEDED = {
+    Kind.CHAT: "messages",
+    Kind.COMPLETIONS: "prompt",
+    Kind.EMBEDDINGS: "input",
+    Kind.RESPONSES: "input",
+    Kind.RERANK: "documents",
+    Kind.SCORE: "text_1",
+    Kind.MESSAGES: "messages",
+}
 _LENGTHS = {Kind.CHAT: ("max_tokens", "max_completion_tokens"), Kind.COMPLETIONS: ("max_tokens",)}
 _NULL = Raw(b"null")
+_JSON = b"application/json"
 _SOME_MESSAGE = re.compile(rb"\[\s*[^\s\]]")
 _NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
 
@@ -40,6 +49,9 @@ class Ask(Struct, gc=False):
     model: str
     user: str | None
     stream: bool
+    streams_usage: bool = False  # the client itself asked for the usage of its stream
+    dialect: Dialect = "openai"
+    content_type: bytes = _JSON
 
 
 class _Part(Struct, gc=False):
@@ -60,7 +72,7 @@ _speakers = msgspec.json.Decoder(list[_Speaker])
 _written = msgspec.json.Decoder()
 
 
-def read(kind: Kind, body: bytes) -> Ask:
+def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:  # noqa: ARG001 # until multipart is read
     """The ask in ``body``; BadBodyError when it is not one."""
     if not body:
         raise BadBodyError("the request has no body; send a JSON object", None)
@@ -77,7 +89,8 @@ def read(kind: Kind, body: bytes) -> Ask:
         raise BadBodyError("model is missing; set it to one of the ids that /v1/models lists", "model")
     _require(kind, fields)
     user = _typed(fields, "user", str, "a string")
-    return Ask(kind, fields, model, user, bool(_typed(fields, "stream", bool, "true or false")))
+    stream = bool(_typed(fields, "stream", bool, "true or false"))
+    return Ask(kind, fields, model, user, stream, dialect=dialect_of(kind))
 
 
 def _typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T | None:
@@ -91,19 +104,20 @@ def _typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T 
 
 
 def _require(kind: Kind, fields: dict[str, Raw]) -> None:
-    name = _NEEDED[kind]
+    name = _NEEDED.get(kind, "file")
     raw = fields.get(name)
     if raw is None:
         raise BadBodyError(f"{name} is missing", name)
     # The JSON is known to be valid: its first bytes tell, and a list of a million messages holds nobody else up.
-    if kind is Kind.CHAT and _SOME_MESSAGE.match(raw) is None:
+    if name == "messages" and _SOME_MESSAGE.match(raw) is None:
         raise BadBodyError("messages has to be a list with at least one message", "messages")
 
 
 def text_of(ask: Ask) -> str:
     """What the user wrote: the contents of all user messages, or the prompt, or the input, joined by newlines."""
-    raw = ask.fields[_NEEDED[ask.kind]]
-    if ask.kind is not Kind.CHAT:
+    name = _NEEDED[ask.kind]
+    raw = ask.fields[name]
+    if name != "messages":
         return _strings(raw)
     try:
         messages = _messages.decode(raw)

@@ -217,7 +217,7 @@ class Exchange:
 
     def _write_refusal(self, refusal: openai.Refusal, own: bytes) -> None:
         client, request = self._job.client, self._job.request
-        headers, body = replies.refused(refusal)
+        headers, body = replies.refused(refusal, self._job.ask.dialect)
         client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
 
     def _count(self, status: int, usage: Usage) -> None:

@@ -16,9 +16,7 @@ from modelroute.router.metrics import BackendMetrics, Metrics
 from modelroute.router.openai import model_cards
 from modelroute.snapshot.types import Backend, Snapshot
 
-_FIXED = (
-    f"content-type: application/json\r\naccept-encoding: identity\r\nuser-agent: modelroute/{__version__}\r\n".encode()
-)
+_FIXED = f"accept-encoding: identity\r\nuser-agent: modelroute/{__version__}\r\n".encode()
 
 
 class Target:

@@ -5,10 +5,12 @@ Called by the services (public and admin) and by ``exchange``. Never touches a s
 
 import enum
 from collections.abc import Mapping
+from typing import Literal
 from urllib.parse import unquote
 
 import msgspec
 
+from modelroute.api.types import FailureKind
 from modelroute.snapshot.types import Snapshot
 
 
@@ -18,12 +20,22 @@ class Kind(enum.Enum):
     CHAT = "/chat/completions"
     COMPLETIONS = "/completions"
     EMBEDDINGS = "/embeddings"
+    RESPONSES = "/responses"
+    RERANK = "/rerank"
+    SCORE = "/score"
+    TRANSCRIPTIONS = "/audio/transcriptions"
+    TRANSLATIONS = "/audio/translations"
+    MESSAGES = "/messages"
     MODELS = "models"
     MODEL = "model"
     HEALTH = "health"
     READY = "ready"
     METRICS = "metrics"
     STATUS = "status"
+
+
+Dialect = Literal["openai", "anthropic"]
+"""How errors are written: as the clients of a path know them."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -41,9 +53,7 @@ class Refusal(msgspec.Struct, frozen=True):
 READS = ("GET", "HEAD")
 HEALTH_PATHS = {"/healthz": (Kind.HEALTH, READS), "/readyz": (Kind.READY, READS)}
 PUBLIC_PATHS = {
-    "/v1/chat/completions": (Kind.CHAT, ("POST",)),
-    "/v1/completions": (Kind.COMPLETIONS, ("POST",)),
-    "/v1/embeddings": (Kind.EMBEDDINGS, ("POST",)),
+    **{f"/v1{kind.value}": (kind, ("POST",)) for kind in Kind if kind.value.startswith("/")},
     "/v1/models": (Kind.MODELS, READS),
     **HEALTH_PATHS,
 }
@@ -66,7 +76,7 @@ def resolve(method: str, target: str, paths: Paths) -> tuple[Kind, str] | Refusa
     if kind is None and paths is PUBLIC_PATHS and len(path) > len(MODEL_PREFIX) and path.startswith(MODEL_PREFIX):
         kind, model = Kind.MODEL, unquote(path.removeprefix(MODEL_PREFIX))
     if kind is None:
-        return Refusal(404, f"there is no {_short(path)} here; paths are {', '.join(paths)}", "not_found")
+        return Refusal(404, f"there is no {_short(path)} here; paths are {', '.join(paths)}", "model_not_found")
     if method not in methods:
         allow = ", ".join(methods)
         message = f"{path} does not take {method}; use {methods[0]}"
@@ -78,9 +88,21 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
-def error_body(message: str, type_: str, param: str | None, code: str | None) -> bytes:
-    """The JSON of an error: OpenAI's shape, always with all four keys."""
-    return _encode({"error": {"message": message, "type": type_, "param": param, "code": code}})
+_ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large"}
+
+
+def dialect_of(kind: Kind | None) -> Dialect:
+    """How errors are written to those who ask for ``kind``."""
+    return "anthropic" if kind is Kind.MESSAGES else "openai"
+
+
+def error_body(refusal: Refusal, dialect: Dialect = "openai") -> bytes:
+    """The JSON of an error. OpenAI's shape always has all four keys; Anthropic's has types of its own."""
+    if dialect == "anthropic":
+        type_ = _ANTHROPIC_TYPES.get(refusal.status, refusal.type)
+        return _encode({"type": "error", "error": {"type": type_, "message": refusal.message}})
+    told = {"message": refusal.message, "type": refusal.type, "param": refusal.param, "code": refusal.code}
+    return _encode({"error": told})
 
 
 def model_not_found(model: str, snapshot: Snapshot) -> Refusal:
@@ -163,6 +185,34 @@ def upstream_refusal(backend: str, status: int, body: bytes) -> Refusal:
     param = error.param if isinstance(error.param, str) else None
     code = error.code if isinstance(error.code, str) else _code_of(status, param, message)
     return Refusal(status, message, code, param, error.type if isinstance(error.type, str) else kind)
+
+
+def failure_kind(status: int, body: bytes) -> FailureKind | None:
+    """What kind of failure an answer is for whoever may take over; None: the request itself is at fault.
+
+    A 503 says overload where it is vLLM's refusal for want of room (recorded from 0.32.0); other 5xx are errors.
+    """
+    if status == 429:
+        return "RateLimited"
+    if status in {503, 529}:
+        return "Overloaded" if status == 529 or b"currently busy" in body or b"verloaded" in body else "ServerError"
+    if status >= 500:
+        return "ServerError"
+    if status in {401, 403, 404}:
+        return "Misconfigured"
+    if status in {400, 413, 422} and _too_long(_error_in(body)):
+        return "ContextLength"
+    return None
+
+
+def is_draining(status: int, body: bytes) -> bool:
+    """Whether this is how a vLLM that is ending refuses new requests, while its health check still says yes."""
+    return status == 500 and b"cannot schedule new futures after shutdown" in body
+
+
+def _too_long(error: "_Error") -> bool:
+    message = error.message if isinstance(error.message, str) else ""
+    return error.code == "context_length_exceeded" or "context length" in message or "prompt is too long" in message
 
 
 def tells_error(body: bytes) -> bool:

@@ -21,6 +21,7 @@ from modelroute.router.openai import (
     Kind,
     Paths,
     Refusal,
+    dialect_of,
     model_not_found,
     no_ready_backend,
     resolve,
@@ -89,7 +90,7 @@ class Service:
 
     def refuse(self, client: ClientConnection, request: Request, refusal: Refusal) -> None:
         """Give an error that needed no backend."""
-        headers, body = replies.refused(refusal)
+        headers, body = replies.refused(refusal, dialect_of(request.kind))
         own = replies.route_headers(request, NOBODY, refusal.code or "invalid_request", 0)
         client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
         client.finish()
@@ -121,7 +122,7 @@ class PublicService(Service):
     def _exchange(self, client: ClientConnection, request: Request, route: Route) -> None:
         kind = request.kind
         try:
-            ask = read(kind or Kind.CHAT, request.body)
+            ask = read(kind or Kind.CHAT, request.body, request.headers.get(b"content-type", b""))
             request.pieces.clear()
             if ask.model not in route.cards:
                 self.refuse(client, request, model_not_found(ask.model, route.snapshot))

@@ -25,6 +25,11 @@ class Usage(NamedTuple):
 
     prompt: int | None = None
     completion: int | None = None
+    cached: int | None = None  # of the prompt
+    reasoning: int | None = None  # of the completion
+
+
+_NO_USAGE = Usage()
 
 
 def usage_in(data: bytes) -> Usage:
@@ -91,7 +96,7 @@ class Meter:
             self._line = b""
             self.fresh_line = data.endswith((b"\n\n", b"\n\r\n"))
         self.texts += len(_TEXT.findall(data))
-        if b'"usage"' in data and (found := usage_in(data)) != (None, None):
+        if b'"usage"' in data and (found := usage_in(data)) != _NO_USAGE:
             self.usage = found
         if not self.ended and (b"[DONE]" in data or b'"finish_reason"' in data):
             self.ended = bool(_DONE.search(data) or _FINISHED.search(data))
