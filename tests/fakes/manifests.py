@@ -89,7 +89,32 @@ MISTAKES = {
     "a rule for nobody": Mistake(
         rule(prefer=["big", "bigg"]), "spec.rules[0].prefer[1]", '"bigg" is not a backend of this route (small, big)'
     ),
-    "a rule without a backend": Mistake(rule(prefer=[]), "spec.rules[0].prefer", "length >= 1"),
+    "an excluded backend that is none": Mistake(
+        rule(exclude=["x"]), "spec.rules[0].exclude[0]", '"x" is not a backend of this route (small, big)'
+    ),
+    "a rule without effect": Mistake(
+        rule(prefer=[], failClosed=False), "spec.rules[0]", "a rule needs prefer, exclude or failClosed"
+    ),
+    "one backend excluded twice": Mistake(
+        rule(exclude=["small", "small"]), "spec.rules[0].exclude[1]", '"small" is there twice'
+    ),
+    "preferred and excluded": Mistake(
+        rule(exclude=["big"]), "spec.rules[0].exclude[0]", '"big" is both preferred and excluded'
+    ),
+    "a rule that excludes all": Mistake(
+        rule(prefer=[], exclude=["small", "big"]), "spec.rules[0]", "leaves no backend that may answer"
+    ),
+    "a closed rule that excludes the rest": Mistake(
+        rule(prefer=[], exclude=["small"], failClosed=True), "spec.rules[0]", "leaves no backend that may answer"
+    ),
+    "a closed rule with a hosted API": Mistake(
+        rule(prefer=["small", "big"], failClosed=True), "spec.rules[0].prefer[1]", "cannot prefer a backend whose data"
+    ),
+    "a closed rule with a backend of someone else's": Mistake(
+        rule(prefer=["small"], failClosed=True) | {"backends": [VLLM | {"dataPolicy": "External"}, HOSTED, _OTHER]},
+        "spec.rules[0].prefer[0]",
+        "cannot prefer a backend whose data",
+    ),
     "a rule without a condition": Mistake(rule(when={}), "spec.rules[0].when", "a rule needs a condition"),
     "an empty list as a condition": Mistake(rule(when={"tiers": []}), "spec.rules[0].when", "needs a condition"),
     "an empty keyword": Mistake(rule(when={"anyKeyword": [""]}), "spec.rules[0].when.anyKeyword[0]", "length >= 1"),
@@ -151,6 +176,52 @@ MISTAKES = {
         "spec.backends[0].vllm.modelCache.storageClassName",
         "goes with size",
     ),
+    "an unknown balancing": Mistake(
+        backends({"loadBalancing": {"type": "Random"}}), "spec.backends[0].loadBalancing.type", "none of LeastInFlight,"
+    ),
+    "a bound below the mean": Mistake(
+        backends({"loadBalancing": {"boundPercent": 99}}), "spec.backends[0].loadBalancing.boundPercent", ">= 100"
+    ),
+    "nothing in flight": Mistake(
+        backends({"limits": {"maxInFlight": 0}}), "spec.backends[0].limits.maxInFlight", ">= 1"
+    ),
+    "more than half ejected": Mistake(
+        backends({"health": {"maxEjectedPercent": 51}}), "spec.backends[0].health.maxEjectedPercent", "<= 50"
+    ),
+    "an ejection above the longest": Mistake(
+        backends({"health": {"ejection": "301s"}}), "spec.backends[0].health.ejection", "is above maxEjection"
+    ),
+    "an ejection of no time": Mistake(
+        backends({"health": {"ejection": "0s"}}), "spec.backends[0].health.ejection", "ejection is 0"
+    ),
+    "probes without end": Mistake(
+        backends({"health": {"interval": "999ms"}}), "spec.backends[0].health.interval", "under 1s"
+    ),
+    "a probe of another host": Mistake(
+        backends({"health": {"path": "health"}}), "spec.backends[0].health.path", '"health" is not a path'
+    ),
+    "an unknown cold start": Mistake(
+        backends({"coldStart": {"policy": "Wait"}}), "spec.backends[0].coldStart.policy", '"Wait" is none of'
+    ),
+    "a first token after the end": Mistake(
+        backends({"timeouts": {"firstToken": "1m1s", "total": "1m"}}),
+        "spec.backends[0].timeouts.firstToken",
+        "firstToken is above total",
+    ),
+    "no time at all": Mistake(backends({"timeouts": {"total": "0s"}}), "spec.backends[0].timeouts.total", "total is 0"),
+    "no time for a route": Mistake({"timeouts": {"total": "0m0ms"}}, "spec.timeouts.total", "total is 0"),
+    "an unknown data policy": Mistake(
+        backends({"dataPolicy": "Secret"}), "spec.backends[0].dataPolicy", '"Secret" is none of'
+    ),
+    "no try": Mistake({"retry": {"attempts": 0}}, "spec.retry.attempts", ">= 1"),
+    "a backoff above the longest": Mistake(
+        {"retry": {"backoff": {"min": "9s"}}}, "spec.retry.backoff.min", "above max"
+    ),
+    "a budget of more than all": Mistake({"retry": {"budgetPercent": 101}}, "spec.retry.budgetPercent", "<= 100"),
+    "keys of nowhere": Mistake(
+        {"router": {"auth": {"apiKeysSecretRef": {}}}}, "spec.router.auth.apiKeysSecretRef", '"name"'
+    ),
+    "TLS without a certificate": Mistake({"router": {"tls": {}}}, "spec.router.tls", '"secretRef"'),
     "a nodePort without type": Mistake(
         {"router": {"service": {"nodePort": 30080}}}, "spec.router.service.nodePort", "needs type NodePort"
     ),
@@ -195,5 +266,24 @@ GOOD: dict[str, dict[str, Any]] = {
     "a canary": {"canary": {"backend": "big", "baseline": "small", "percent": 5, "allow": ["u-17"]}},
     "a tier that a header tells": rule(when={"tiers": ["vip"]})
     | {"router": {"auth": {"trustedHeaders": {"tier": "x-tier"}}}},
+    "a tier that a key has": rule(when={"tiers": ["vip"]})
+    | {"router": {"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}}},
+    "a rule that only excludes": rule(prefer=[], exclude=["small"]),
+    "a closed rule": rule(prefer=["small"], failClosed=True),
+    "a hosted API that is trusted": rule(prefer=["big"], failClosed=True)
+    | {"backends": [HOSTED | {"dataPolicy": "Internal"}]},
+    "a route with every limit": backends(
+        {
+            "loadBalancing": {"type": "PrefixHash", "prefixChars": 512, "boundPercent": 150, "slowStart": "0s"},
+            "limits": {"maxInFlight": 64, "maxWaiting": 0, "maxWait": "0s"},
+            "health": {"successPercent": 0, "ejection": "5m", "interval": "0s", "path": "", "maxEjectedPercent": 0},
+            "coldStart": {"policy": "HoldThenFallback", "maxWait": "5m", "maxHeld": 10},
+            "timeouts": {"firstToken": "1m", "total": "60s"},
+        }
+    )
+    | {"timeouts": {"total": "10m"}, "retry": {"attempts": 1, "backoff": {"min": "8s"}, "budgetPercent": 0}},
+    "a route for the world": {
+        "router": {"auth": {"apiKeysSecretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "cert"}}}
+    },
     "a rule, a fallback": rule() | {"fallbacks": [{"backend": "big", "failures": ["ColdStart"]}]},
 }

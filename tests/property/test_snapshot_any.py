@@ -7,13 +7,29 @@ from msgspec.structs import replace
 from modelroute.api.types import ALL_FAILURES, FailureKind
 from modelroute.errors import InvalidSnapshotError
 from modelroute.snapshot.codec import decode, encode
-from modelroute.snapshot.types import Backend, Canary, Fallback, Parameters, Rule, Snapshot, Timeouts, When
+from modelroute.snapshot.types import (
+    Auth,
+    Backend,
+    Canary,
+    ColdStart,
+    Fallback,
+    Health,
+    Limits,
+    Load,
+    Parameters,
+    Retry,
+    Rule,
+    Snapshot,
+    Start,
+    Timeouts,
+    When,
+)
 
 TEXT = st.text(max_size=12)
 TEXTS = st.lists(TEXT, max_size=3).map(tuple)
 SECONDS = st.floats(0, 1e6, allow_nan=False)
 FAILURES: st.SearchStrategy[tuple[FailureKind, ...]] = st.lists(st.sampled_from(ALL_FAILURES)).map(tuple)
-TIMEOUTS = st.builds(Timeouts, SECONDS, SECONDS, SECONDS, SECONDS)
+TIMEOUTS = st.builds(Timeouts, SECONDS, SECONDS, SECONDS, SECONDS, st.none() | SECONDS)
 PARAMETERS = st.builds(
     Parameters,
     system_prompt=st.none() | TEXT,
@@ -21,7 +37,18 @@ PARAMETERS = st.builds(
     max_temperature=SECONDS,
 )
 BACKENDS = st.builds(
-    Backend, name=TEXT, weight=st.integers(0, 10**6), timeouts=TIMEOUTS, endpoints=TEXTS, parameters=PARAMETERS
+    Backend,
+    name=TEXT,
+    weight=st.integers(0, 10**6),
+    timeouts=TIMEOUTS,
+    endpoints=TEXTS,
+    parameters=PARAMETERS,
+    limits=st.builds(Limits, st.none() | st.integers(1), st.integers(99, 101), SECONDS),
+    health=st.builds(Health, interval=st.sampled_from([0.0, 10.0]), path=st.sampled_from(["", "/health"])),
+    cold_start=st.builds(ColdStart, policy=st.sampled_from(["Hold", "Fallback"])),
+    start=st.builds(Start, st.none() | SECONDS),
+    loads=st.dictionaries(TEXT, st.builds(Load, st.integers(0, 3)), max_size=2),
+    data_policy=st.sampled_from(["Internal", "External"]),
 )
 WHENS = st.builds(When, any_keyword=TEXTS, headers=st.dictionaries(TEXT, TEXT, max_size=3), tiers=TEXTS)
 SNAPSHOTS = st.builds(
@@ -31,9 +58,12 @@ SNAPSHOTS = st.builds(
     generation=st.integers(0, 2**31),
     models=TEXTS,
     backends=st.lists(BACKENDS, max_size=2).map(tuple),
-    rules=st.lists(st.builds(Rule, TEXT, WHENS, TEXTS), max_size=2).map(tuple),
+    rules=st.lists(st.builds(Rule, TEXT, WHENS, TEXTS, TEXTS, st.booleans()), max_size=2).map(tuple),
     canary=st.none() | st.builds(Canary, TEXT, st.integers(0, 100)),
     fallbacks=st.lists(st.builds(Fallback, TEXT, FAILURES), max_size=2).map(tuple),
+    retry=st.builds(Retry, attempts=st.integers(1, 10)),
+    total=st.none() | SECONDS,
+    auth=st.none() | st.builds(Auth, TEXT, TEXT),
     revision=TEXT,
 )
 

@@ -8,7 +8,7 @@ import pytest
 
 from modelroute.errors import InvalidSnapshotError
 from modelroute.snapshot.codec import decode, encode
-from modelroute.snapshot.types import Backend, Snapshot, Timeouts
+from modelroute.snapshot.types import Backend, Health, Parameters, Snapshot, Timeouts
 
 TIMEOUTS = Timeouts(connect=1.0, first_token_streamed=60.0, first_token_whole=600.0, stream_idle=60.0)
 SMALL = Backend(name="small", weight=90, timeouts=TIMEOUTS, endpoints=("10.0.0.1:8000",))
@@ -32,9 +32,23 @@ def test_a_revision_names_the_content() -> None:
     assert decode(encode(other)).revision != revision
 
 
+def test_defaults_are_not_written_but_the_format_and_the_revision_are() -> None:
+    as_by_default = msgspec.structs.replace(SMALL, health=Health(ejection=float("5")), parameters=Parameters())
+    written = json.loads(encode(msgspec.structs.replace(SNAPSHOT, backends=(as_by_default,))))
+    assert (written["format"], len(written["revision"])) == (2, 12)
+    assert written["backends"][0].keys() == {"name", "weight", "timeouts", "endpoints"}
+    assert encode(SNAPSHOT) == json.dumps(written, separators=(",", ":")).encode()
+
+
+def test_a_setting_in_a_part_that_is_else_by_default_is_written_alone() -> None:
+    changed_health = msgspec.structs.replace(SMALL, health=Health(interval=0.0))
+    [written] = json.loads(encode(msgspec.structs.replace(SNAPSHOT, backends=(changed_health,))))["backends"]
+    assert written["health"] == {"interval": 0.0}
+
+
 def test_an_unknown_format_is_refused_even_if_it_cannot_be_read() -> None:
-    with pytest.raises(InvalidSnapshotError, match=r"format 2 is not known to this router \(it knows 1\)"):
-        decode(b'{"format": 2, "backends": "somewhere else now"}')
+    with pytest.raises(InvalidSnapshotError, match=r"format 3 is not known to this router \(it knows 2\)"):
+        decode(b'{"format": 3, "backends": "somewhere else now"}')
 
 
 def test_fields_of_a_newer_operator_are_passed_over() -> None:

@@ -9,6 +9,7 @@ from msgspec import Meta, field
 
 from modelroute.api.base import LongText, Port, Resource, Resources, doc, ordered
 from modelroute.api.scalars import BaseURL, DataKey, Decimal, Duration, Name, ObjectName, Quantity
+from modelroute.api.traffic import ColdStart, DataPolicy, Health, Limits, LoadBalancing, Timeouts
 
 Argument = Annotated[str, Meta(max_length=4096)]
 Prompt = Annotated[str, Meta(max_length=32768)]
@@ -121,20 +122,6 @@ class Parameters(Resource, frozen=True):
     temperature: Annotated[Temperature, doc("The sampling temperature, as decimal strings.")] = Temperature()
 
 
-class Timeouts(Resource, frozen=True):
-    """When a backend is given up on. Nothing cuts a stream that goes on."""
-
-    connect: Annotated[Duration, doc("The longest that a connection may take.")] = "1s"
-    first_token: Annotated[
-        Duration | None,
-        doc(
-            "The longest wait for the first byte of an answer. Default: 60s for a streamed answer, 10m for one that is "
-            "not streamed, whose first byte comes when all of it is made."
-        ),
-    ] = None
-    stream_idle: Annotated[Duration, doc("The longest silence between two pieces of an answer.")] = "60s"
-
-
 class Backend(Resource, frozen=True):
     """A candidate to answer: exactly one of vllm, targetRef and external."""
 
@@ -160,6 +147,25 @@ class Backend(Resource, frozen=True):
     external: Annotated[External | None, doc("A hosted API that speaks as OpenAI's does.")] = None
     scaling: Annotated[Scaling, doc("Replicas; of a vllm backend only.")] = Scaling()
     parameters: Annotated[Parameters, doc("What requests to this backend are given or held to.")] = Parameters()
-    timeouts: Annotated[Timeouts, doc("When this backend is given up on. Nothing cuts a stream that goes on.")] = (
-        Timeouts()
-    )
+    timeouts: Annotated[
+        Timeouts, doc("When this backend is given up on. Nothing cuts a stream that goes on, unless total is set.")
+    ] = Timeouts()
+    load_balancing: Annotated[LoadBalancing, doc("How a request picks one of the replicas.")] = LoadBalancing()
+    limits: Annotated[
+        Limits, doc("What is let through to this backend at once, and how many wait. Counted by each router pod.")
+    ] = Limits()
+    health: Annotated[Health, doc("When a replica is taken out of the choice, and how it comes back.")] = Health()
+    cold_start: Annotated[ColdStart, doc("What becomes of requests while no replica is ready.")] = ColdStart()
+    data_policy: Annotated[
+        DataPolicy | None,
+        doc(
+            "Whether what is sent to this backend leaves your hands. No request under a rule with failClosed goes to "
+            "an External one, not by fallback, retry or canary either. Default: External of an external backend, "
+            "else Internal."
+        ),
+    ] = None
+
+    @property
+    def policy(self) -> DataPolicy:
+        """The data policy that holds."""
+        return self.data_policy or ("External" if self.external else "Internal")

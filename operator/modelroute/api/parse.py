@@ -13,7 +13,8 @@ import msgspec
 from msgspec import inspect
 
 from modelroute.api import types as t
-from modelroute.api.rules import LOOPBACK_URL, RULES, Finding
+from modelroute.api.checks import Finding
+from modelroute.api.rules import LOOPBACK_URL, RULES
 from modelroute.api.scalars import LABEL, SENTENCES, refusal, whole
 from modelroute.errors import InvalidManifestError
 
@@ -127,6 +128,7 @@ def _twice(spec: t.Spec) -> Iterator[Finding]:
         "models": list(spec.models),
         "canary.allow": list(spec.canary.allow) if spec.canary else [],
         **{f"rules[{i}].when.tiers": list(r.when.tiers) for i, r in enumerate(spec.rules)},
+        **{f"rules[{i}].exclude": list(r.exclude) for i, r in enumerate(spec.rules)},
         **{f"fallbacks[{i}].failures": list(f.failures) for i, f in enumerate(spec.fallbacks)},
     }
     for field, names in keys.items():

@@ -1,116 +1,15 @@
-"""What types cannot say: one field against another. Each rule stands once, as CEL for the API server and as Python.
+"""What types cannot say: one field against another, each rule as CEL for the API server and as Python.
 
-Used by ``crd`` (the CEL) and by ``parse`` (the Python). Two forms, since the API server must refuse at once, and a
-manifest must also be checked where there is no API server; a test holds them to the same verdicts. Never looks outside
-the manifest.
+Used by ``crd`` (the CEL) and by ``parse`` (the Python). Never looks outside the manifest.
 """
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 from modelroute.api import types as t
-from modelroute.api.scalars import HEADER
-
-Finding = tuple[str, str]
-"""The path below the checked object (``.prefer[0]``, or ``""``) and what is wrong there."""
-
-
-class Rule(NamedTuple):
-    """One check of one type: ``cel`` is true, and ``find`` finds nothing, where all is well.
-
-    ``says`` is a CEL expression of the sentence, for where ``problem`` alone would not name what is wrong. The API
-    server takes one only if it can tell the length of each text that is put together.
-    """
-
-    cel: str
-    problem: str
-    find: Callable[[Any], Iterable[Finding]]
-    path: str = ""
-    says: str = ""
-
-
-def _rule(cel: str, problem: str, broken: Callable[[Any], bool], path: str = "") -> Rule:
-    """A rule whose problem is the same sentence in both forms."""
-    return Rule(cel, problem, lambda obj: [(path, problem)] if broken(obj) else [], path)
-
-
-# --- references to backends -------------------------------------------------------------------------------------------
-
-Reference = tuple[str, str | None]
-"""The path of a field that names a backend, and the name in it."""
-
-
-_NAMES = "self.backends.map(b, b.name)"
-_UNKNOWN = "is not a backend of this route"
-
-
-def _references(cel: str, says: str, path: str, references: Callable[[t.Spec], Iterable[Reference]]) -> Rule:
-    """A rule that what ``references`` gives are names of backends."""
-
-    def find(spec: t.Spec) -> Iterable[Finding]:
-        names = [b.name for b in spec.backends]
-        for at, name in references(spec):
-            if name is not None and name not in names:
-                yield at, f'"{name}" {_UNKNOWN} ({", ".join(names)})'
-
-    return Rule(cel, f"this {_UNKNOWN}", find, path, says)
-
-
-def _preferred(spec: t.Spec) -> Iterable[Reference]:
-    for i, rule in enumerate(spec.rules):
-        for j, name in enumerate(rule.prefer):
-            yield f".rules[{i}].prefer[{j}]", name
-
-
-def _without_tier(spec: t.Spec) -> Iterable[Finding]:
-    if spec.router.auth.trusted_headers.tier is None:
-        yield from ((f".rules[{i}].when.tiers", _TIER) for i, rule in enumerate(spec.rules) if rule.when.tiers)
-
-
-_TIER = "nobody has a tier without router.auth.trustedHeaders.tier; name there the header that tells it"
-
-_SPEC = (
-    _rule(
-        "self.backends.map(b, has(b.weight) ? b.weight : 1).sum() > 0",
-        "the weights of all backends are 0, so none would get a request; give one a weight above 0",
-        lambda s: not any(b.weight for b in s.backends),
-        ".backends",
-    ),
-    _references(
-        f"!has(self.rules) || self.rules.all(r, r.prefer.all(p, p in {_NAMES}))",
-        f"self.rules.map(r, r.prefer.map(p, !(p in {_NAMES}), "
-        f'"rule " + r.name + " prefers \\"" + p + "\\", which {_UNKNOWN}")).filter(l, l.size() > 0)[0][0]',
-        ".rules",
-        _preferred,
-    ),
-    _references(
-        f"!has(self.fallbacks) || self.fallbacks.all(f, f.backend in {_NAMES})",
-        f'self.fallbacks.map(f, !(f.backend in {_NAMES}), "\\"" + f.backend + "\\" {_UNKNOWN}")[0]',
-        ".fallbacks",
-        lambda s: [(f".fallbacks[{i}].backend", f.backend) for i, f in enumerate(s.fallbacks)],
-    ),
-    _references(
-        f"!has(self.canary) || self.canary.backend in {_NAMES}",
-        f'"\\"" + self.canary.backend + "\\" {_UNKNOWN}"',
-        ".canary.backend",
-        lambda s: [(".canary.backend", s.canary.backend)] if s.canary else [],
-    ),
-    _references(
-        f"!has(self.canary) || !has(self.canary.baseline) || self.canary.baseline in {_NAMES}",
-        f'"\\"" + self.canary.baseline + "\\" {_UNKNOWN}"',
-        ".canary.baseline",
-        lambda s: [(".canary.baseline", s.canary.baseline)] if s.canary else [],
-    ),
-    Rule(
-        "!has(self.rules) || !self.rules.exists(r, has(r.when.tiers) && r.when.tiers.size() > 0) || "
-        "(has(self.router) && has(self.router.auth) && has(self.router.auth.trustedHeaders) && "
-        "has(self.router.auth.trustedHeaders.tier))",
-        _TIER,
-        _without_tier,
-        ".rules",
-    ),
-)
+from modelroute.api.checks import Finding, Rule, rule
+from modelroute.api.choices import SPEC
+from modelroute.api.scalars import HEADER, seconds
 
 # --- one field against another ----------------------------------------------------------------------------------------
 
@@ -119,13 +18,27 @@ def _above(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and low > high
 
 
+def _longer(low: str | None, high: str | None) -> bool:
+    return low is not None and high is not None and seconds(low) > seconds(high)
+
+
+def _some_time(name: str) -> Rule:
+    """That the duration ``name``, where it is given, is above 0."""
+    return rule(
+        f'!has(self.{name}) || duration(self.{name}) > duration("0s")',
+        f"{name} is 0; give it some time, or leave it out",
+        lambda part: (given := getattr(part, name)) is not None and seconds(given) == 0,
+        f".{name}",
+    )
+
+
 _BACKEND = (
-    _rule(
+    rule(
         "(has(self.vllm) ? 1 : 0) + (has(self.targetRef) ? 1 : 0) + (has(self.external) ? 1 : 0) == 1",
         "a backend needs exactly one of vllm, targetRef and external",
         lambda b: [b.vllm, b.target_ref, b.external].count(None) != 2,
     ),
-    _rule(
+    rule(
         f"has(self.vllm) || !has(self.scaling) || self.scaling.minReplicas == {t.Scaling().min_replicas}",
         "only a vllm backend has replicas to scale",
         lambda b: b.vllm is None and b.scaling != t.Scaling(),
@@ -133,13 +46,20 @@ _BACKEND = (
     ),
 )
 
+
+def _torn(asked: t.Rule) -> Iterable[Finding]:
+    both = set(asked.prefer) & set(asked.exclude)
+    names = ((i, name) for i, name in enumerate(asked.exclude) if name in both)
+    yield from ((f".exclude[{i}]", f'"{name}" is both preferred and excluded') for i, name in names)
+
+
 _MODEL_CACHE = (
-    _rule(
+    rule(
         "has(self.claimName) != has(self.size)",
         "give either claimName (an existing claim) or size (a new one)",
         lambda c: (c.claim_name is None) == (c.size is None),
     ),
-    _rule(
+    rule(
         "!has(self.storageClassName) || has(self.size)",
         "storageClassName goes with size; an existing claim has its own",
         lambda c: c.storage_class_name is not None and c.size is None,
@@ -148,13 +68,13 @@ _MODEL_CACHE = (
 )
 
 _WHEN = (
-    _rule(
+    rule(
         "has(self.anyKeyword) && self.anyKeyword.size() > 0 || has(self.minChars) || has(self.maxChars) || "
         "has(self.headers) && self.headers.size() > 0 || has(self.tiers) && self.tiers.size() > 0",
         "a rule needs a condition; for all requests use weights",
         lambda w: w == t.When(),
     ),
-    _rule(
+    rule(
         "!has(self.minChars) || !has(self.maxChars) || self.minChars <= self.maxChars",
         "minChars is above maxChars",
         lambda w: _above(w.min_chars, w.max_chars),
@@ -169,7 +89,7 @@ _WHEN = (
 )
 
 _MAX_TOKENS = (
-    _rule(
+    rule(
         "!has(self.default) || !has(self.max) || self.default <= self.max",
         "default is above max",
         lambda m: _above(m.default, m.max),
@@ -177,7 +97,7 @@ _MAX_TOKENS = (
 )
 
 _TEMPERATURE = (
-    _rule(
+    rule(
         "!has(self.default) || !has(self.max) || double(self.default) <= double(self.max)",
         "default is above max",
         lambda m: m.default is not None and m.max is not None and float(m.default) > float(m.max),
@@ -185,7 +105,7 @@ _TEMPERATURE = (
 )
 
 _CANARY = (
-    _rule(
+    rule(
         "!has(self.baseline) || self.baseline != self.backend",
         "the canary cannot be its own baseline",
         lambda c: c.baseline == c.backend,
@@ -194,11 +114,62 @@ _CANARY = (
 )
 
 _SERVICE = (
-    _rule(
+    rule(
         '!has(self.nodePort) || (has(self.type) && self.type != "ClusterIP")',
         "nodePort needs type NodePort or LoadBalancer",
         lambda s: s.node_port is not None and s.type == "ClusterIP",
         ".nodePort",
+    ),
+)
+
+_RULE = (
+    rule(
+        "has(self.prefer) && self.prefer.size() > 0 || has(self.exclude) && self.exclude.size() > 0 || "
+        "has(self.failClosed) && self.failClosed",
+        "a rule needs prefer, exclude or failClosed: what should follow where its conditions hold",
+        lambda r: not (r.prefer or r.exclude or r.fail_closed),
+    ),
+    Rule(
+        "!has(self.prefer) || !has(self.exclude) || !self.prefer.exists(p, p in self.exclude)",
+        "a backend is both preferred and excluded",
+        _torn,
+        ".exclude",
+        'self.prefer.map(p, p in self.exclude, "\\"" + p + "\\" is both preferred and excluded")[0]',
+    ),
+)
+
+_TIMEOUTS = (
+    _some_time("total"),
+    rule(
+        "!has(self.firstToken) || !has(self.total) || duration(self.firstToken) <= duration(self.total)",
+        "firstToken is above total",
+        lambda x: _longer(x.first_token, x.total),
+        ".firstToken",
+    ),
+)
+
+_HEALTH = (
+    _some_time("ejection"),
+    rule(
+        "!has(self.ejection) || !has(self.maxEjection) || duration(self.ejection) <= duration(self.maxEjection)",
+        "ejection is above maxEjection",
+        lambda h: _longer(h.ejection, h.max_ejection),
+        ".ejection",
+    ),
+    rule(
+        '!has(self.interval) || duration(self.interval) == duration("0s") || duration(self.interval) >= duration("1s")',
+        "interval is under 1s; 0s turns probes off",
+        lambda h: 0 < seconds(h.interval) < 1,
+        ".interval",
+    ),
+)
+
+_BACKOFF = (
+    rule(
+        "!has(self.min) || !has(self.max) || duration(self.min) <= duration(self.max)",
+        "min is above max",
+        lambda b: _longer(b.min, b.max),
+        ".min",
     ),
 )
 
@@ -220,13 +191,13 @@ LOOPBACK_URL = r"(?i)^https?://(127[.][0-9]+[.][0-9]+[.][0-9]+|localhost)(:|/|$)
 CLUSTER_URL = r"(?i)^https?://[^/:]*[.]svc([.]cluster[.]local)?[.]?(:|/|$)"
 
 _EXTERNAL = (
-    _rule(
+    rule(
         f'self.baseURL.startsWith("https://") || self.baseURL.matches(r"{CLUSTER_URL}")',
         "plain http is only for Services of the cluster (a host that ends in .svc); write https://",
         lambda e: e.base_url.startswith("http://") and not re.search(CLUSTER_URL, e.base_url),
         ".baseURL",
     ),
-    _rule(
+    rule(
         f'!self.baseURL.matches(r"{FORBIDDEN_URL}")',
         "a backend may not be this machine or a metadata service; name the API's public host",
         lambda e: bool(re.search(FORBIDDEN_URL, e.base_url)),
@@ -235,10 +206,15 @@ _EXTERNAL = (
 )
 
 RULES: dict[type, tuple[Rule, ...]] = {
-    t.Spec: _SPEC,
+    t.Spec: SPEC,
     t.Backend: _BACKEND,
     t.ModelCache: _MODEL_CACHE,
     t.When: _WHEN,
+    t.Rule: _RULE,
+    t.Timeouts: _TIMEOUTS,
+    t.RouteTimeouts: (_some_time("total"),),
+    t.Health: _HEALTH,
+    t.Backoff: _BACKOFF,
     t.MaxTokens: _MAX_TOKENS,
     t.Temperature: _TEMPERATURE,
     t.Canary: _CANARY,

@@ -19,6 +19,7 @@ LABEL = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 DATA_KEY = r"^[A-Za-z0-9._-]+$"
 HEADER = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"
+PROBE_PATH = r"^(/[A-Za-z0-9._~%/-]*)?$"
 _HOST_PART = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 BASE_URL = rf"^https?://{_HOST_PART}([.]{_HOST_PART})*[.]?(:{_PORT})?(/[A-Za-z0-9._~/-]*)?$"
@@ -32,6 +33,7 @@ SENTENCES = {
     OBJECT_NAME: "is not the name of a Kubernetes object; use lower-case letters, digits, '-' and '.'",
     DATA_KEY: "is not a key of a Secret; use letters, digits, '-', '_' and '.'",
     HEADER: "is not an HTTP header name",
+    PROBE_PATH: 'is not a path; write one that begins with "/", such as /health, or "" for none',
     BASE_URL: "is not a base URL; write https://HOST[:PORT][/PATH], without user, query or fragment",
 }
 
@@ -65,6 +67,7 @@ Name = Annotated[str, _checked(LABEL, 20)]
 ObjectName = Annotated[str, _checked(OBJECT_NAME, 253)]
 DataKey = Annotated[str, _checked(DATA_KEY, 253)]
 HeaderName = Annotated[str, _checked(HEADER, 64)]
+ProbePath = Annotated[str, _checked(PROBE_PATH, 256)]
 BaseURL = Annotated[str, _checked(BASE_URL, 256)]
 
 

@@ -1,6 +1,7 @@
 """The ModelRoute resource, v1alpha1, as types: the CRD, the parser and the reference are all made from them.
 
-Used by every room, as ``from modelroute.api import types as t``; the types of ``backends`` are reached from here.
+Used by every room, as ``from modelroute.api import types as t``; those of ``backends``,
+``traffic`` and ``routers`` are reached from here.
 Never holds a field that does nothing. What a type cannot say (one field against another) is in ``rules``.
 """
 
@@ -19,11 +20,22 @@ from modelroute.api.backends import (
     SecretKeyRef,
     TargetRef,
     Temperature,
-    Timeouts,
 )
-from modelroute.api.base import Port, Resource, Resources, ShortText, doc, keyed, ordered, unique
+from modelroute.api.base import Resource, Resources, ShortText, doc, keyed, ordered, unique
+from modelroute.api.routers import TLS, Auth, Router, RouterService, SecretRef, TrustedHeaders
 from modelroute.api.scalars import HeaderName, Name
 from modelroute.api.status import Status
+from modelroute.api.traffic import (
+    Backoff,
+    ColdStart,
+    DataPolicy,
+    Health,
+    Limits,
+    LoadBalancing,
+    Retry,
+    RouteTimeouts,
+    Timeouts,
+)
 
 GROUP, VERSION, PLURAL, KIND = "modelroute.dev", "v1alpha1", "modelroutes", "ModelRoute"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -85,11 +97,27 @@ class When(Resource, frozen=True):
 
 
 class Rule(Resource, frozen=True):
-    """A condition and the backends that are preferred when it holds; the first rule that holds decides."""
+    """A condition, and what follows where it holds: at least one of prefer, exclude and failClosed."""
 
     name: Annotated[Name, doc("Shown as the reason of the choice.")]
     when: Annotated[When, doc("All given conditions must hold.")]
-    prefer: Annotated[tuple[Name, ...], ordered("The backends to take, the first that is ready first.", 32, 1)]
+    prefer: Annotated[
+        tuple[Name, ...],
+        ordered(
+            "The backends to take, the first that is ready first. The first rule with prefer that holds decides.",
+            32,
+        ),
+    ] = ()
+    exclude: Annotated[
+        tuple[Name, ...],
+        unique(
+            "The backends that these requests never go to, by nothing. What the rules that hold exclude adds up.", 32
+        ),
+    ] = ()
+    fail_closed: Annotated[
+        bool,
+        doc("Exclude every backend whose dataPolicy is External; where nobody else can answer, nobody does."),
+    ] = False
 
 
 class Canary(Resource, frozen=True):
@@ -111,42 +139,6 @@ class Canary(Resource, frozen=True):
     allow: Annotated[tuple[ShortText, ...], unique("Users that are always in, whatever the percentage.", 1024)] = ()
 
 
-class RouterService(Resource, frozen=True):
-    """The Service in front of the router."""
-
-    type: Annotated[Literal["ClusterIP", "NodePort", "LoadBalancer"], doc("The Service's type.")] = "ClusterIP"
-    port: Annotated[Port, doc("The Service's port.")] = 80
-    node_port: Annotated[Port | None, doc("The node's port, for type NodePort or LoadBalancer.")] = None
-
-
-class TrustedHeaders(Resource, frozen=True):
-    """Request headers that a trusted proxy in front of the router sets. Without them such headers mean nothing."""
-
-    user: Annotated[
-        HeaderName | None,
-        doc("The user's identity. Without it, and without the header, the body's `user` field is taken."),
-    ] = None
-    tier: Annotated[HeaderName | None, doc("The user's tier.")] = None
-
-
-class Auth(Resource, frozen=True):
-    """Who is asking."""
-
-    trusted_headers: Annotated[TrustedHeaders, doc("Headers that are believed.")] = TrustedHeaders()
-
-
-class Router(Resource, frozen=True):
-    """The router of this route: a Deployment, a Service and a PodDisruptionBudget of its own."""
-
-    replicas: Annotated[int, doc("Router pods.", ge=0, le=100)] = 2
-    service: Annotated[RouterService, doc("The Service in front of the router.")] = RouterService()
-    auth: Annotated[Auth, doc("Who is asking.")] = Auth()
-    resources: Annotated[
-        Resources,
-        doc("CPU and memory of one router pod. Default: requests of 100m CPU and 128Mi memory, a limit of 512Mi."),
-    ] = Resources(requests={"cpu": "100m", "memory": "128Mi"}, limits={"memory": "512Mi"})
-
-
 class Spec(Resource, frozen=True):
     """What a ModelRoute asks for."""
 
@@ -156,12 +148,16 @@ class Spec(Resource, frozen=True):
         unique("The model names that clients may ask for. Default: the ModelRoute's own name.", 32),
     ] = ()
     router: Annotated[Router, doc("The router of this route.")] = Router()
-    rules: Annotated[tuple[Rule, ...], keyed("name", "Ordered; the first that holds decides.", 64)] = ()
+    rules: Annotated[
+        tuple[Rule, ...], keyed("name", "Ordered; of those that hold, the first with prefer decides.", 64)
+    ] = ()
     canary: Annotated[Canary | None, doc("A backend on trial.")] = None
     fallbacks: Annotated[
         tuple[Fallback, ...],
         keyed("backend", "Ordered; who takes over when the chosen backend cannot answer.", 32),
     ] = ()
+    timeouts: Annotated[RouteTimeouts, doc("What a request may take in all, whoever answers it.")] = RouteTimeouts()
+    retry: Annotated[Retry, doc("Tries of one request, before the first byte of an answer went out.")] = Retry()
 
 
 class Metadata(Struct, frozen=True, rename="camel"):
@@ -202,25 +198,35 @@ __all__ = [
     "GROUP",
     "KIND",
     "PLURAL",
+    "TLS",
     "VERSION",
     "VLLM",
     "Auth",
     "Backend",
+    "Backoff",
     "Canary",
+    "ColdStart",
+    "DataPolicy",
     "External",
     "FailureKind",
     "Fallback",
+    "Health",
+    "Limits",
+    "LoadBalancing",
     "MaxTokens",
     "Metadata",
     "ModelCache",
     "ModelRoute",
     "Parameters",
     "Resources",
+    "Retry",
+    "RouteTimeouts",
     "Router",
     "RouterService",
     "Rule",
     "Scaling",
     "SecretKeyRef",
+    "SecretRef",
     "Spec",
     "Status",
     "TargetRef",

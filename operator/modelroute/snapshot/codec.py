@@ -4,11 +4,12 @@ Never reads or writes a file itself.
 """
 
 import hashlib
+from typing import Any
 
 import msgspec
 
 from modelroute.errors import InvalidSnapshotError
-from modelroute.snapshot.types import FORMAT, Snapshot
+from modelroute.snapshot.types import FORMAT, Part, Snapshot
 
 FILE_NAME = "snapshot.json"
 """The key in the ConfigMap and the file's name in the router's mount."""
@@ -22,10 +23,13 @@ class _Format(msgspec.Struct):
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """JSON of ``snapshot`` with its revision filled in; equal content gives equal bytes."""
-    content = _encoder.encode(msgspec.structs.replace(snapshot, revision=""))
-    revision = hashlib.sha256(content).hexdigest()[:12]
-    return _encoder.encode(msgspec.structs.replace(snapshot, revision=revision))
+    """JSON of ``snapshot`` with its revision filled in; equal content gives equal bytes.
+
+    What a part has by default is left out, for a ConfigMap has a bound.
+    """
+    bare = _bare(msgspec.structs.replace(snapshot, revision=""))
+    revision = hashlib.sha256(_encoder.encode(bare)).hexdigest()[:12]
+    return _encoder.encode(msgspec.structs.replace(bare, revision=revision))
 
 
 def decode(data: bytes) -> Snapshot:
@@ -37,3 +41,15 @@ def decode(data: bytes) -> Snapshot:
         return _decoder.decode(data)
     except msgspec.DecodeError as error:
         raise InvalidSnapshotError(f"snapshot cannot be read: {error}") from None
+
+
+def _bare(value: Any) -> Any:
+    """``value`` with the defaults themselves in the place of what equals them: msgspec leaves out no other object."""
+    if isinstance(value, Part):
+        given = ((f, getattr(value, f.name)) for f in msgspec.structs.fields(value))
+        return type(value)(**{f.name: _bare(own) for f, own in given if own != f.default})
+    if isinstance(value, tuple):
+        return tuple(_bare(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items()}
+    return value

@@ -14,8 +14,11 @@ FORMAT = 2
 """Raised when an older router could not run what a newer operator writes; a router refuses an unknown format."""
 
 
-class Part(Struct, frozen=True, rename="camel"):
-    """The settings that all parts share. Fields that a router does not know are passed over, within one format."""
+class Part(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """The settings that all parts share. Fields that a router does not know are passed over, within one format.
+
+    Defaults are not written, so that they are part of the format: to change one is to raise it.
+    """
 
 
 class Timeouts(Part, frozen=True):
@@ -172,8 +175,11 @@ class Auth(Part, frozen=True):
     pepper_file: str
 
 
-class Snapshot(Part, frozen=True):
-    """One ModelRoute, ready to run. ``revision`` names the content; two snapshots of one revision are the same."""
+class Snapshot(Part, frozen=True, omit_defaults=False):
+    """One ModelRoute, ready to run. ``revision`` names the content; two snapshots of one revision are the same.
+
+    Written with its defaults, ``format`` among them.
+    """
 
     namespace: str
     name: str
