@@ -6,11 +6,12 @@ ends the benchmark with BadAnswerError. Never knows which proxy it talks to.
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, cast
 
-from benchmarks.upstream import ANSWER, CHUNK_EVERY, CHUNKS, chat_request, message_end
+from benchmarks.upstream import ANSWER, CHUNK_EVERY, CHUNKS, chat_request, chat_requests, message_end
 
 WARM_UP = 0.5
 """Seconds of load before a window is measured."""
@@ -57,10 +58,10 @@ class Tally:
 
 
 class _Client(asyncio.Protocol):
-    """One connection that sends ``request`` and reads its answer."""
+    """One connection that sends the next of ``requests`` and reads its answer."""
 
-    def __init__(self, request: bytes, tally: Tally) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], tally: Tally) -> None:
+        self._requests = requests
         self._tally = tally
         self._transport: asyncio.WriteTransport
         self.finished = False
@@ -74,7 +75,7 @@ class _Client(asyncio.Protocol):
             self._tally.fail(f"the connection was closed before the answer was complete: {exc or 'end of stream'}")
 
     def ask(self) -> None:
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
     def close(self) -> None:
         self.finished = True
@@ -88,8 +89,8 @@ class _Client(asyncio.Protocol):
 class UnaryClient(_Client):
     """Asks again as soon as it is answered, until it is finished."""
 
-    def __init__(self, request: bytes, tally: Tally) -> None:
-        super().__init__(request, tally)
+    def __init__(self, requests: Iterator[bytes], tally: Tally) -> None:
+        super().__init__(requests, tally)
         self._got = b""
         self._asked = 0.0
 
@@ -119,8 +120,8 @@ class UnaryClient(_Client):
 class StreamClient(_Client):
     """Asks once for a streamed answer and counts its events."""
 
-    def __init__(self, request: bytes, tally: Tally, done: Callable[[], None]) -> None:
-        super().__init__(request, tally)
+    def __init__(self, requests: Iterator[bytes], tally: Tally, done: Callable[[], None]) -> None:
+        super().__init__(requests, tally)
         self._done = done
         self._events = 0
         self._tail = b""
@@ -142,13 +143,22 @@ class StreamClient(_Client):
         self._done()
 
 
-async def unary(port: int, connections: int, seconds: float, spent: Callable[[], float]) -> Window:
-    """Whole answers over kept connections for ``seconds``; ``spent`` tells the proxy's CPU seconds so far."""
+async def unary(
+    port: int,
+    connections: int,
+    seconds: float,
+    spent: Callable[[], float],
+    requests: Sequence[bytes] = (),
+) -> Window:
+    """Whole answers over kept connections for ``seconds``; ``spent`` tells the proxy's CPU seconds so far.
+
+    The connections take turns through ``requests``, by default one client's many questions.
+    """
     tally = Tally()
     loop = asyncio.get_running_loop()
-    request = chat_request(port, stream=False)
+    turns = itertools.cycle(requests or chat_requests(port))
     clients = [
-        (await loop.create_connection(lambda: UnaryClient(request, tally), "127.0.0.1", port))[1]
+        (await loop.create_connection(lambda: UnaryClient(turns, tally), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
     await tally.wait(WARM_UP)
@@ -168,7 +178,7 @@ async def streams(port: int, count: int, spent: Callable[[], float]) -> Window:
     """``count`` streamed answers at the same time; the work counted is chunks, the CPU is all from connect to close."""
     tally = Tally()
     loop = asyncio.get_running_loop()
-    request = chat_request(port, stream=True)
+    requests = itertools.repeat(chat_request(port, stream=True))
     ended = asyncio.Event()
     left = count
 
@@ -180,7 +190,7 @@ async def streams(port: int, count: int, spent: Callable[[], float]) -> Window:
 
     began, cpu, own = time.perf_counter(), spent(), time.process_time()
     for _ in range(count):
-        await loop.create_connection(lambda: StreamClient(request, tally, done), "127.0.0.1", port)
+        await loop.create_connection(lambda: StreamClient(requests, tally, done), "127.0.0.1", port)
         await asyncio.sleep(CHUNK_EVERY / 10)  # so that the streams' pieces do not all fall together
     await tally.wait(PATIENCE, ended)
     if left:

@@ -1,12 +1,13 @@
-"""The proxies that the router benchmark compares: how each is started, on one core, on loopback, and ended.
+"""The proxies that the benchmarks run: how each is started, on one core, on loopback, and ended.
 
-Called by ``router``. A further proxy is one more function in ``PROXIES``. Never measures.
+Called by ``router``, and for our own by every benchmark of it. A further proxy is one more function in ``PROXIES``.
+Never measures.
 """
 
 import asyncio
 import contextlib
 import os
-import shutil
+import re
 import socket
 import subprocess
 import sys
@@ -16,15 +17,15 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.upstream import body
+from benchmarks import installed, routes
+from benchmarks.installed import MissingError
+from benchmarks.upstream import ADDRESSES, body
+from modelroute.snapshot.types import Snapshot
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelroute-bench"
 PATIENCE = 30
 """Seconds that a proxy may take to answer its first request."""
 
-
-class MissingError(Exception):
-    """A proxy is not on this machine; the message says how to get it."""
+_GAUGES = re.compile(r"^modelroute_\w*(?:in_flight|waiting|held|retrying)(?:\{[^}]*\})? (\S+)$", re.MULTILINE)
 
 
 class Proxy(NamedTuple):
@@ -44,27 +45,31 @@ def free_port() -> int:
 
 
 def modelroute(directory: Path, port: int, upstream: int) -> list[str]:
-    """This project's router, as its users run it without a cluster."""
-    manifest = directory / "route.yaml"
-    manifest.write_text(
-        "apiVersion: modelroute.dev/v1alpha1\nkind: ModelRoute\nmetadata: {name: chat}\nspec:\n  backends:\n"
-        f'  - {{name: only, model: upstream-model, external: {{baseURL: "http://127.0.0.1:{upstream}/v1"}}}}\n'
-    )
+    """This project's router as a router pod runs it, with every feature on (``routes``)."""
+    replicas = [f"{address}:{upstream}" for address in ADDRESSES]
+    spare = routes.backend("spare", replicas[:1], weight=0)
+    routes.write(directory, routes.route([routes.backend("main", replicas)], spare))
+    return _command(directory, port, free_port())
+
+
+def _command(directory: Path, port: int, admin: int) -> list[str]:
     command = str(Path(sys.executable).parent / "modelroute")
-    return [command, "serve", "-f", str(manifest), f"--port={port}", f"--admin-port={free_port()}"]
+    files = [f"--snapshot={directory}/snapshot.json", f"--secrets={directory}/secrets"]
+    return [command, "router", *files, "--host=127.0.0.1", f"--port={port}", f"--admin-port={admin}"]
 
 
 def nginx(directory: Path, port: int, upstream: int) -> list[str]:
     """Debian's nginx with one worker: keeps connections on both sides, passes each piece on at once, logs nothing."""
     user = "user root;" if os.geteuid() == 0 else ""
     temporary = " ".join(f"{kind}_temp_path {directory};" for kind in ("proxy", "fastcgi", "uwsgi", "scgi"))
+    servers = " ".join(f"server {address}:{upstream};" for address in ADDRESSES)
     (directory / "nginx.conf").write_text(f"""
 daemon off; {user} worker_processes 1; pid {directory}/nginx.pid; error_log {directory}/error.log;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; tcp_nodelay on; {temporary} client_body_temp_path {directory};
   keepalive_timeout 300s; keepalive_requests 1000000000;
-  upstream model {{ server 127.0.0.1:{upstream}; keepalive 64; keepalive_requests 1000000000; }}
+  upstream model {{ {servers} keepalive 256; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=1024;
     location / {{
@@ -73,39 +78,15 @@ http {{
   }}
 }}
 """)
-    return [str(_nginx_binary()), "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "error.log"]
-
-
-def _nginx_binary() -> Path:
-    """The nginx of this machine, else Debian's package, unpacked into the cache: nothing is installed or started."""
-    found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if found:
-        return Path(found)
-    unpacked = CACHE / "nginx"
-    binary = unpacked / "usr/sbin/nginx"
-    if not binary.exists():
-        unpacked.mkdir(parents=True, exist_ok=True)
-        try:
-            subprocess.run(["apt-get", "download", "-q", "nginx"], cwd=unpacked, check=True, capture_output=True)
-            package = next(unpacked.glob("nginx_*.deb"))
-            subprocess.run(["dpkg-deb", "-x", str(package), str(unpacked)], check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError, StopIteration):
-            raise MissingError("nginx is missing; as root run: apt-get update && apt-get install nginx") from None
-    if subprocess.run([binary, "-v"], check=False, capture_output=True).returncode:
-        raise MissingError(f"{binary} does not run here; as root run: apt-get install nginx")
-    return binary
+    return [str(installed.nginx()), "-p", str(directory), "-c", str(directory / "nginx.conf"), "-e", "error.log"]
 
 
 def vllm_router(directory: Path, port: int, upstream: int) -> list[str]:
     """The Rust router of the vLLM project, without what would retry, break circuits or log each request."""
-    command = CACHE / "vllm-router/bin/vllm-router"
-    if not command.exists():
-        home = command.parents[1]
-        raise MissingError(f"to compare it: python3 -m venv {home} && {home}/bin/pip install vllm-router")
     return [
-        *(str(command), "--host=127.0.0.1", f"--port={port}", "--policy=round_robin", "--log-level=error"),
-        *(f"--prometheus-port={free_port()}", "--prometheus-host=127.0.0.1", f"--log-dir={directory}"),
-        *("--worker-urls", f"http://127.0.0.1:{upstream}"),
+        *(str(installed.vllm_router()), "--host=127.0.0.1", f"--port={port}", "--policy=round_robin"),
+        *("--log-level=error", f"--prometheus-port={free_port()}", "--prometheus-host=127.0.0.1"),
+        *(f"--log-dir={directory}", "--worker-urls", *(f"http://{address}:{upstream}" for address in ADDRESSES)),
     ]
 
 
@@ -124,29 +105,69 @@ async def running(name: str, directory: Path, upstream: int, core: int) -> Async
     Raises MissingError when it is not here, RuntimeError with its last words when it does not come up.
     """
     port = free_port()
-    process, log = _start(name, directory, port, upstream, core)
+    command = await asyncio.to_thread(_prepared, name, directory, port, upstream)
+    async with _process(name, command, directory, core, lambda: _answers(port)) as pid:
+        yield Proxy(name, port, pid)
+
+
+def _prepared(name: str, directory: Path, port: int, upstream: int) -> list[str]:
+    directory.mkdir()
+    return PROXIES[name](directory, port, upstream)
+
+
+class Router(NamedTuple):
+    """A running router of ours, with its admin port and the directory that holds its snapshot."""
+
+    port: int
+    admin: int
+    pid: int
+    directory: Path
+
+    def gauges(self) -> float:
+        """All that its metrics say is in flight, waiting or held, summed."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=10) as page:
+            return sum(map(float, _GAUGES.findall(page.read().decode())))
+
+    def status(self) -> bytes:
+        """What its admin port says of itself, JSON."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/status", timeout=10) as page:
+            return bytes(page.read())
+
+
+@contextlib.asynccontextmanager
+async def ours(directory: Path, snapshot: Snapshot, core: int, keys: int = 1) -> AsyncIterator[Router]:
+    """Run our router by ``snapshot``, pinned to ``core``; RuntimeError with its last words when it does not come up."""
+    routes.write(directory, snapshot, keys)
+    port, admin = free_port(), free_port()
+    command = _command(directory, port, admin)
+    async with _process("modelroute", command, directory, core, lambda: _healthy(port)) as pid:
+        yield Router(port, admin, pid, directory)
+
+
+@contextlib.asynccontextmanager
+async def _process(
+    name: str, command: list[str], directory: Path, core: int, ready: Callable[[], bool]
+) -> AsyncIterator[int]:
+    log = directory / "output.log"
+    process = _start(command, log, core)
     try:
         limit = time.monotonic() + PATIENCE
-        while not await asyncio.to_thread(_answers, port):
+        while not await asyncio.to_thread(ready):
             if process.poll() is not None or time.monotonic() > limit:
                 raise RuntimeError(
                     f"{name} did not come up; its last words:\n{log.read_text(errors='replace')[-2000:]}"
                 )
             await asyncio.sleep(0.1)
-        yield Proxy(name, port, process.pid)
+        yield process.pid
     finally:
         _end(process)
 
 
-def _start(name: str, directory: Path, port: int, upstream: int, core: int) -> tuple[subprocess.Popen[bytes], Path]:
-    directory.mkdir()
-    command = PROXIES[name](directory, port, upstream)
-    log = directory / "output.log"
+def _start(command: list[str], log: Path, core: int) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             ["taskset", "-c", str(core), *command], stdout=output, stderr=output, stdin=subprocess.DEVNULL
         )
-    return process, log
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -163,10 +184,21 @@ def _answers(port: int) -> bool:
     request = urllib.request.Request(  # a literal loopback address
         f"http://127.0.0.1:{port}/v1/chat/completions",
         data=body(stream=False),
-        headers={"content-type": "application/json"},
+        headers={"content-type": "application/json", "authorization": f"Bearer {routes.key()}"},
     )
+    return _ok(request)
+
+
+def _healthy(port: int) -> bool:
+    return _ok(urllib.request.Request(f"http://127.0.0.1:{port}/readyz"))
+
+
+def _ok(request: urllib.request.Request) -> bool:
     try:
         with urllib.request.urlopen(request, timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+__all__ = ["OPTIONAL", "PROXIES", "MissingError", "Proxy", "Router", "free_port", "ours", "running"]

@@ -8,21 +8,15 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import statistics
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 
-import uvloop
-
-from benchmarks import clients, machine
-from benchmarks.proxies import OPTIONAL, PROXIES, MissingError, Proxy, running
-from benchmarks.upstream import CHUNK_EVERY, CHUNKS, Upstream
+from benchmarks import clients, command, machine, verdict
+from benchmarks.proxies import OPTIONAL, PROXIES, MissingError, Proxy, free_port, running
+from benchmarks.upstream import ADDRESSES, CHUNK_EVERY, CHUNKS, Seen, Upstream
 
 CONNECTIONS = 32
 STREAMS = 100
@@ -33,11 +27,17 @@ FIGURES = {
     "alone_p50_ms": "p50 alone, ms",
     "rss_mb": "RSS, MB",
 }
+FAIR = {
+    "opened_per_1000": "connections opened to the upstream per 1,000 requests",
+    "upstream_bytes": "bytes of a request at the upstream",
+}
+RATIOS = (("modelroute", "nginx"), ("vllm-router", "modelroute"))
+"""The first over the second: how many times nginx's price is ours, and how many times ours is vllm-router's."""
 
 Samples = dict[str, dict[str, list[float]]]
 
 
-async def measure(name: str, port: int, pid: int | None, samples: Samples) -> None:
+async def measure(name: str, port: int, pid: int | None, samples: Samples, seen: Seen) -> None:
     """One turn of one proxy, or with no ``pid`` of the upstream itself: its figures go to ``samples[name]``."""
 
     def spent() -> float:
@@ -46,7 +46,11 @@ async def measure(name: str, port: int, pid: int | None, samples: Samples) -> No
     mine = samples[name]
     alone = await clients.unary(port, 1, ALONE_S, spent)
     mine["alone_p50_ms"].append(machine.percentile(alone.seconds, 0.5) * 1e3)
+    before = seen.connections, seen.requests, seen.bytes
     busy = await clients.unary(port, CONNECTIONS, UNARY_S, spent)
+    opened, requests, size = seen.connections - before[0], seen.requests - before[1], seen.bytes - before[2]
+    mine["opened_per_1000"].append(opened / requests * 1000)
+    mine["upstream_bytes"].append(size / requests)
     mine["requests_per_s"].append(busy.work / busy.wall_s)
     mine["load_busy"].append(busy.load_cpu_s / busy.wall_s)
     mine["load_request_us"].append(busy.load_cpu_s / busy.work * 1e6)
@@ -64,12 +68,11 @@ async def compare(rounds: int, core: int) -> Samples:
     """Start every proxy that is here on ``core``, and let them take turns, ``rounds`` times."""
     samples: Samples = defaultdict(lambda: defaultdict(list))
     loop = asyncio.get_running_loop()
-    if this := asyncio.current_task():
-        loop.add_signal_handler(signal.SIGTERM, this.cancel)
-    server = await loop.create_server(Upstream, "127.0.0.1", 0, backlog=1024)
-    upstream: int = server.sockets[0].getsockname()[1]
+    seen = Seen()
+    upstream = free_port()
+    server = await loop.create_server(lambda: Upstream(seen), ADDRESSES, upstream, backlog=1024)
     async with contextlib.AsyncExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modelroute-bench-")))
+        directory = await stack.enter_async_context(command.directory())
         proxies: list[Proxy] = []
         for name in PROXIES:
             try:
@@ -80,75 +83,99 @@ async def compare(rounds: int, core: int) -> Samples:
                 print(f"without {name}; {error}", file=sys.stderr)
         for turn in range(rounds):
             print(f"round {turn + 1} of {rounds}", file=sys.stderr)
-            await measure("direct", upstream, None, samples)
+            await measure("direct", upstream, None, samples, seen)
             for proxy in proxies:
-                await measure(proxy.name, proxy.port, proxy.pid, samples)
+                await measure(proxy.name, proxy.port, proxy.pid, samples, seen)
     server.close()
     return samples
 
 
+def ratios(middle: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """By "one / other", each figure of one over the other's; only of proxies that ran."""
+    return {
+        f"{one} / {other}": {f: middle[one][f] / middle[other][f] for f in FIGURES}
+        for one, other in RATIOS
+        if one in middle and other in middle
+    }
+
+
+def goals(middle: Mapping[str, Mapping[str, float]]) -> list[verdict.Row]:
+    """What the project promises of these figures."""
+    ours = middle["modelroute"]
+    rows = [
+        verdict.Row("CPU a request", ours["request_us"], "µs", 100),
+        verdict.Row("CPU a chunk", ours["chunk_us"], "µs", 50),
+        verdict.Row("request, ours / nginx", ours["request_us"] / middle["nginx"]["request_us"], "", 2.5),
+    ]
+    if "vllm-router" in middle:
+        theirs = middle["vllm-router"]
+        rows += [
+            verdict.Row("request, vllm-router / ours", theirs["request_us"] / ours["request_us"], "", 1.5, least=True),
+            verdict.Row("chunk, vllm-router / ours", theirs["chunk_us"] / ours["chunk_us"], "", 1.0, least=True),
+        ]
+    return rows
+
+
+def medians(samples: Samples) -> dict[str, dict[str, float]]:
+    """The middle of each figure's samples, by proxy."""
+    return {name: {f: statistics.median(v) for f, v in figures.items() if v} for name, figures in samples.items()}
+
+
 def report(samples: Samples, facts: Mapping[str, str | int]) -> dict[str, object]:
-    """The object that --json prints: medians by proxy, ours over nginx's, and min to max of every figure."""
-    middle = {name: {f: statistics.median(v) for f, v in figures.items() if v} for name, figures in samples.items()}
+    """The object that --json prints: medians by proxy, ratios, goals, and min to max of every figure."""
+    middle = medians(samples)
     proxies = {name: {f: round(m[f], 4) for f in FIGURES} for name, m in middle.items() if name != "direct"}
     beside = {n: {f: round(m[f], 4) for f in m if f not in FIGURES} for n, m in middle.items() if n != "direct"}
-    direct = {figure: round(value, 4) for figure, value in middle["direct"].items()}
-    ours, theirs = proxies["modelroute"], proxies["nginx"]
     return {
         **proxies,
-        "ratio": {f: round(ours[f] / theirs[f], 3) for f in FIGURES},
+        "ratio": {pair: {f: round(v, 3) for f, v in by.items()} for pair, by in ratios(middle).items()},
         "range": {
             n: {f: [round(min(s[f]), 4), round(max(s[f]), 4)] for f in FIGURES if s[f]} for n, s in samples.items()
         },
-        "direct": direct,
+        "direct": {figure: round(value, 4) for figure, value in middle["direct"].items()},
         "beside": beside,
+        "goals": verdict.as_json(goals(middle)),
         "machine": facts,
     }
 
 
 def table(samples: Samples) -> str:
     """The same for people: median and, in brackets, least to greatest."""
-    lines = [" " * 13 + "".join(f"{title:>26}" for title in FIGURES.values())]
+    middle = medians(samples)
+    lines = [" " * 25 + "".join(f"{title:>26}" for title in FIGURES.values())]
     for name in sorted(samples, key=[*PROXIES, "direct"].index):
         cells = []
         for figure in FIGURES:
             values = samples[name][figure]
             shown = f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})" if values else "-"
             cells.append(f"{shown:>26}")
-        lines.append(f"{name:<13}" + "".join(cells))
-    ratios = [statistics.median(samples["modelroute"][f]) / statistics.median(samples["nginx"][f]) for f in FIGURES]
-    lines.append(f"{'ours / nginx':<13}" + "".join(f"{ratio:>26.2f}" for ratio in ratios))
+        lines.append(f"{name:<25}" + "".join(cells))
+    for pair, by in ratios(middle).items():
+        lines.append(f"{pair:<25}" + "".join(f"{ratio:>26.2f}" for ratio in by.values()))
     for name in (n for n in PROXIES if n in samples):
-        s = {figure: statistics.median(values) for figure, values in samples[name].items()}
+        s = middle[name]
         lines.append(
             f"{name}: {s['requests_per_s']:,.0f} requests/s with its core {s['proxy_busy']:.0%} busy and the load's "
             f"{s['load_busy']:.0%}; {s['chunks_per_s']:,.0f} chunks/s, the load's core "
-            f"{s['load_busy_streaming']:.0%} busy"
+            f"{s['load_busy_streaming']:.0%} busy\n    "
+            + "; ".join(f"{title}: {s[figure]:.4g}" for figure, title in FAIR.items())
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, verdict.table(goals(middle))])
 
 
 def main() -> None:
     """Parse the command line, measure, print."""
-    parser = argparse.ArgumentParser(prog="./dev bench router", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    parser = command.parser("router", __doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns of each proxy (default: 5, about 8 s each)")
-    args = parser.parse_args()
+    args: argparse.Namespace = parser.parse_args()
     facts = machine.facts()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        sys.exit("error: this needs two cores, one for the proxy and one for the load; here is one")
-    os.sched_setaffinity(0, {cores[-1]})
+    core, _ = command.cores()
     began = time.monotonic()
-    try:
-        samples = uvloop.run(compare(args.rounds, cores[0]))
-    except (MissingError, RuntimeError, clients.BadAnswerError) as error:
-        sys.exit(f"error: {error}")
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        sys.exit("interrupted; all that was started has ended")
+    samples = command.run(lambda: compare(args.rounds, core))
     print(
         f"{CONNECTIONS} connections, whole answers for {UNARY_S:.0f} s; {STREAMS} streams of {CHUNKS} chunks, "
-        f"{1 / CHUNK_EVERY:.0f} a second each; {args.rounds} rounds, {time.monotonic() - began:.0f} s"
+        f"{1 / CHUNK_EVERY:.0f} a second each; {args.rounds} rounds, {time.monotonic() - began:.0f} s; "
+        f"{len(ADDRESSES)} replicas; the same requests for all"
     )
     print(machine.described(facts))
     print(table(samples))

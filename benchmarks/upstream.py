@@ -7,10 +7,16 @@ import asyncio
 import re
 from typing import cast
 
+from benchmarks.routes import key
+
 CHUNKS = 200
 """Pieces of a streamed answer, before its last event."""
 CHUNK_EVERY = 0.02
 """Seconds between two pieces of one stream."""
+ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
+"""Where one model server listens, so that a proxy takes it for so many replicas."""
+QUESTIONS = 64
+"""Chats that begin differently, for proxies that look at the beginning."""
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _STREAM = re.compile(rb'"stream": *true')
@@ -52,24 +58,33 @@ def _whole_answer() -> bytes:
 ANSWER = _whole_answer()
 
 
-def body(*, stream: bool) -> bytes:
-    """A chat request's body, about 1 KB."""
+def body(*, stream: bool, question: int = 0) -> bytes:
+    """A chat request's body, about 1 KB, the same length for each of ``QUESTIONS``."""
     return (
         b'{"messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"'
-        + b"Tell me more about it, please. " * 28
+        + b"My question is number %02d. " % question
+        + b"Tell me more about it, please. " * 27
         + b'"}],"model":"chat","max_tokens":256'
         + (b',"stream":true}' if stream else b"}")
     )
 
 
-def chat_request(port: int, *, stream: bool) -> bytes:
-    """The whole request, as an OpenAI client sends it."""
-    sent = body(stream=stream)
+def chat_request(port: int, *, stream: bool, client: int = 0, question: int = 0) -> bytes:
+    """The whole request, as an OpenAI client with the key of ``client`` (see ``routes``) sends it."""
+    sent = body(stream=stream, question=question)
     return (
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: application/json\r\n"
-        b"Content-Type: application/json\r\nUser-Agent: OpenAI/Python 2.0.0\r\nAuthorization: Bearer not-needed\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (port, len(sent), sent)
+        b"Content-Type: application/json\r\nUser-Agent: OpenAI/Python 2.0.0\r\nAuthorization: Bearer %s\r\n"
+        b"x-user: user-%d\r\nContent-Length: %d\r\n\r\n%s" % (port, key(client).encode(), client, len(sent), sent)
     )
+
+
+def chat_requests(port: int, clients: int = 1) -> list[bytes]:
+    """Whole-answer requests to take turns: every question, and every one of ``clients``, equally often."""
+    return [
+        chat_request(port, stream=False, client=i % clients, question=i % QUESTIONS)
+        for i in range(max(clients, QUESTIONS))
+    ]
 
 
 def message_end(data: bytes) -> int:
@@ -82,16 +97,27 @@ def message_end(data: bytes) -> int:
     return end if len(data) >= end else 0
 
 
+class Seen:
+    """What came to a model server so far."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.requests = 0
+        self.bytes = 0
+
+
 class Upstream(asyncio.Protocol):
     """A model server: one whole answer at once, or ``CHUNKS`` pieces, one each ``CHUNK_EVERY`` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Seen) -> None:
+        self._seen = seen
         self._loop = asyncio.get_running_loop()
         self._got = b""
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep what answers are written to."""
+        self._seen.connections += 1
         self._transport = cast("asyncio.WriteTransport", transport)  # uvloop does not derive from it
 
     def data_received(self, data: bytes) -> None:
@@ -101,6 +127,8 @@ class Upstream(asyncio.Protocol):
         if not end:
             return
         asked, self._got = self._got[:end], self._got[end:]
+        self._seen.requests += 1
+        self._seen.bytes += end
         if not _STREAM.search(asked):
             self._transport.write(ANSWER)
             return
