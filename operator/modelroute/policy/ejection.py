@@ -81,8 +81,10 @@ class Vitals:
         return True
 
     def probed(self, now: float, ok: bool) -> bool:  # noqa: FBT001
-        """What a probe found."""
+        """What a probe found. One that was sent before the ejection and comes in its time says nothing."""
         if self.ejected:
+            if now < self.ejected_until:
+                return False
             return self._come_back(now) if ok else self._eject(now)
         if ok:  # it says nothing of requests: failures in a row stay, as those of a vLLM that is healthy and drains
             self._next = now + self.settings.interval

@@ -13,9 +13,9 @@ T = TypeVar("T", bound=Hashable)
 class Line(Generic[T]):
     """Who waits, one queue for each user, served in turn (round robin: Nagle, RFC 970, with requests for packets).
 
-    Every operation takes constant time, whatever the length and the number of users; nothing is kept for a user with
-    nobody waiting. Ordered dicts, because a plain one gets slow when it is emptied from its front. ``limit`` is of all
-    users together and may change at any time; those beyond a lower one stay.
+    Every operation but ``displace`` takes constant time, whatever the length and the number of users; nothing is kept
+    for a user with nobody waiting. Ordered dicts, because a plain one gets slow when it is emptied from its front.
+    ``limit`` is of all users together and may change at any time; those beyond a lower one stay.
     """
 
     __slots__ = ("_queues", "_users", "limit")
@@ -52,6 +52,22 @@ class Line(Generic[T]):
             self._queues.move_to_end(user)
         else:
             del self._queues[user]
+        return item
+
+    def displace(self, user: str) -> T | None:
+        """Make room in a full line for ``user``: take out, and return, the last of whoever has most waiting.
+
+        None, if that would leave them with fewer than ``user`` then has. "Longest queue drop" (McKenney, "Stochastic
+        Fairness Queueing", 1990): else who asks most often fills every place that gets free. Looks at all users who
+        wait, so it is for a full line only.
+        """
+        if not self._queues:
+            return None
+        most = max(self._queues, key=lambda name: len(self._queues[name]))
+        if len(self._queues[most]) < len(self._queues.get(user, ())) + 2:
+            return None
+        item = next(reversed(self._queues[most]))
+        self.remove(item)
         return item
 
     def remove(self, item: T) -> bool:
