@@ -153,7 +153,9 @@ class ClientConnection(asyncio.Protocol):
         """Tell whoever is answering."""
         self._transport = None
         self._reader.deaf = True
-        self._turns.clear()
+        self._drop_turns()
+        if self._reader.partial is not None:
+            self._reader.partial.drop()
         if self._timer is not None:
             self._timer.cancel()
         self._service.left(self)
@@ -201,11 +203,15 @@ class ClientConnection(asyncio.Protocol):
             self._transport.resume_reading()
         self._serve(self._turns.popleft())
 
+    def _drop_turns(self) -> None:
+        while self._turns:
+            self._turns.popleft().drop()
+
     def _leave(self) -> None:
         """Close; a client that is still sending gets the time to read the answer before it meets a reset."""
         if self._transport is None:
             return
-        self._turns.clear()
+        self._drop_turns()
         if self._reader.deaf and not self._transport.is_closing():
             self._transport.write_eof()
             self._loop.call_later(_LINGER_SECONDS, self.cut)

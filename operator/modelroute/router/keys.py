@@ -1,10 +1,13 @@
-"""The keys of backends, read from files where their Secrets are mounted, and read again when they change.
+"""The keys of backends and of clients, from files where their Secrets are mounted, read again when they change.
 
 Owned by ``live``; polled by ``app``. Never shows a key: what it logs names the file.
 """
 
 import logging
 from pathlib import Path
+
+from modelroute.router.clients import Clients
+from modelroute.snapshot.types import Auth
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +60,35 @@ class Keys:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._by_file: dict[str, Key] = {}
+        self._clients: dict[Auth, Clients] = {}
 
     def of(self, file: str) -> Key:
-        """The key in ``file``, relative to the directory; ValueError when it points out of it."""
+        """The key of a backend in ``file``, relative to the directory; ValueError when it points out of it."""
+        path = self._path(file)
+        key = self._by_file.get(file)
+        if key is None:
+            key = self._by_file[file] = Key(path)
+        return key
+
+    def clients(self, auth: Auth | None) -> Clients | None:
+        """The keys of clients in the files that ``auth`` names; ValueError when one points out of the directory."""
+        if auth is None:
+            return None
+        keys, pepper = self._path(auth.keys_file), self._path(auth.pepper_file)
+        clients = self._clients.get(auth)
+        if clients is None:
+            clients = self._clients[auth] = Clients(keys, pepper)
+        return clients
+
+    def _path(self, file: str) -> Path:
         path = Path(file)
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f'secret file "{file}" is not below the secrets directory')
-        key = self._by_file.get(file)
-        if key is None:
-            key = self._by_file[file] = Key(self._directory / path)
-        return key
+        return self._directory / path
 
     def poll(self) -> None:
         """Look at all files again."""
         for key in self._by_file.values():
             key.poll()
+        for clients in self._clients.values():
+            clients.poll()

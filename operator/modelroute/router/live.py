@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from modelroute import __version__
 from modelroute.policy.decide import Policy, compile_policy
+from modelroute.router.clients import Clients
 from modelroute.router.endpoints import Endpoint, Endpoints, least_in_flight
 from modelroute.router.keys import Key, Keys
 from modelroute.router.metrics import BackendMetrics, Metrics
@@ -66,10 +67,11 @@ class Target:
 class Route:
     """One snapshot."""
 
-    __slots__ = ("cards", "header_names", "policy", "snapshot", "targets", "tier_header", "user_header")
+    __slots__ = ("cards", "clients", "header_names", "policy", "snapshot", "targets", "tier_header", "user_header")
 
-    def __init__(self, policy: Policy, targets: dict[str, Target]) -> None:
+    def __init__(self, policy: Policy, targets: dict[str, Target], clients: Clients | None) -> None:
         self.policy = policy
+        self.clients = clients  # None: nobody needs a key
         self.snapshot: Snapshot = policy.snapshot
         self.targets = targets
         self.cards = model_cards(policy.snapshot)
@@ -94,7 +96,7 @@ class Live(Collector):
         for backend in snapshot.backends:
             key = self._keys.of(backend.secret_file) if backend.secret_file else None
             targets[backend.name] = Target(backend, self.endpoints.of(backend), key, self._metrics)
-        self.route = Route(compile_policy(snapshot), targets)
+        self.route = Route(compile_policy(snapshot), targets, self._keys.clients(snapshot.auth))
         self.endpoints.keep(e for t in targets.values() for e in t.endpoints)
 
     def collect(self) -> Iterator[Metric]:

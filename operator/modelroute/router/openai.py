@@ -4,7 +4,7 @@ Called by the services (public and admin) and by ``exchange``. Never touches a s
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal
 from urllib.parse import unquote
 
@@ -105,10 +105,10 @@ def error_body(refusal: Refusal, dialect: Dialect = "openai") -> bytes:
     return _encode({"error": told})
 
 
-def model_not_found(model: str, snapshot: Snapshot) -> Refusal:
-    """The answer to a model that this route does not serve."""
-    served = ", ".join(snapshot.models)
-    return Refusal(404, f"model {_short(model)} is not served here; models are: {served}", "model_not_found", "model")
+def model_not_found(model: str, served: Collection[str]) -> Refusal:
+    """The answer to a model that is not one of the ``served``."""
+    names = ", ".join(served)
+    return Refusal(404, f"model {_short(model)} is not served here; models are: {names}", "model_not_found", "model")
 
 
 def no_ready_backend(message: str) -> Refusal:
@@ -153,6 +153,11 @@ def model_cards(snapshot: Snapshot) -> dict[str, bytes]:
     }
     whole = _encode({"object": "list", "data": list(cards.values())})
     return {"": whole} | {name: _encode(card) for name, card in cards.items()}
+
+
+def model_list(cards: Iterable[bytes]) -> bytes:
+    """The JSON of a list of some of the cards."""
+    return b'{"object":"list","data":[%b]}' % b",".join(cards)
 
 
 class _Error(msgspec.Struct):

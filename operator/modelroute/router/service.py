@@ -10,6 +10,7 @@ import msgspec
 from modelroute.router import replies
 from modelroute.router.attempt import Job, Shared
 from modelroute.router.body import BadBodyError, read
+from modelroute.router.clients import KEY_NEEDED, model_refusal, visible
 from modelroute.router.exchange import Exchange
 from modelroute.router.framing import Limits
 from modelroute.router.http1 import ClientConnection
@@ -22,6 +23,7 @@ from modelroute.router.openai import (
     Paths,
     Refusal,
     dialect_of,
+    model_list,
     model_not_found,
     no_ready_backend,
     resolve,
@@ -30,7 +32,15 @@ from modelroute.router.request import Request
 
 _TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 _METRICS = b"content-type: text/plain; version=1.0.0; charset=utf-8\r\n"
+_OPEN = (Kind.HEALTH, Kind.READY)
+_FREE = (Kind.MODELS, Kind.MODEL)
+_UNREAD_MOST = 65_536  # bytes of a stranger's body that are read, so that the connection can be used again
 _NOT_YET = "this router has no configuration yet; try again shortly"
+
+
+def _is_short(request: Request) -> bool:
+    chunked = b"transfer-encoding" in request.headers
+    return not chunked and int(request.headers.get(b"content-length", b"0")) <= _UNREAD_MOST
 
 
 class Service:
@@ -105,34 +115,62 @@ class PublicService(Service):
         super().__init__(live, limits)
         self._shared = shared
 
+    def admit(self, request: Request) -> Refusal | None:
+        """Find out who asks, too, before anything of the body is looked at, and keep a place within its limits."""
+        refusal = super().admit(request)
+        route = self.live.route
+        if refusal is not None or route is None or route.clients is None or request.kind in _OPEN:
+            return refusal
+        identity = route.clients.authenticate(request.headers)
+        if isinstance(identity, Refusal):
+            return identity if _is_short(request) else msgspec.structs.replace(identity, close=True)
+        request.identity = identity
+        if request.kind not in _FREE:
+            size = int(request.headers.get(b"content-length", b"0"))
+            lease = route.clients.enter(identity, size)
+            if isinstance(lease, Refusal):
+                return lease
+            request.lease = lease
+        return None
+
     def answer(self, client: ClientConnection, request: Request) -> None:
         """A list of models, or an exchange with a backend."""
         route = self.live.route
         if route is None:
             self.refuse(client, request, no_ready_backend(_NOT_YET))
+        elif route.clients is not None and request.identity is None:
+            self.refuse(client, request, KEY_NEEDED)  # the route came to want keys while the body was read
         elif request.kind is Kind.MODELS or request.kind is Kind.MODEL:
-            card = route.cards.get(request.model)
-            if card is None:
-                self.refuse(client, request, model_not_found(request.model, route.snapshot))
-            else:
-                self.reply(client, request, replies.JSON, card)
+            self._tell_models(client, request, route)
         else:
             self._exchange(client, request, route)
+
+    def _tell_models(self, client: ClientConnection, request: Request, route: Route) -> None:
+        names = visible(request.identity, route.snapshot.models)
+        if request.kind is Kind.MODELS:
+            whole = len(names) == len(route.snapshot.models)
+            listed = route.cards[""] if whole else model_list(route.cards[name] for name in names)
+            self.reply(client, request, replies.JSON, listed)
+        elif request.model in names:
+            self.reply(client, request, replies.JSON, route.cards[request.model])
+        else:
+            self.refuse(client, request, model_not_found(request.model, names))
 
     def _exchange(self, client: ClientConnection, request: Request, route: Route) -> None:
         kind = request.kind
         try:
             ask = read(kind or Kind.CHAT, request.body, request.headers.get(b"content-type", b""))
             request.pieces.clear()
-            if ask.model not in route.cards:
-                self.refuse(client, request, model_not_found(ask.model, route.snapshot))
+            if (refusal := model_refusal(request.identity, ask.model, route.snapshot.models)) is not None:
+                self.refuse(client, request, refusal)
                 return
             Exchange(Job(self._shared, client, request, ask), route).start()
         except BadBodyError as error:
             self.refuse(client, request, error.refusal)
 
     def refuse(self, client: ClientConnection, request: Request, refusal: Refusal) -> None:
-        """Count it, too."""
+        """Count it, too, and give back what was reserved."""
+        request.lease.settle(0)
         self._shared.metrics.refused(NOBODY, refusal.status, refusal.code or "invalid_request")
         super().refuse(client, request, refusal)
 
