@@ -25,6 +25,29 @@ from benchmarks.installed import MissingError
 T = TypeVar("T")
 
 
+def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser for ``./dev bench NAME``."""
+    made = argparse.ArgumentParser(prog=f"./dev bench {name}", description=doc)
+    made.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    return made
+
+
+def cores() -> tuple[int, int]:
+    """The core of what is measured, and the load's, to which this process is pinned; exits when there is one only."""
+    found = sorted(os.sched_getaffinity(0))
+    if len(found) < 2:
+        sys.exit("error: this needs two cores, one for the proxy and one for the load; here is one")
+    os.sched_setaffinity(0, {found[-1]})
+    return found[0], found[-1]
+
+
+def files() -> int:
+    """Descriptors that a process may have from now on: all that the machine allows."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
 def run(work: Callable[[], Coroutine[None, None, T]]) -> T:
     """Run ``work`` to its end; problems that a person can mend, and an interrupt, end the process with one line."""
 

@@ -42,7 +42,7 @@ def backend(name: str, endpoints: Sequence[str], weight: int = 1, timeouts: s.Ti
 
 
 def route(backends: Sequence[s.Backend], spare: s.Backend | None = None, generation: int = 1) -> s.Snapshot:
-    """A route over ``backends`` with keys, retries and a fail-closed rule; ``spare`` is the fallback of all failures."""
+    """A route with keys, retries and a fail-closed rule; ``spare`` takes over on every failure."""
     secret = s.Rule(name="secret", when=s.When(any_keyword=("confidential project",)), fail_closed=True)
     paying = s.Rule(name="paying", when=s.When(tiers=("gold",)), prefer=(backends[0].name,))
     return s.Snapshot(
