@@ -103,7 +103,7 @@ class Allowance:
             if bucket is not None:
                 told.append((f"x-ratelimit-limit-{name}", str(bucket.per_minute)))
                 told.append((f"x-ratelimit-remaining-{name}", str(max(0, math.floor(bucket.left(now))))))
-                told.append((f"x-ratelimit-reset-{name}", f"{bucket.full_in(now):.3f}s"))
+                told.append((f"x-ratelimit-reset-{name}", f"{math.ceil(bucket.full_in(now))}s"))
         return tuple(told)
 
 
