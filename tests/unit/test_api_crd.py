@@ -66,6 +66,9 @@ def test_required_fields_and_defaults_are_those_of_the_types() -> None:
     assert SPEC["spec.backends[].weight"]["default"] == 1
     assert SPEC["spec.fallbacks[].failures"]["default"] == list(t.ALL_FAILURES)
     assert SPEC["spec.canary.percent"]["default"] == 0
+    assert SPEC["spec.backends[].coldStart.policy"]["default"] == "Fallback"
+    assert SPEC["spec.backends[].limits.maxWaiting"]["default"] == 100
+    assert "default" not in SPEC["spec.backends[].dataPolicy"]  # by the kind of backend
     assert [path for path, field in SPEC.items() if field["type"] == "object" and "default" in field] == []
 
 
@@ -84,7 +87,8 @@ def test_what_kubectl_shows() -> None:
 def test_a_field_that_does_nothing_is_not_in_it() -> None:
     kinds = [k for k in vars(t).values() if isinstance(k, type) and issubclass(k, Resource)]
     declared = {field.name for kind in kinds for field in msgspec.structs.fields(kind)}
-    planning = (Path(modelroute.__file__).parent / "planning").rglob("*.py")
-    nodes = [node for path in planning for node in ast.walk(ast.parse(path.read_text()))]
+    package = Path(modelroute.__file__).parent
+    readers = [*(package / "planning").rglob("*.py"), package / "api/backends.py"]  # a backend's policy reads its own
+    nodes = [node for path in readers for node in ast.walk(ast.parse(path.read_text()))]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     assert sorted(declared - read - {"kind"}) == []  # a Service is the one kind of target there is

@@ -90,6 +90,34 @@ def test_defaults_suit_a_newcomer() -> None:
     assert (backend.vllm.gpus, backend.vllm.shared_memory, backend.vllm.startup_timeout) == (1, "2Gi", "20m")
 
 
+@pytest.mark.parametrize(
+    ("kind", "asked", "policy"),
+    [
+        ({"vllm": {"model": "m"}}, {}, "Internal"),
+        ({"targetRef": {"name": "svc", "port": 80}}, {}, "Internal"),
+        (hosted("https://a.example")["backends"][0], {}, "External"),
+        (hosted("https://a.example")["backends"][0], {"dataPolicy": "Internal"}, "Internal"),
+        ({"vllm": {"model": "m"}}, {"dataPolicy": "External"}, "External"),
+    ],
+)
+def test_what_leaves_the_house_is_external_unless_told_otherwise(kind: Any, asked: Any, policy: str) -> None:
+    [backend] = parse(manifest(backends=[kind | asked | {"name": "a"}])).spec.backends
+    assert backend.policy == policy
+
+
+@pytest.mark.parametrize(
+    ("router", "address"),
+    [
+        ({}, ("http", 80)),
+        ({"tls": {"secretRef": {"name": "cert"}}}, ("https", 443)),
+        ({"tls": {"secretRef": {"name": "cert"}}, "service": {"port": 80}}, ("https", 80)),
+    ],
+)
+def test_the_services_port_follows_the_protocol_unless_told_otherwise(router: Any, address: tuple[str, int]) -> None:
+    found = parse(manifest(router=router)).spec.router
+    assert (found.scheme, found.port) == address
+
+
 def test_clients_may_ask_for_the_routes_own_name_unless_told_otherwise() -> None:
     assert parse(manifest()).models == ("chat",)
     assert parse(manifest(models=["gpt", "small"])).models == ("gpt", "small")

@@ -11,6 +11,7 @@ from tests.fakes import world
 from tests.fakes.manifests import HOSTED
 
 NAME = "chat-router"
+CERTIFIED: Any = {"router": {"tls": {"secretRef": {"name": "cert"}}}}
 
 
 def deployment(**spec: Any) -> KubeObject:
@@ -75,8 +76,37 @@ class TestSecrets:
         [sources] = secrets(backends=[world.KEYED, world.KEYED | {"name": "huge"}])
         assert [s["secret"]["items"][0]["path"] for s in sources] == ["big/key", "huge/key"]
 
+    def test_clients_keys_and_their_pepper_lie_beside_them(self) -> None:
+        [sources] = secrets(backends=[world.KEYED], router={"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}})
+        items = [{"key": "keys.yaml", "path": "auth/keys.yaml"}, {"key": "pepper", "path": "auth/pepper"}]
+        assert sources[1] == {"secret": {"name": "chat-keys", "optional": True, "items": items}}
+        assert len(sources) == 2
+
     def test_without_a_key_nothing_is_mounted(self) -> None:
         assert secrets(backends=[HOSTED]) == []
+
+
+class TestTLS:
+    def test_the_certificate_is_mounted_and_named(self) -> None:
+        found = world.container(deployment(**CERTIFIED))
+        [volume] = [v["secret"] for v in pod_of(**CERTIFIED)["volumes"] if v["name"] == "tls"]
+        assert "--tls=/etc/modelroute/tls" in found["args"]
+        assert {"name": "tls", "mountPath": "/etc/modelroute/tls", "readOnly": True} in found["volumeMounts"]
+        assert (volume["secretName"], [i["path"] for i in volume["items"]]) == ("cert", ["tls.crt", "tls.key"])
+
+    def test_a_pod_without_its_certificate_does_not_start(self) -> None:
+        [volume] = [v["secret"] for v in pod_of(**CERTIFIED)["volumes"] if v["name"] == "tls"]
+        assert "optional" not in volume
+
+    def test_health_is_asked_without_it(self) -> None:
+        assert world.container(deployment(**CERTIFIED))["readinessProbe"]["httpGet"]["port"] == "admin"
+
+    def test_the_service_says_so(self) -> None:
+        [port] = world.made(world.route(**CERTIFIED), "Service", NAME)["spec"]["ports"]
+        assert port == {"name": "https", "port": 443, "targetPort": "http"}
+
+    def test_without_it_there_is_no_trace_of_it(self) -> None:
+        assert "tls" not in str(deployment())
 
 
 class TestService:

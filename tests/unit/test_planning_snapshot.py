@@ -116,6 +116,7 @@ class TestSettings:
     def test_durations_are_seconds(self) -> None:
         timeouts = {"connect": "500ms", "firstToken": "5s", "streamIdle": "1m30s"}
         assert backend(HOSTED | {"timeouts": timeouts}).timeouts == s.Timeouts(0.5, 5.0, 5.0, 90.0)
+        assert backend(HOSTED | {"timeouts": {"total": "2m"}}).timeouts.total == 120.0
 
     def test_an_answer_that_is_made_whole_may_take_longer(self) -> None:
         assert backend(HOSTED).timeouts == s.Timeouts(1.0, 60.0, 600.0, 60.0)
@@ -124,6 +125,71 @@ class TestSettings:
         parameters = {"systemPrompt": "x", "maxTokens": {"max": 9}, "temperature": {"default": "0", "max": "0.5"}}
         found = backend(HOSTED | {"parameters": parameters}).parameters
         assert found == s.Parameters("x", None, 9, 0.0, 0.5)
+
+    def test_what_is_not_said_is_as_the_snapshot_has_it_by_default(self) -> None:
+        found = backend(VLLM)
+        by_default = s.Backend(name="small", weight=1, timeouts=found.timeouts, model="small", version=found.version)
+        assert found == by_default
+        assert world.planned(world.route()).snapshot.retry == s.Retry()
+
+    def test_balancing_limits_and_cold_starts_are_passed_on(self) -> None:
+        spec = {
+            "loadBalancing": {"type": "Session", "prefixChars": 9, "boundPercent": 150, "slowStart": "1m"},
+            "limits": {"maxInFlight": 8, "maxWaiting": 5, "maxWait": "3s"},
+            "coldStart": {"policy": "Hold", "maxWait": "5m", "maxHeld": 7},
+        }
+        found = backend(VLLM | spec)
+        assert found.balancing == s.Balancing("Session", 9, 150, 60.0)
+        assert (found.limits, found.cold_start) == (s.Limits(8, 5, 3.0), s.ColdStart("Hold", 300.0, 7))
+
+    def test_ejection_is_passed_on(self) -> None:
+        health = {
+            "consecutiveFailures": 3,
+            "successPercent": 80,
+            "ejection": "2s",
+            "maxEjection": "1m",
+            "maxEjectedPercent": 25,
+            "interval": "5s",
+            "path": "/ping",
+        }
+        expected = s.Health(3, 80, ejection=2.0, max_ejection=60.0, max_ejected_percent=25, interval=5.0, path="/ping")
+        assert backend(VLLM | {"health": health}).health == expected
+
+    @pytest.mark.parametrize(
+        ("spec", "asked", "probe"),
+        [
+            (VLLM, {}, ("/health", 10.0)),
+            (world.BEHIND, {}, ("/v1/models", 10.0)),
+            (HOSTED, {}, ("", 0.0)),
+            (HOSTED, {"path": "/up", "interval": "1m"}, ("/up", 60.0)),
+            (VLLM, {"path": ""}, ("", 0.0)),
+            (VLLM, {"interval": "0s"}, ("/health", 0.0)),
+        ],
+    )
+    def test_a_probe_suits_the_kind_of_backend(self, spec: Any, asked: Any, probe: tuple[str, float]) -> None:
+        found = backend(spec | {"health": asked}).health
+        assert (found.path, found.interval) == probe
+
+    def test_what_leaves_the_house_is_marked(self) -> None:
+        assert [backend(b).data_policy for b in (VLLM, world.BEHIND, HOSTED)] == ["Internal", "Internal", "External"]
+        assert backend(HOSTED | {"dataPolicy": "Internal"}).data_policy == "Internal"
+
+    def test_what_a_rule_keeps_away_is_passed_on(self) -> None:
+        rule = {"name": "a", "when": {"minChars": 1}, "exclude": ["big"], "failClosed": True}
+        [found] = world.planned(world.route(rules=[rule])).snapshot.rules
+        assert found == s.Rule("a", s.When(min_chars=1), (), ("big",), fail_closed=True)
+
+    def test_what_holds_for_the_route_is_passed_on(self) -> None:
+        retry = {"attempts": 5, "backoff": {"min": "500ms", "max": "2s"}, "budgetPercent": 50}
+        found = world.planned(world.route(retry=retry, timeouts={"total": "10m"})).snapshot
+        assert (found.retry, found.total) == (s.Retry(5, 0.5, 2.0, 50), 600.0)
+
+    @pytest.mark.parametrize("secrets", [{}, {"keys": None}])
+    def test_with_clients_keys_nobody_is_let_in_without_even_if_they_are_missing(self, secrets: Any) -> None:
+        asked = world.route(router={"auth": {"apiKeysSecretRef": {"name": "keys"}}})
+        found = world.planned(asked, Observed(secrets=secrets)).snapshot
+        assert found.auth == s.Auth("auth/keys.yaml", "auth/pepper")
+        assert world.planned(world.route()).snapshot.auth is None
 
     def test_header_names_are_in_lower_case(self) -> None:
         found = world.planned(
@@ -159,6 +225,11 @@ class TestSettings:
 )
 def test_an_image_is_told_by_its_tag(image: str, tag: str) -> None:
     assert image_tag(image) == tag
+
+
+def test_the_routers_own_secrets_are_looked_for() -> None:
+    router = {"auth": {"apiKeysSecretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "cert"}}}
+    assert references(world.route(router=router)).secrets == {"keys", "cert"}
 
 
 def test_what_a_route_refers_to_is_looked_for() -> None:

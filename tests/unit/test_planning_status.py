@@ -12,6 +12,7 @@ from modelroute.planning.observed import Observed
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
 
+CERTIFIED = {"tls": {"secretRef": {"name": "cert"}}}
 BOTH = [VLLM | {"weight": 90}, HOSTED | {"weight": 10}]
 WARM = world.settled(world.route(backends=BOTH), slices=world.ready("10.0.0.1"))
 COLD = world.settled(world.route(backends=BOTH))
@@ -58,6 +59,14 @@ class TestReady:
     def test_what_only_rules_reach_does_not_make_it_ready(self) -> None:
         spec = {"backends": [VLLM, HOSTED | {"weight": 0}]}
         assert said(COLD, "Ready", **spec)[:2] == ("False", "NoBackendReady")
+
+    def test_nobody_is_let_in(self) -> None:
+        router = {"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}}
+        message = 'no client is let in: Secret "chat-keys" is not in namespace team-a'
+        assert said(WARM, "Ready", router=router) == ("False", "ClientKeysMissing", message)
+
+    def test_a_certificate_that_is_missing_stops_no_router_that_runs(self) -> None:
+        assert said(WARM, "Ready", router=CERTIFIED)[0] == "True"
 
     def test_no_router_pod_is_ready(self) -> None:
         found = said(world.with_router(WARM, readyReplicas=0), "Ready")
@@ -106,69 +115,6 @@ class TestProgrammed:
         seen = Observed(foreign=("Deployment/chat-router",))
         message = "Deployment/chat-router: there already, and not of this ModelRoute; delete or rename it"
         assert said(seen, "Programmed") == ("False", "NameConflict", message)
-
-
-CACHED = {"name": "small", "vllm": {"model": "m", "modelCache": {"claimName": "models"}}}
-
-
-class TestResolvedRefs:
-    @pytest.mark.parametrize(
-        ("spec", "seen", "reason", "message"),
-        [
-            (
-                [VLLM, world.KEYED],
-                {},
-                "SecretNotFound",
-                'spec.backends[1].external.apiKeySecretRef: Secret "openai" is not in namespace team-a',
-            ),
-            (
-                [world.KEYED],
-                {"secrets": {"openai": frozenset({"key"})}},
-                "SecretKeyNotFound",
-                'spec.backends[0].external.apiKeySecretRef.key: Secret "openai" has no key "api-key"',
-            ),
-            (
-                [world.BEHIND],
-                {},
-                "ServiceNotFound",
-                'spec.backends[0].targetRef: Service "legacy" is not in namespace team-a',
-            ),
-            (
-                [{"name": "old", "targetRef": {"name": "legacy", "port": 81}}],
-                {"services": {"legacy": world.LEGACY}},
-                "ServicePortNotFound",
-                'spec.backends[0].targetRef.port: Service "legacy" has no port 81 (it has 80, 9090)',
-            ),
-            (
-                [CACHED],
-                {},
-                "ClaimNotFound",
-                'spec.backends[0].vllm.modelCache.claimName: PersistentVolumeClaim "models" is not in namespace team-a',
-            ),
-        ],
-    )
-    def test_what_is_missing_is_named_with_its_field(
-        self, spec: list[Any], seen: dict[str, Any], reason: str, message: str
-    ) -> None:
-        assert said(Observed(**seen), "ResolvedRefs", backends=spec) == ("False", reason, message)
-        [problem] = [b.message for b in status(Observed(**seen), backends=spec).backends if b.message == message]
-        assert problem
-
-    def test_all_that_is_missing_is_named(self) -> None:
-        message = said(Observed(), "ResolvedRefs", backends=[world.BEHIND, world.KEYED])[2]
-        assert message.split("; ")[1].startswith("spec.backends[1].external")
-
-    def test_nothing_is_missing(self) -> None:
-        seen = Observed(
-            secrets={"openai": frozenset({"api-key"})},
-            services={"legacy": world.LEGACY},
-            claims=frozenset({"models"}),
-        )
-        found = said(seen, "ResolvedRefs", backends=[CACHED, world.BEHIND, world.KEYED])
-        assert found == ("True", "ResolvedRefs", "all references are resolved")
-
-    def test_replicas_that_run_have_their_claim(self) -> None:
-        assert backend(Observed(slices=world.ready("10.0.0.1")), backends=[CACHED]).ready_replicas == 1
 
 
 class TestBackends:
@@ -237,6 +183,11 @@ class TestColumns:
     def test_where_clients_reach_it(self, port: int, shown: str) -> None:
         url = status(router={"service": {"port": port}}).router.url
         assert url == f"http://chat-router.team-a.svc.cluster.local{shown}/v1"
+
+    @pytest.mark.parametrize(("service", "shown"), [({}, ""), ({"port": 443}, ""), ({"port": 80}, ":80")])
+    def test_where_clients_reach_it_by_tls(self, service: Any, shown: str) -> None:
+        url = status(router=CERTIFIED | {"service": service}).router.url
+        assert url == f"https://chat-router.team-a.svc.cluster.local{shown}/v1"
 
     def test_router_pods(self) -> None:
         found = status(world.with_router(WARM, readyReplicas=1), router={"replicas": 4}).router

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
-from modelroute.planning.unresolved import Missing
+from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
 TYPES = ("Accepted", "ResolvedRefs", "Programmed", "Ready")
@@ -80,8 +80,14 @@ def programmed(
     return Verdict("Programmed", "True", "RoutersReady", f"{pods}, revision {router.revision}")
 
 
-def ready(route: t.ModelRoute, router: RouterStatus, backends: Sequence[BackendStatus], snapshot: Snapshot) -> Verdict:
-    """Whether clients get answers: a router is ready, and somebody can answer what no rule decides.
+def ready(
+    route: t.ModelRoute,
+    router: RouterStatus,
+    backends: Sequence[BackendStatus],
+    snapshot: Snapshot,
+    missing: Sequence[Missing],
+) -> Verdict:
+    """Whether clients get answers: a router is ready, lets them in, and somebody can answer what no rule decides.
 
     A backend that is down while others stand in for it makes the reason SomeBackendsNotReady, not the status False.
     """
@@ -92,6 +98,9 @@ def ready(route: t.ModelRoute, router: RouterStatus, backends: Sequence[BackendS
     if not router.ready_replicas:
         message = f"0 of {router.desired_replicas} router pods are ready"
         return Verdict("Ready", "False", "RouterNotReady", message)
+    closed = next((m.problem for m in missing if m.path == CLIENT_KEYS), "")
+    if closed:
+        return Verdict("Ready", "False", "ClientKeysMissing", f"no client is let in: {closed}")
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
     resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}

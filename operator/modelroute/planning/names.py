@@ -12,6 +12,8 @@ COMPONENT_LABEL = "app.kubernetes.io/component"
 REVISION_ANNOTATION = f"{t.GROUP}/revision"
 """The snapshot's revision: on its ConfigMap; and set on live router pods after it was written, which makes the kubelet
 refresh their mounts at once."""
+CLIENT_KEYS = {"keys.yaml": "auth/keys.yaml", "pepper": "auth/pepper"}
+"""The entries of the Secret of clients' keys, and where each is below the directory of the router's Secrets."""
 CONTENT_ANNOTATION = f"{t.GROUP}/content"
 """A hash of all that is set in a child, so that a field that is no longer set is noticed, too."""
 

@@ -47,9 +47,11 @@ def references(route: t.ModelRoute) -> References:
     services = frozenset(b.target_ref.name for b in backends if b.target_ref)
     caches = (b.vllm.model_cache for b in backends if b.vllm and b.vllm.model_cache)
     keys = (b.external.api_key_secret_ref for b in backends if b.external)
+    router = route.spec.router
+    own = (router.auth.api_keys_secret_ref, router.tls and router.tls.secret_ref)
     return References(
         services=services,
-        secrets=frozenset(ref.name for ref in keys if ref),
+        secrets=frozenset(ref.name for ref in (*keys, *own) if ref),
         claims=frozenset(c.claim_name for c in caches if c.claim_name),
         slices=services | {names.backend(route.metadata.name, b.name) for b in backends if b.vllm},
     )

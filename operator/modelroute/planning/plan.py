@@ -105,7 +105,7 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
         conditions.accepted(),
         conditions.resolved_refs(found.missing),
         conditions.programmed(routers, observed.foreign, found.oversize, wrong, rolled_out=complete),
-        conditions.ready(route, routers, backends, found.snapshot),
+        conditions.ready(route, routers, backends, found.snapshot, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(

@@ -6,6 +6,8 @@ Called by ``plan``, and by ``modelroute serve``, which has no cluster. Never loo
 import re
 from collections.abc import Mapping
 
+import msgspec
+
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
 from modelroute.planning import names
@@ -15,6 +17,9 @@ _URL = re.compile(r"(https?)://([^/:]+)(?::([0-9]+))?(/.*)?\Z", re.IGNORECASE)
 _FIRST_TOKEN_STREAMED = 60.0
 _FIRST_TOKEN_WHOLE = 600.0
 """The first byte of an answer that is not streamed comes when all of it is made."""
+_SERVICE_PREFIX = "/v1"
+"""Where the API of a Service's pods is, as vLLM has it."""
+_AUTH = s.Auth(keys_file=names.CLIENT_KEYS["keys.yaml"], pepper_file=names.CLIENT_KEYS["pepper"])
 
 
 def snapshot_of(
@@ -24,16 +29,20 @@ def snapshot_of(
 
     ``endpoints``: ``host:port`` by backend. A backend that is not in it has none, an external one that of its URL.
     """
-    spec, headers = route.spec, route.spec.router.auth.trusted_headers
+    spec, auth = route.spec, route.spec.router.auth
+    headers = auth.trusted_headers
     return s.Snapshot(
         namespace=route.metadata.namespace,
         name=route.metadata.name,
         generation=route.metadata.generation,
         models=route.models,
         backends=tuple(_backend(b, endpoints, loopback_allowed=loopback_allowed) for b in spec.backends),
-        rules=tuple(s.Rule(name=r.name, when=_when(r.when), prefer=r.prefer) for r in spec.rules),
+        rules=tuple(s.Rule(r.name, _when(r.when), r.prefer, r.exclude, r.fail_closed) for r in spec.rules),
         canary=_canary(spec.canary),
         fallbacks=tuple(s.Fallback(backend=f.backend, failures=f.failures) for f in spec.fallbacks),
+        retry=_retry(spec.retry),
+        total=_seconds(spec.timeouts.total),
+        auth=_AUTH if auth.api_keys_secret_ref else None,
         user_header=headers.user and headers.user.lower(),
         tier_header=headers.tier and headers.tier.lower(),
     )
@@ -46,10 +55,16 @@ def _backend(backend: t.Backend, endpoints: Mapping[str, tuple[str, ...]], *, lo
         weight=backend.weight,
         timeouts=_timeouts(backend.timeouts),
         endpoints=tuple(sorted(set(endpoints.get(backend.name, ())))),
+        prefix=_SERVICE_PREFIX,
         model=model,
         version=f"{backend.vllm.model}@{image_tag(backend.vllm.image)}" if backend.vllm else model or "",
         parameters=_parameters(backend.parameters),
         loopback_allowed=loopback_allowed,
+        balancing=_balancing(backend.load_balancing),
+        limits=_limits(backend.limits),
+        health=_health(backend),
+        cold_start=_cold_start(backend.cold_start),
+        data_policy=backend.policy,
     )
     return _external(common, backend.external, endpoints) if backend.external else common
 
@@ -60,15 +75,14 @@ def _external(common: s.Backend, external: t.External, endpoints: Mapping[str, t
         raise ValueError(f"{external.base_url!r} was not checked against the scalar BASE_URL")
     tls = found[1].lower() == "https"
     port = found[3] or ("443" if tls else "80")
-    return s.Backend(
-        **{f: getattr(common, f) for f in ("name", "weight", "timeouts", "model", "version", "parameters")},
+    return msgspec.structs.replace(
+        common,
         endpoints=endpoints.get(common.name, (f"{found[2]}:{port}",)),
         external=True,
         tls=tls,
         host=found[2],
         prefix=(found[4] or "").rstrip("/"),
         secret_file=names.secret_file(common.name) if external.api_key_secret_ref else None,
-        loopback_allowed=common.loopback_allowed,
     )
 
 
@@ -80,13 +94,50 @@ def image_tag(image: str) -> str:
 
 
 def _timeouts(asked: t.Timeouts) -> s.Timeouts:
-    first = seconds(asked.first_token) if asked.first_token else None
+    first = _seconds(asked.first_token)
     return s.Timeouts(
         connect=seconds(asked.connect),
         first_token_streamed=_FIRST_TOKEN_STREAMED if first is None else first,
         first_token_whole=_FIRST_TOKEN_WHOLE if first is None else first,
         stream_idle=seconds(asked.stream_idle),
+        total=_seconds(asked.total),
     )
+
+
+def _seconds(asked: str | None) -> float | None:
+    return None if asked is None else seconds(asked)
+
+
+def _balancing(asked: t.LoadBalancing) -> s.Balancing:
+    return s.Balancing(asked.type, asked.prefix_chars, asked.bound_percent, seconds(asked.slow_start))
+
+
+def _limits(asked: t.Limits) -> s.Limits:
+    return s.Limits(asked.max_in_flight, asked.max_waiting, seconds(asked.max_wait))
+
+
+def _health(backend: t.Backend) -> s.Health:
+    """With the probe that suits the kind of backend; a hosted API bills by the request, and is not probed unasked."""
+    asked, path = backend.health, backend.health.path
+    if path is None:
+        path = "/health" if backend.vllm else f"{_SERVICE_PREFIX}/models" if backend.target_ref else ""
+    return s.Health(
+        consecutive_failures=asked.consecutive_failures,
+        success_percent=asked.success_percent,
+        ejection=seconds(asked.ejection),
+        max_ejection=seconds(asked.max_ejection),
+        max_ejected_percent=asked.max_ejected_percent,
+        interval=seconds(asked.interval) if path else 0.0,
+        path=path,
+    )
+
+
+def _cold_start(asked: t.ColdStart) -> s.ColdStart:
+    return s.ColdStart(asked.policy, seconds(asked.max_wait), asked.max_held)
+
+
+def _retry(asked: t.Retry) -> s.Retry:
+    return s.Retry(asked.attempts, seconds(asked.backoff.min), seconds(asked.backoff.max), asked.budget_percent)
 
 
 def _parameters(asked: t.Parameters) -> s.Parameters:

@@ -19,13 +19,14 @@ from modelroute.snapshot.weights import shares
 
 def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settings, revision: str) -> RouterStatus:
     """The router; ``live`` is its Deployment."""
-    name, port = route.metadata.name, route.spec.router.service.port
-    host = f"{names.router(name)}.{route.metadata.namespace}.svc.{settings.cluster_domain}"
+    asked = route.spec.router
+    port = "" if (asked.scheme, asked.port) in (("http", 80), ("https", 443)) else f":{asked.port}"
+    host = f"{names.router(route.metadata.name)}.{route.metadata.namespace}.svc.{settings.cluster_domain}"
     return RouterStatus(
         ready_replicas=((live or {}).get("status") or {}).get("readyReplicas") or 0,
-        desired_replicas=route.spec.router.replicas,
+        desired_replicas=asked.replicas,
         revision=revision,
-        url=f"http://{host}{'' if port == 80 else f':{port}'}/v1",
+        url=f"{asked.scheme}://{host}{port}/v1",
     )
 
 

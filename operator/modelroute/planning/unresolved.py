@@ -3,15 +3,26 @@
 Called by ``plan``. Never sees a Secret's value, only the names of its keys.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from modelroute.api import types as t
+from modelroute.planning import names
 from modelroute.planning.observed import Observed
+
+CLIENT_KEYS = "spec.router.auth.apiKeysSecretRef"
+"""The path of what no client is let in without."""
+_TLS_KEYS = ("tls.crt", "tls.key")
+
+_Problem = tuple[str, str, str]
+"""Reason, path and sentence."""
 
 
 class Missing(NamedTuple):
-    """A reference of ``backend`` that leads nowhere; ``path`` is the field as kubectl writes it."""
+    """A reference that leads nowhere; ``path`` is the field as kubectl writes it.
+
+    ``backend`` is whose it is; empty: the router's.
+    """
 
     backend: str
     reason: str
@@ -21,16 +32,21 @@ class Missing(NamedTuple):
 
 def missing(route: t.ModelRoute, observed: Observed) -> tuple[Missing, ...]:
     """All references that lead nowhere, in the manifest's order."""
-    return tuple(
+    namespace = route.metadata.namespace
+    of_backends = (
         Missing(backend.name, reason, f"spec.backends[{i}].{path}", problem)
         for i, backend in enumerate(route.spec.backends)
-        for reason, path, problem in _of(backend, route.metadata.namespace, observed)
+        for reason, path, problem in _of(backend, namespace, observed)
     )
+    of_router = (Missing("", *found) for found in _of_router(route.spec.router, namespace, observed))
+    return (*of_backends, *of_router)
 
 
-def _of(backend: t.Backend, namespace: str, observed: Observed) -> Iterator[tuple[str, str, str]]:
+def _of(backend: t.Backend, namespace: str, observed: Observed) -> Iterator[_Problem]:
     if backend.external and backend.external.api_key_secret_ref:
-        yield from _secret(backend.external.api_key_secret_ref, namespace, observed)
+        ref, path = backend.external.api_key_secret_ref, "external.apiKeySecretRef"
+        for reason, problem in _secret(ref.name, (ref.key,), namespace, observed):
+            yield reason, path if reason == "SecretNotFound" else f"{path}.key", problem
     if backend.target_ref:
         yield from _service(backend.target_ref, namespace, observed)
     if backend.vllm and backend.vllm.model_cache and backend.vllm.model_cache.claim_name:
@@ -40,16 +56,27 @@ def _of(backend: t.Backend, namespace: str, observed: Observed) -> Iterator[tupl
             yield "ClaimNotFound", "vllm.modelCache.claimName", problem
 
 
-def _secret(ref: t.SecretKeyRef, namespace: str, observed: Observed) -> Iterator[tuple[str, str, str]]:
-    path = "external.apiKeySecretRef"
-    keys = observed.secrets.get(ref.name)
+def _of_router(router: t.Router, namespace: str, observed: Observed) -> Iterator[_Problem]:
+    if ref := router.auth.api_keys_secret_ref:
+        for reason, problem in _secret(ref.name, names.CLIENT_KEYS, namespace, observed):
+            yield reason, CLIENT_KEYS, problem
+    if router.tls:
+        for reason, problem in _secret(router.tls.secret_ref.name, _TLS_KEYS, namespace, observed):
+            yield reason, "spec.router.tls.secretRef", problem
+
+
+def _secret(name: str, wanted: Collection[str], namespace: str, observed: Observed) -> Iterator[tuple[str, str]]:
+    """Reason and sentence for what is not there of the Secret ``name`` with the ``wanted`` keys."""
+    keys = observed.secrets.get(name)
     if keys is None:
-        yield "SecretNotFound", path, f'Secret "{ref.name}" is not in namespace {namespace}'
-    elif ref.key not in keys:
-        yield "SecretKeyNotFound", f"{path}.key", f'Secret "{ref.name}" has no key "{ref.key}"'
+        yield "SecretNotFound", f'Secret "{name}" is not in namespace {namespace}'
+        return
+    for key in wanted:
+        if key not in keys:
+            yield "SecretKeyNotFound", f'Secret "{name}" has no key "{key}"'
 
 
-def _service(ref: t.TargetRef, namespace: str, observed: Observed) -> Iterator[tuple[str, str, str]]:
+def _service(ref: t.TargetRef, namespace: str, observed: Observed) -> Iterator[_Problem]:
     service = observed.services.get(ref.name)
     if service is None:
         yield "ServiceNotFound", "targetRef", f'Service "{ref.name}" is not in namespace {namespace}'

@@ -1,6 +1,6 @@
 """The children that make a route's router: Deployment, Service, PodDisruptionBudget, ServiceAccount, ConfigMap.
 
-Called by ``plan``. The router's pods get no token and no secret but the keys of the route's own external backends.
+Called by ``plan``. The router's pods get no token, and no Secrets but those that the route itself names.
 """
 
 from modelroute.api import types as t
@@ -15,6 +15,7 @@ DRAIN_SECONDS = 100
 """Streams that run when a router ends have so long; then they are told by an error event."""
 _SNAPSHOT_DIR = "/etc/modelroute/snapshot"
 _SECRETS_DIR = "/etc/modelroute/secrets"
+_TLS_DIR = "/etc/modelroute/tls"
 
 
 def config_map(route: t.ModelRoute, encoded: bytes, revision: str) -> KubeObject:
@@ -38,8 +39,8 @@ def service_account(route: t.ModelRoute) -> KubeObject:
 
 def service(route: t.ModelRoute) -> KubeObject:
     """Where clients reach the OpenAI API; the admin port is not in it."""
-    asked = route.spec.router.service
-    port = {"name": "http", "port": asked.port, "targetPort": "http", "nodePort": asked.node_port}
+    router, asked = route.spec.router, route.spec.router.service
+    port = {"name": router.scheme, "port": router.port, "targetPort": "http", "nodePort": asked.node_port}
     selector = names.router_selector(route.metadata.name)
     return _child("Service", route, {"spec": {"type": asked.type, "selector": selector, "ports": [port]}})
 
@@ -90,6 +91,8 @@ def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
     mounts = [{"name": "snapshot", "mountPath": _SNAPSHOT_DIR, "readOnly": True}]
     if _secret_sources(route):
         mounts.append({"name": "secrets", "mountPath": _SECRETS_DIR, "readOnly": True})
+    if route.spec.router.tls:
+        mounts.append({"name": "tls", "mountPath": _TLS_DIR, "readOnly": True})
     return {
         "name": "router",
         "image": settings.router_image,
@@ -101,6 +104,7 @@ def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
             f"--port={HTTP_PORT}",
             f"--admin-port={ADMIN_PORT}",
             f"--drain={DRAIN_SECONDS}",
+            *([f"--tls={_TLS_DIR}"] if route.spec.router.tls else []),
         ],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT},
@@ -120,20 +124,23 @@ def _volumes(route: t.ModelRoute) -> list[KubeObject]:
     volumes = [{"name": "snapshot", "configMap": {"name": names.snapshot(route.metadata.name)}}]
     if sources := _secret_sources(route):
         volumes.append({"name": "secrets", "projected": {"sources": sources}})
+    if tls := route.spec.router.tls:
+        # Not optional: a pod waits for its certificate rather than serve without one.
+        items = [{"key": key, "path": key} for key in ("tls.crt", "tls.key")]
+        volumes.append({"name": "tls", "secret": {"secretName": tls.secret_ref.name, "items": items}})
     return volumes
 
 
 def _secret_sources(route: t.ModelRoute) -> list[KubeObject]:
-    """The keys of external backends, each optional: a missing one must not keep the routers from starting."""
-    refs = [(b.name, b.external.api_key_secret_ref) for b in route.spec.backends if b.external]
+    """The keys of external backends and of clients, each optional: a missing one must not keep routers from starting.
+
+    A router calls no backend whose key is missing, and lets nobody in without the clients' keys.
+    """
+    refs = ((b.name, b.external.api_key_secret_ref) for b in route.spec.backends if b.external)
+    found = [(ref.name, {ref.key: names.secret_file(backend)}) for backend, ref in refs if ref]
+    if clients := route.spec.router.auth.api_keys_secret_ref:
+        found.append((clients.name, names.CLIENT_KEYS))
     return [
-        {
-            "secret": {
-                "name": ref.name,
-                "optional": True,
-                "items": [{"key": ref.key, "path": names.secret_file(backend)}],
-            }
-        }
-        for backend, ref in refs
-        if ref
+        {"secret": {"name": name, "optional": True, "items": [{"key": k, "path": path} for k, path in files.items()]}}
+        for name, files in found
     ]

@@ -1,0 +1,118 @@
+"""What a route refers to and is not there: named in ResolvedRefs by field and name, for whom it concerns."""
+
+from typing import Any
+
+import pytest
+
+from modelroute.planning.observed import Observed
+from tests.fakes import world
+from tests.fakes.manifests import VLLM
+
+KEYS = {"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}}
+CERT = {"tls": {"secretRef": {"name": "cert"}}}
+CACHED = {"name": "small", "vllm": {"model": "m", "modelCache": {"claimName": "models"}}}
+
+
+def resolved(observed: Observed, **spec: Any) -> tuple[str, str, str]:
+    """Status, reason and message of the condition."""
+    conditions = world.planned(world.route(**spec), observed).status.conditions
+    found = next(c for c in conditions if c.type == "ResolvedRefs")
+    return found.status, found.reason, found.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "reason", "message"),
+    [
+        (
+            [VLLM, world.KEYED],
+            {},
+            "SecretNotFound",
+            'spec.backends[1].external.apiKeySecretRef: Secret "openai" is not in namespace team-a',
+        ),
+        (
+            [world.KEYED],
+            {"secrets": {"openai": frozenset({"key"})}},
+            "SecretKeyNotFound",
+            'spec.backends[0].external.apiKeySecretRef.key: Secret "openai" has no key "api-key"',
+        ),
+        (
+            [world.BEHIND],
+            {},
+            "ServiceNotFound",
+            'spec.backends[0].targetRef: Service "legacy" is not in namespace team-a',
+        ),
+        (
+            [{"name": "old", "targetRef": {"name": "legacy", "port": 81}}],
+            {"services": {"legacy": world.LEGACY}},
+            "ServicePortNotFound",
+            'spec.backends[0].targetRef.port: Service "legacy" has no port 81 (it has 80, 9090)',
+        ),
+        (
+            [CACHED],
+            {},
+            "ClaimNotFound",
+            'spec.backends[0].vllm.modelCache.claimName: PersistentVolumeClaim "models" is not in namespace team-a',
+        ),
+    ],
+)
+def test_what_is_missing_is_named_with_its_field(
+    spec: list[Any], seen: dict[str, Any], reason: str, message: str
+) -> None:
+    assert resolved(Observed(**seen), backends=spec) == ("False", reason, message)
+    statuses = world.planned(world.route(backends=spec), Observed(**seen)).status.backends
+    assert message in [b.message for b in statuses]
+
+
+@pytest.mark.parametrize(
+    ("router", "seen", "reason", "message"),
+    [
+        (
+            KEYS,
+            {},
+            "SecretNotFound",
+            'spec.router.auth.apiKeysSecretRef: Secret "chat-keys" is not in namespace team-a',
+        ),
+        (
+            KEYS,
+            {"chat-keys": frozenset({"keys.yaml"})},
+            "SecretKeyNotFound",
+            'spec.router.auth.apiKeysSecretRef: Secret "chat-keys" has no key "pepper"',
+        ),
+        (CERT, {}, "SecretNotFound", 'spec.router.tls.secretRef: Secret "cert" is not in namespace team-a'),
+        (
+            CERT,
+            {"cert": frozenset({"tls.crt"})},
+            "SecretKeyNotFound",
+            'spec.router.tls.secretRef: Secret "cert" has no key "tls.key"',
+        ),
+    ],
+)
+def test_the_routers_own_secrets_are_named(router: Any, seen: Any, reason: str, message: str) -> None:
+    found = resolved(Observed(secrets=seen), router=router)
+    assert found == ("False", reason, message)
+
+
+def test_the_routers_own_secrets_are_there() -> None:
+    seen = {"chat-keys": frozenset({"keys.yaml", "pepper"}), "cert": frozenset({"tls.crt", "tls.key", "ca.crt"})}
+    assert resolved(Observed(secrets=seen), router=KEYS | CERT)[0] == "True"
+
+
+def test_all_that_is_missing_is_named() -> None:
+    message = resolved(Observed(), backends=[world.BEHIND, world.KEYED])[2]
+    assert message.split("; ")[1].startswith("spec.backends[1].external")
+
+
+def test_nothing_is_missing() -> None:
+    seen = Observed(
+        secrets={"openai": frozenset({"api-key"})},
+        services={"legacy": world.LEGACY},
+        claims=frozenset({"models"}),
+    )
+    found = resolved(seen, backends=[CACHED, world.BEHIND, world.KEYED])
+    assert found == ("True", "ResolvedRefs", "all references are resolved")
+
+
+def test_replicas_that_run_have_their_claim() -> None:
+    seen = Observed(slices=world.ready("10.0.0.1"))
+    [found] = world.planned(world.route(backends=[CACHED]), seen).status.backends
+    assert found.ready_replicas == 1
