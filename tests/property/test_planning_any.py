@@ -41,7 +41,22 @@ KINDS = st.one_of(
     st.fixed_dictionaries({"targetRef": st.fixed_dictionaries({"name": st.just("svc"), "port": st.integers(80, 81)})}),
     st.fixed_dictionaries({"external": EXTERNAL}),
 )
-ROUTERS = st.fixed_dictionaries({"replicas": st.integers(0, 3), "resources": RESOURCES})
+ROUTERS = st.fixed_dictionaries(
+    {"replicas": st.integers(0, 3), "resources": RESOURCES},
+    optional={
+        "auth": st.just({"apiKeysSecretRef": {"name": "keys"}}),
+        "tls": st.just({"secretRef": {"name": "keys"}}),
+    },
+)
+TRAFFIC = st.fixed_dictionaries(
+    {},
+    optional={
+        "loadBalancing": st.sampled_from([{"type": "PrefixHash"}, {"slowStart": "0s"}]),
+        "limits": st.sampled_from([{"maxInFlight": 1}, {"maxWait": "1m"}]),
+        "health": st.sampled_from([{"path": ""}, {"ejection": "1s"}]),
+        "dataPolicy": st.sampled_from(["Internal", "External"]),
+    },
+)
 
 
 @st.composite
@@ -50,7 +65,7 @@ def routes(draw: st.DrawFn) -> t.ModelRoute:
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, unique=True))
     weights = [draw(st.integers(0, 5)) for _ in names]
     weights[0] += 1
-    backends = [{"name": n, "weight": w} | draw(KINDS) for n, w in zip(names, weights, strict=True)]
+    backends = [{"name": n, "weight": w} | draw(KINDS) | draw(TRAFFIC) for n, w in zip(names, weights, strict=True)]
     fallbacks = draw(st.lists(st.sampled_from([{"backend": n} for n in names]), max_size=1))
     return world.route(backends=backends, fallbacks=fallbacks, router=draw(ROUTERS))
 
@@ -63,7 +78,7 @@ SLICES = st.builds(
     terminating=st.booleans(),
 )
 SERVICES = st.sampled_from([{}, {"svc": {"spec": {"ports": [{"port": 80}]}}}])
-SECRETS = st.sampled_from([{}, {"keys": None}, {"keys": frozenset({"api-key"})}])
+SECRETS = st.sampled_from([{}, {"keys": None}, {"keys": frozenset({"api-key", "keys.yaml", "pepper"})}])
 WORLDS: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     slices=st.dictionaries(

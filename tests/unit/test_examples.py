@@ -65,6 +65,15 @@ def test_the_keys_that_are_referred_to_are_there() -> None:
     assert external.api_key_secret_ref.key in secret["stringData"]
 
 
+def test_a_route_that_is_exposed_asks_for_keys_by_tls_and_keeps_what_is_private() -> None:
+    spec = route(EXAMPLES / "production.yaml").spec
+    assert spec.router.auth.api_keys_secret_ref
+    assert spec.router.scheme == "https"
+    [private] = spec.rules
+    assert private.fail_closed
+    assert {b.name for b in spec.backends if b.policy == "External"} == {f.backend for f in spec.fallbacks}
+
+
 def test_the_router_alone_can_run_the_standalone_one() -> None:
     snapshot = snapshot_from_manifest((EXAMPLES / "standalone.yaml").read_bytes())
     assert [b.endpoints for b in snapshot.backends] == [("127.0.0.1:9001",), ("127.0.0.1:9002",)]

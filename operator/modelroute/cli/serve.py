@@ -13,7 +13,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
     parser.add_argument("-f", "--file", type=Path, required=True, help="a ModelRoute manifest; an edit takes effect")
     parser.add_argument(
-        "--secrets", type=Path, default=Path("secrets"), metavar="DIR", help="holds BACKEND/key (default ./secrets)"
+        "--secrets",
+        type=Path,
+        default=Path("secrets"),
+        metavar="DIR",
+        help="holds BACKEND/key, and for clients' keys auth/keys.yaml and auth/pepper (default ./secrets)",
     )
     listening.add_arguments(parser, "127.0.0.1")
 
