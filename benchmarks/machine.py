@@ -3,8 +3,11 @@
 Called by every benchmark here. Never starts anything and never measures by itself.
 """
 
+import contextlib
+import itertools
 import os
 import platform
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -51,6 +54,28 @@ def family_cpu_seconds(pid: int) -> float:
 def family_rss_mb(pid: int) -> float:
     """Resident MB of ``pid`` and the processes below it; pages that they share count once for each."""
     return sum(rss_mb((PROC / str(one) / "status").read_text()) for one in family(pid))
+
+
+def sockets(pid: int) -> int:
+    """Sockets that ``pid`` has open."""
+    found = 0
+    for file in (PROC / str(pid) / "fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found += str(file.readlink()).startswith("socket:")
+    return found
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """How fast the second of each pair grows with the first: the median slope of all pairs of points (Theil and Sen).
+
+    A few points far off do not sway it. At most 200 points are used, evenly spread. ValueError for less than two.
+    """
+    step = max(1, len(points) // 200)
+    some = points[::step]
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.combinations(some, 2) if b[0] > a[0]]
+    if not slopes:
+        raise ValueError("a slope needs two points")
+    return statistics.median(slopes)
 
 
 def facts() -> dict[str, str | int]:
