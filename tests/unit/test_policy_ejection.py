@@ -71,7 +71,7 @@ class TestSuccessRate:
     def test_a_low_rate_over_enough_requests_takes_it_out(self, pattern: str, taken_out: bool) -> None:
         assert self.play(Vitals(Health(**PLAIN)), 1.0, pattern) == taken_out
 
-    @pytest.mark.parametrize(("later", "taken_out"), [(14.0, True), (31.0, False), (500.0, False)])
+    @pytest.mark.parametrize(("later", "taken_out"), [(14.0, True), (28.0, True), (31.0, False), (500.0, False)])
     def test_it_is_of_a_sliding_window(self, later: float, taken_out: bool) -> None:
         made = Vitals(Health(**PLAIN))
         assert not self.play(made, 1.0, "--+" * 3)
@@ -96,6 +96,7 @@ class TestComingBack:
         made = out()
         assert made.probed(5.0, ok=True)
         assert not made.ejected
+        assert [made.probe_due(14.9), made.probe_due(15.0)] == [False, True]
 
     def test_time_alone_and_a_trial_do_not_where_there_are_probes(self) -> None:
         made = out()

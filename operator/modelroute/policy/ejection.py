@@ -110,10 +110,13 @@ class Vitals:
 
     def _forgive(self, now: float) -> None:
         """One time in a row fewer for each ejection-time spent healthy, as Envoy does for each of its intervals."""
+        if not self.times:
+            return
         step = self.settings.ejection
-        healthy = math.floor((now - self._back) / step) if self.times and step > 0 else self.times
-        self.times = max(0, self.times - healthy)
-        self._back += healthy * step if self.times else 0.0
+        healthy = now - self._back
+        credit = self.times if healthy >= step * self.times else int(healthy / step)
+        self.times -= credit
+        self._back += credit * step
 
     def _rate_is_low(self) -> bool:
         good, bad = self._good + self._old_good, self._bad + self._old_bad
