@@ -12,6 +12,7 @@ from modelroute.router.framing import Limits
 from modelroute.router.openai import Refusal
 from modelroute.router.reader import Reader
 from modelroute.router.request import Request
+from modelroute.router.room import Room
 from modelroute.snapshot.types import Backend, Timeouts
 
 TIMES = Timeouts(1, 1, 1, 1)
@@ -174,7 +175,8 @@ class Taken:
 
 def taken(*pieces: bytes) -> list[Request]:
     taker = Taken()
-    reader = Reader(taker, Limits(body=1000, head=500, fields=5))
+    limits = Limits(body=1000, head=500, fields=5)
+    reader = Reader(taker, limits, Room(limits))
     for piece in pieces:
         reader.feed(piece)
     return taker.requests

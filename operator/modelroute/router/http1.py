@@ -7,14 +7,19 @@ import asyncio
 from collections import deque
 from typing import Protocol, cast
 
-from modelroute.router.framing import Limits
+from modelroute.router.framing import Limits, overloaded, read_until
 from modelroute.router.openai import Refusal, timed_out
 from modelroute.router.reader import Reader
 from modelroute.router.request import Request
+from modelroute.router.room import Room
 
-_HIGH_WATER = 65536
+_HIGH_WATER = 8192
+"""Bytes that wait for a client before its backend waits too. One read of a backend, at most 250,000 bytes, can come on
+top: together less than 256 KiB."""
 _MOST_TURNS = 8
 _LINGER_SECONDS = 2.0
+_MOST_TURNED_AWAY = 256
+_IDLE_ENOUGH_SECONDS = 1.0
 
 
 class Running(Protocol):
@@ -37,7 +42,9 @@ class Service(Protocol):
     """Who answers the requests of one port."""
 
     limits: Limits
+    room: Room
     draining: bool
+    clients: "set[ClientConnection]"
 
     def joined(self, client: "ClientConnection") -> None:
         """A client has connected."""
@@ -56,14 +63,15 @@ class ClientConnection(asyncio.Protocol):
     """One connection of a client."""
 
     __slots__ = (
-        "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
+        "_full", "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
         "_waiting", "running",
     )  # fmt: skip
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._loop = loop
-        self._reader = Reader(self, service.limits)
+        self._reader = Reader(self, service.limits, service.room)
+        self._full = False
         self._transport: asyncio.Transport | None = None
         self._serving: Request | None = None
         self._turns: deque[Request] = deque()
@@ -93,6 +101,8 @@ class ClientConnection(asyncio.Protocol):
     def finish(self) -> None:
         """The answer is complete: on to the next request, or close."""
         closing = self.closing
+        if self._serving is not None:
+            self._service.room.release(self._serving)
         self.running = self._serving = None
         self._since = self._loop.time()
         if closing:
@@ -110,6 +120,11 @@ class ClientConnection(asyncio.Protocol):
         if self._serving is None and self._reader.partial is None and self._transport is not None:
             self._transport.close()
 
+    def make_room(self, now: float) -> None:
+        """Close if nothing has been asked for a while."""
+        if now > self._since + _IDLE_ENOUGH_SECONDS:
+            self.retire()
+
     def shut(self) -> None:
         """Tell the client that the router ends, and close."""
         if self.running is not None:
@@ -123,13 +138,29 @@ class ClientConnection(asyncio.Protocol):
         """Keep the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+        if not self._service.room.enter():
+            self._turn_away()
+            return
         self._service.joined(self)
-        limits = self._service.limits
-        self._timer = self._loop.call_later(min(limits.read, limits.idle, limits.write), self._check)
+        self._timer = self._loop.call_later(self._tick, self._check)
+
+    def _turn_away(self) -> None:
+        """Tell a client for which there is no room so, when it has asked; make room for the next ones."""
+        self._full = True
+        room, now = self._service.room, self._loop.time()
+        if room.may_sweep(now):
+            for client in list(self._service.clients):
+                client.make_room(now)
+        if room.connections > self._service.limits.connections + _MOST_TURNED_AWAY:
+            self.cut()
+        self._timer = self._loop.call_later(_LINGER_SECONDS, self.cut)
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
-        self._reader.feed(data)
+        if self._full:
+            self._reader.refuse(overloaded("connections"))
+        else:
+            self._reader.feed(data)
 
     def eof_received(self) -> None:
         """Take a client that ends its side for gone: one that was killed looks the same, and its slot is dear."""
@@ -155,7 +186,10 @@ class ClientConnection(asyncio.Protocol):
         self._reader.deaf = True
         self._drop_turns()
         if self._reader.partial is not None:
-            self._reader.partial.drop()
+            self._drop(self._reader.partial)
+        if self._serving is not None:
+            self._service.room.release(self._serving)
+        self._service.room.leave()
         if self._timer is not None:
             self._timer.cancel()
         self._service.left(self)
@@ -205,7 +239,11 @@ class ClientConnection(asyncio.Protocol):
 
     def _drop_turns(self) -> None:
         while self._turns:
-            self._turns.popleft().drop()
+            self._drop(self._turns.popleft())
+
+    def _drop(self, request: Request) -> None:
+        self._service.room.release(request)
+        request.drop()
 
     def _leave(self) -> None:
         """Close; a client that is still sending gets the time to read the answer before it meets a reset."""
@@ -213,36 +251,45 @@ class ClientConnection(asyncio.Protocol):
             return
         self._drop_turns()
         if self._reader.deaf and not self._transport.is_closing():
-            self._transport.write_eof()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
             self._loop.call_later(_LINGER_SECONDS, self.cut)
         else:
             self._reader.deaf = True
             self._transport.close()
 
-    # Deadlines: one timer per connection.
+    # Deadlines: one timer per connection, which looks often enough to miss none.
+
+    @property
+    def _tick(self) -> float:
+        limits = self._service.limits
+        return min(limits.head_time, limits.stall, limits.read, limits.idle, limits.write)
 
     def _check(self) -> None:
-        limits, now = self._service.limits, self._loop.time()
-        wait = min(limits.read, limits.idle, limits.write)
+        limits, now, reader = self._service.limits, self._loop.time(), self._reader
+        wait = self._tick
         if self._paused_at is not None:
             wait = self._paused_at + limits.write - now
             if wait <= 0:
                 wait = self._still_taking(now)
-        elif self._reader.partial is not None:
-            wait = self._since + limits.read - now
+        elif reader.partial is not None:
+            allowed = read_until(limits, reader.partial, in_head=reader.in_head)
+            wait = self._since + allowed - now
             if wait <= 0:
-                self._reader.refuse(timed_out(408, f"the request did not come whole within {limits.read:g} s"))
+                what = "head" if reader.in_head else "body"
+                reader.refuse(timed_out(408, f"the request's {what} did not come whole within {allowed:.3g} s"))
         elif self._serving is None:
             wait = self._since + limits.idle - now
             if wait <= 0:
                 self.cut()
         if self._transport is not None:
-            self._timer = self._loop.call_later(max(wait, 0.001), self._check)
+            self._timer = self._loop.call_later(max(min(wait, self._tick), 0.001), self._check)
 
     def _still_taking(self, now: float) -> float:
-        """Give a client that took something since the last look more time, and cut one that did not."""
+        """Give a client that took enough since the last look more time, and cut one that did not."""
+        limits = self._service.limits
         left = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        if left >= self._waiting:
+        if left > self._waiting - max(1.0, limits.take * limits.write):
             self.cut()
         self._paused_at, self._waiting = now, left
-        return self._service.limits.write
+        return limits.write

@@ -1,15 +1,25 @@
 """Makes requests of bytes: parses, judges heads before bodies come, holds sizes to their limits.
 
-Owned by ``http1``, one per connection. Knows neither time nor sockets. After what is not clean HTTP it is deaf.
+Owned by ``http1``, one per connection. Knows neither time nor sockets. After what is not clean HTTP it is deaf, and
+after a request that closes the connection it takes no other.
 """
 
 from typing import Protocol
 
 import httptools
 
-from modelroute.router.framing import Limits, bad_request, head_too_large, judge
+from modelroute.router.framing import Limits, bad_request, head_too_large, judge, overloaded
 from modelroute.router.openai import Refusal, too_large
 from modelroute.router.request import Request
+from modelroute.router.room import Room
+
+_BLANK = b"\r\n"
+_FRAME_BYTES = 16
+"""Bytes of framing for each byte of a chunked body that are let pass: one to a chunk takes six."""
+
+_SMALL_DIGITS = 5
+"""A length of so many digits finds room when it comes."""
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class Taker(Protocol):
@@ -31,14 +41,21 @@ class Taker(Protocol):
 class Reader:
     """The requests of one connection."""
 
-    __slots__ = ("_head_bytes", "_in_head", "_limits", "_parser", "_taker", "deaf", "partial")
+    __slots__ = (
+        "_around", "_head_bytes", "_last", "_limits", "_parser", "_room", "_taker", "_upgrade", "deaf", "in_head",
+        "partial",
+    )  # fmt: skip
 
-    def __init__(self, taker: Taker, limits: Limits) -> None:
+    def __init__(self, taker: Taker, limits: Limits, room: Room) -> None:
         self._taker = taker
         self._limits = limits
+        self._room = room
         self._parser = httptools.HttpRequestParser(self)
-        self._in_head = False
         self._head_bytes = 0
+        self._around = 0  # bytes that are of no request, or frame a body
+        self._last = False
+        self._upgrade = False
+        self.in_head = False
         self.deaf = False
         self.partial: Request | None = None
 
@@ -46,51 +63,83 @@ class Reader:
         """Take bytes; what comes after a refusal that closes is not looked at."""
         if self.deaf:
             return
-        was_in_head = self._in_head
+        before = self.partial
+        in_head, size = self.in_head, 0 if before is None else before.size
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self.deaf = True  # never taken up; the request is answered and the connection closed
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
             self.refuse(bad_request(f"this is not valid HTTP/1.1: {error}"))
             return
         partial = self.partial
         if partial is None:
+            if before is None and data[:1] in _BLANK:
+                self._count_blank(data)
             return
-        if self._in_head and was_in_head:
-            # A header that goes on and on is not told of by the parser before it ends.
-            self._head_bytes += len(data)
-            if self._head_bytes > self._limits.head:
-                partial.refusal = head_too_large(self._limits)
-        if partial.refusal is not None and (partial.refusal.close or partial.expects):
-            self.refuse(partial.refusal)
+        if partial is before:
+            self._watch(partial, len(data), size, was_in_head=in_head)
+        refusal = partial.refusal
+        if refusal is not None and (refusal.close or partial.expects):
+            self.refuse(refusal)
 
     def refuse(self, refusal: Refusal) -> None:
         """Hand over what came of a request as one that is refused, and be deaf."""
         if self.deaf:
             return
+        self.deaf = True
+        if self._last and self.partial is None:
+            return  # bytes behind a request that closes are nobody's
         request = self.partial or Request()
         self.partial = None
         request.refusal = refusal
         request.keep_alive = False
-        self.deaf = True
+        self._room.release(request)
         self._taker.take(request)
 
-    def _hand_over(self, request: Request) -> None:
-        if request.refusal is not None and request.refusal.close:
-            request.keep_alive = False
+    # What the parser does not tell of.
+
+    def _watch(self, request: Request, count: int, size: int, *, was_in_head: bool) -> None:
+        """Hold a head, or the framing of a body, to its limit though it goes on and on."""
+        if self.in_head:
+            self._head_bytes += count
+            if self._head_bytes > self._limits.head:
+                request.refusal = head_too_large(self._limits)
+        elif not was_in_head:
+            self._around += count - (request.size - size)
+            if self._around > self._limits.head + _FRAME_BYTES * request.size:
+                request.refusal = bad_request("there is far more around the body's chunks than in them")
+
+    def _count_blank(self, data: bytes) -> None:
+        self._around += len(data) - len(data.lstrip(_BLANK))
+        if self._around > self._limits.head:
+            self.refuse(bad_request("there are too many empty lines and no request"))
+
+    def _pass_over(self, rest: bytes) -> None:
+        """Pass over a wish to upgrade. The parser would also pass over the body that came with it."""
+        request = self.partial
+        if request is None:
             self.deaf = True
-        self._taker.take(request)
+            return
+        self._upgrade = False
+        frame = [b"%b: %b\r\n" % (n, request.headers[n]) for n in _FRAMING if n in request.headers]
+        self._parser = httptools.HttpRequestParser(_Body(self))
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(frame))
+            if rest:
+                self._parser.feed_data(rest)
+        except httptools.HttpParserError as error:
+            self.refuse(bad_request(f"this is not valid HTTP/1.1: {error}"))
 
     # Called by the parser.
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        if self.deaf:
+        if self.deaf or self._last:
             return
         self.partial = Request()
-        self._in_head = True
-        self._head_bytes = 0
+        self.in_head = True
+        self._head_bytes = self._around = 0
         self._taker.begun()
 
     def on_url(self, url: bytes) -> None:
@@ -105,10 +154,14 @@ class Reader:
         if request is None:
             return
         self._count(request, len(name) + len(value) + 4)
-        if self._in_head and request.refusal is None:
+        if request.refusal is not None:
+            return
+        if self.in_head:
             request.take(name, value)
-            if request.fields > self._limits.fields:
-                request.refusal = head_too_large(self._limits)
+        else:
+            request.fields += 1
+        if request.fields > self._limits.fields:
+            request.refusal = head_too_large(self._limits)
 
     def _count(self, request: Request, size: int) -> None:
         self._head_bytes += size
@@ -117,7 +170,7 @@ class Reader:
 
     def on_headers_complete(self) -> None:
         """Judge the head before the body comes."""
-        self._in_head = False
+        self.in_head = False
         request = self.partial
         if request is None:
             return
@@ -125,26 +178,56 @@ class Reader:
         version = parser.get_http_version()
         request.method = parser.get_method().decode()
         request.http11 = version == "1.1"
-        request.keep_alive = request.http11 and parser.should_keep_alive() and not parser.should_upgrade()
+        request.keep_alive = request.http11 and parser.should_keep_alive()
+        if parser.should_upgrade():
+            request.keep_alive = False
+            self._upgrade = request.has_body
         if request.refusal is None:
-            request.refusal = judge(request, version, self._limits) or self._taker.admit(request)
+            request.refusal = judge(request, version, self._limits) or self._admit(request)
         if request.expects:
             self._taker.invite(request)
+
+    def _admit(self, request: Request) -> Refusal | None:
+        length = request.headers.get(b"content-length", b"")
+        if len(length) > _SMALL_DIGITS and not self._room.fits(int(length)):
+            return overloaded("large bodies")
+        return self._taker.admit(request)
 
     def on_body(self, data: bytes) -> None:
         """Take a piece; of a request that is refused nothing is kept."""
         request = self.partial
         if request is None:
             return
-        request.size += len(data)
+        if request.refusal is not None:
+            request.size += len(data)
+            if request.size > self._limits.body:
+                request.refusal = too_large(self._limits.body)
+            return
+        request.add(data)
         if request.size > self._limits.body:
-            request.pieces.clear()
             request.refusal = too_large(self._limits.body)
-        elif request.refusal is None:
-            request.pieces.append(data)
+        elif not self._room.hold(request, len(data)):
+            request.refusal = overloaded("bodies")
+        else:
+            return
+        self._room.release(request)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        request, self.partial = self.partial, None
-        if request is not None and not self.deaf:
-            self._hand_over(request)
+        request = self.partial
+        if request is None or self.deaf or self._upgrade:
+            return
+        self.partial = None
+        if request.refusal is not None and request.refusal.close:
+            request.keep_alive = False
+            self.deaf = True
+        self._last = not request.keep_alive
+        self._taker.take(request)
+
+
+class _Body:
+    """Hears of the body of a request whose head was read before."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.on_body = reader.on_body
+        self.on_message_complete = reader.on_message_complete

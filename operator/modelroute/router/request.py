@@ -8,8 +8,12 @@ from modelroute.router.clients import FREE, Identity, Lease
 from modelroute.router.openai import Kind, Refusal
 
 _ONCE = frozenset(
-    (b"authorization", b"content-length", b"content-type", b"host", b"transfer-encoding", b"x-api-key", b"x-request-timeout-ms")
+    (
+        *(b"authorization", b"content-encoding", b"content-length", b"content-type", b"expect", b"host"),
+        *(b"transfer-encoding", b"x-api-key", b"x-request-timeout-ms"),
+    )
 )  # fmt: skip
+_SPACE = 0x20
 _SMALL_PIECE = 4096
 _GATHERED = 65536
 _SANE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -25,8 +29,8 @@ class Request:
     """
 
     __slots__ = (
-        "fields", "headers", "held", "http11", "identity", "keep_alive", "kind", "lease", "method", "model", "pieces", "refusal",
-        "request_id", "size", "target", "twice",
+        "fields", "headers", "held", "http11", "identity", "keep_alive", "kind", "lease", "method", "model", "pieces",
+        "refusal", "request_id", "size", "target", "twice",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,7 +53,8 @@ class Request:
     def take(self, name: bytes, value: bytes) -> None:
         """Add a header."""
         name = name.lower()
-        value = value.rstrip(b" \t")  # the parser leaves them
+        if value and value[-1] <= _SPACE:
+            value = value.rstrip(b" \t")  # the parser leaves them
         before = self.headers.get(name)
         if before is not None:
             value = before + b", " + value
@@ -62,6 +67,11 @@ class Request:
     def expects(self) -> bool:
         """Whether the client waits for a word before it sends the body."""
         return self.http11 and b"expect" in self.headers
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes behind the head."""
+        return b"transfer-encoding" in self.headers or self.headers.get(b"content-length", b"").strip(b"0") != b""
 
     def add(self, data: bytes) -> None:
         """Keep a piece of the body. Small ones are gathered: an object for each byte takes forty times its size."""

@@ -29,6 +29,7 @@ from modelroute.router.openai import (
     resolve,
 )
 from modelroute.router.request import Request
+from modelroute.router.room import Room
 
 _TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 _METRICS = b"content-type: text/plain; version=1.0.0; charset=utf-8\r\n"
@@ -51,6 +52,7 @@ class Service:
     def __init__(self, live: Live, limits: Limits) -> None:
         self.live = live
         self.limits = limits
+        self.room = Room(limits)
         self.draining = False
         self.clients: set[ClientConnection] = set()
         self.empty = asyncio.Event()
