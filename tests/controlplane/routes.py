@@ -122,8 +122,8 @@ def change_snapshot(plane: Plane, namespace: str) -> None:
     until("its endpoint", lambda: endpoints(plane, namespace, "small"))
 
 
-def put_secret(plane: Plane, namespace: str, **values: str) -> None:
-    plane.admin.create(SECRET, namespace, {"metadata": {"name": "openai"}, "stringData": values})
+def put_secret(plane: Plane, namespace: str, name: str = "openai", **values: str) -> None:
+    plane.admin.create(SECRET, namespace, {"metadata": {"name": name}, "stringData": values})
 
 
 def deployment(plane: Plane, namespace: str, name: str) -> dict[str, Any]:

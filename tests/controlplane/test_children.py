@@ -65,6 +65,24 @@ def test_a_change_of_the_spec_reaches_the_child(plane: Plane, operator: Operator
     until("the new image", lambda: image(plane, namespace) == "vllm:next")
 
 
+def test_a_router_that_begins_to_speak_tls_rests_again(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"spec": {"router": {"tls": {"secretRef": {"name": "cert"}}}}})
+    settle(plane, namespace, ROUTER | SMALL)
+    [port] = plane.admin.get(SERVICE, namespace, "chat-router")["spec"]["ports"]
+    assert (port["name"], port["port"]) == ("https", 443)
+    before = applied(operator, namespace)
+    assert before
+    touch(plane, operator, namespace)
+    assert applied(operator, namespace) == before
+
+
+def applied(operator: Operator, namespace: str) -> list[str]:
+    """What the operator logged of its changes in ``namespace``."""
+    return [line for line in operator.log().splitlines() if namespace in line and "applied " in line]
+
+
 def test_an_edit_by_hand_is_put_back(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)

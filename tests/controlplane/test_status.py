@@ -83,6 +83,18 @@ def test_a_key_is_found_nowhere_but_in_its_secret(plane: Plane, operator: Operat
     assert CANARY not in f"{said} {operator.log()}"
 
 
+def test_the_routers_own_secrets_are_looked_for(plane: Plane, operator: Operator, namespace: str) -> None:
+    auth, tls = {"apiKeysSecretRef": {"name": "chat-keys"}}, {"secretRef": {"name": "chat-cert"}}
+    create(plane, namespace, router={"auth": auth, "tls": tls})
+    message = becomes(plane, namespace, "ResolvedRefs", "False", "SecretNotFound")
+    assert 'spec.router.auth.apiKeysSecretRef: Secret "chat-keys"' in message
+    put_secret(plane, namespace, "chat-keys", **{"keys.yaml": "[]", "pepper": CANARY})
+    put_secret(plane, namespace, "chat-cert", **{"tls.crt": "none", "tls.key": CANARY})
+    becomes(plane, namespace, "ResolvedRefs", "True", seconds=15)
+    assert snapshot(plane, namespace)["auth"] == {"keysFile": "auth/keys.yaml", "pepperFile": "auth/pepper"}
+    assert CANARY not in f"{route(plane, namespace)} {plane.admin.all(CONFIG_MAP, namespace)} {operator.log()}"
+
+
 def test_a_service_that_comes_later_is_found(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace, backends=[BEHIND])
     assert '"legacy"' in becomes(plane, namespace, "ResolvedRefs", "False", "ServiceNotFound")

@@ -125,9 +125,9 @@ GOOD_ENDPOINTS = "127.0.0.1:9"
     [
         (b"{", b""),
         (b'"models":["chat"]', b'"models":"chat"'),
-        (b'"format":1', b'"format":2'),
+        (b'"format":2', b'"format":3'),
         (b'"127.0.0.1:', b'"not an address '),
-        (b'"secretFile":null', b'"secretFile":"../../etc/passwd"'),
+        (b'"weight":1', b'"weight":1,"secretFile":"../../etc/passwd"'),
         (b"", b"half"),
         (b"", b"empty"),
         (b"", b"gone"),

@@ -22,9 +22,9 @@ class TrustedHeaders(Resource, frozen=True):
 
     user: Annotated[
         HeaderName | None,
-        doc("The user's identity. Without it, and without the header, the body's `user` field is taken."),
+        doc("The user's identity, before that of the client's key. Without both the body's `user` field is taken."),
     ] = None
-    tier: Annotated[HeaderName | None, doc("The user's tier.")] = None
+    tier: Annotated[HeaderName | None, doc("The user's tier, before that of the client's key.")] = None
 
 
 class SecretRef(Resource, frozen=True):

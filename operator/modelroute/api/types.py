@@ -92,7 +92,7 @@ class When(Resource, frozen=True):
     ] = field(default_factory=dict)
     tiers: Annotated[
         tuple[Tier, ...],
-        unique("The user's tier is one of these; it comes from router.auth.trustedHeaders.tier.", 16),
+        unique("The user's tier is one of these; router.auth says where it comes from.", 16),
     ] = ()
 
 
