@@ -71,6 +71,20 @@ async def directory() -> AsyncIterator[Path]:
         yield Path(made)
 
 
+async def each(parts: Sequence[Callable[[Path], Coroutine[None, None, list[verdict.Row]]]]) -> list[verdict.Row]:
+    """The rows of all parts, one after the other, each in a directory of its own; also told as they come."""
+    rows: list[verdict.Row] = []
+    async with directory() as made:
+        for number, part in enumerate(parts):
+            told(f"part {number + 1} of {len(parts)}")
+            own = made / str(number)
+            await asyncio.to_thread(own.mkdir)
+            found = await part(own)
+            told(verdict.table(found))
+            rows += found
+    return rows
+
+
 def told(text: str) -> None:
     """Say on standard error what is being done."""
     print(text, file=sys.stderr, flush=True)

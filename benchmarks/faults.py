@@ -9,7 +9,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import command, machine, routes
@@ -191,21 +191,15 @@ async def streaming(directory: Path, core: int, streams: int, seconds: float) ->
 
 async def everything(core: int, size: float) -> list[Row]:
     """All parts, one after the other, each with a router of its own."""
-    rows: list[Row] = []
-    async with command.directory() as directory:
-        parts: list[Callable[[Path], Coroutine[None, None, list[Row]]]] = [
+    return await command.each(
+        [
             lambda d: killed(d, core, max(2, int(50 * size))),
             lambda d: failing(d, core, max(4.0, 20 * size), fallback=True),
             lambda d: failing(d, core, max(4.0, 20 * size), fallback=False),
             lambda d: reloaded(d, core, max(10, int(200 * size)), max(500, int(10_000 * size))),
             lambda d: streaming(d, core, max(50, int(1000 * size)), max(3.0, 60 * size)),
         ]
-        for number, part in enumerate(parts):
-            command.told(f"part {number + 1} of {len(parts)}")
-            own = directory / str(number)
-            await asyncio.to_thread(own.mkdir)
-            rows += await part(own)
-    return rows
+    )
 
 
 def main() -> None:

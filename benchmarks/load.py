@@ -36,8 +36,9 @@ def mixed(seed: int = 1, first: int = 1) -> Iterator[Ask]:
 class Load:
     """Requests to ``port`` and what became of them; ``begun`` has, by mark, the second of each answer's first byte."""
 
-    def __init__(self, port: int, asks: Iterator[Ask], *, delays: bool = False) -> None:
+    def __init__(self, port: int, asks: Iterator[Ask], *, delays: bool = False, most: int = MOST) -> None:
         self._port = port
+        self._most = most
         self._asks = asks
         self._idle: deque[Marked] = deque()
         self._live: set[Marked] = set()
@@ -58,9 +59,14 @@ class Load:
         """Requests under way."""
         return len(self._live) + len(self._tasks)
 
+    @property
+    def started(self) -> int:
+        """Requests under way whose answer has begun."""
+        return sum(1 for client in self._live if client.first)
+
     def ask(self) -> None:
         """Send the next request on an idle connection, or a new one."""
-        if self.live >= MOST:
+        if self.live >= self._most:
             self.skipped += 1
             return
         self.offered += 1
@@ -163,3 +169,10 @@ class Load:
         for client in list(self._all):
             client.close()
         await asyncio.sleep(0.1)
+
+    async def abandon(self) -> None:
+        """Hang up on everything; nothing is counted."""
+        self._looping = False
+        for client in list(self._all):
+            client.close()
+        await asyncio.sleep(0.5)
