@@ -53,6 +53,26 @@ def test_a_good_manifest_with_anything_in_it(name: str, data: st.DataObject, val
     assert verdict(changed)
 
 
+BACKENDS = ("a", "b", "c")
+NAMED = st.lists(st.sampled_from(BACKENDS), max_size=3, unique=True)
+KINDS = st.fixed_dictionaries(
+    {}, optional={"dataPolicy": st.sampled_from(["Internal", "External"]), "weight": st.integers(1, 2)}
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), KINDS), min_size=3, max_size=3), NAMED, NAMED, st.booleans())
+def test_a_rule_that_is_taken_leaves_a_way_and_opens_none(
+    kinds: list[tuple[bool, dict[str, Any]]], prefer: list[str], exclude: list[str], closed: bool
+) -> None:
+    hosting: Any = {True: {"external": {"baseURL": "https://a.example"}}, False: {"vllm": {"model": "m"}}}
+    backends = [{"name": n} | hosting[own] | more for n, (own, more) in zip(BACKENDS, kinds, strict=True)]
+    asked = {"name": "r", "when": {"minChars": 1}, "prefer": prefer, "exclude": exclude, "failClosed": closed}
+    outside = {b["name"] for b in backends if b.get("dataPolicy", "External" if "external" in b else "") == "External"}
+    kept_away = set(exclude) | (outside if closed else set())
+    good = (prefer or exclude or closed) and not kept_away & set(prefer) and kept_away != set(BACKENDS)
+    assert (verdict(manifest(backends=backends, rules=[asked])) == "taken") == bool(good)
+
+
 UNITS = {"h": 3600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 

@@ -10,6 +10,7 @@ import pytest
 from modelroute.cli import main
 from modelroute.cli.manifest import snapshot_from_manifest
 from modelroute.errors import InvalidManifestError, ModelRouteError
+from modelroute.snapshot.types import Auth
 
 MANIFEST = """
 apiVersion: modelroute.dev/v1alpha1
@@ -50,6 +51,16 @@ class TestManifest:
         with pytest.raises(InvalidManifestError, match="needs a cluster") as refused:
             snapshot_from_manifest(text.encode())
         assert refused.value.path == f"spec.backends[0].{kind}"
+
+    def test_clients_keys_are_where_those_of_backends_are(self) -> None:
+        text = f"{MANIFEST}  router: {{auth: {{apiKeysSecretRef: {{name: keys}}}}}}\n"
+        assert snapshot_from_manifest(text.encode()).auth == Auth("auth/keys.yaml", "auth/pepper")
+
+    def test_a_certificate_is_no_matter_of_the_manifest(self) -> None:
+        text = f"{MANIFEST}  router: {{tls: {{secretRef: {{name: cert}}}}}}\n"
+        with pytest.raises(InvalidManifestError, match="by --tls") as refused:
+            snapshot_from_manifest(text.encode())
+        assert refused.value.path == "spec.router.tls"
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:

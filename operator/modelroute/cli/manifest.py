@@ -27,11 +27,11 @@ def snapshot_from_manifest(data: bytes) -> Snapshot:
     if len(found) != 1:
         raise InvalidManifestError("manifest", f"holds {len(found)} objects of kind {KIND}; expected one")
     route = parse(found[0], allow_loopback=True)
-    _require_external(route)
+    _require_no_cluster(route)
     return decode(encode(snapshot_of(route, {}, loopback_allowed=True)))
 
 
-def _require_external(route: ModelRoute) -> None:
+def _require_no_cluster(route: ModelRoute) -> None:
     for i, backend in enumerate(route.spec.backends):
         if backend.external is None:
             kind = "vllm" if backend.vllm else "targetRef"
@@ -39,3 +39,7 @@ def _require_external(route: ModelRoute) -> None:
                 f"spec.backends[{i}].{kind}",
                 "needs a cluster; without one every backend is external, such as {baseURL: http://127.0.0.1:9001/v1}",
             )
+    if route.spec.router.tls:  # passed over, it would be plain http without a word
+        raise InvalidManifestError(
+            "spec.router.tls", "needs a cluster; without one leave it out and name the certificate's directory by --tls"
+        )
