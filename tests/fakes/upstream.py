@@ -77,7 +77,7 @@ class Upstream:
         self.arrived = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self.port = 0
+        self.host, self.port = "127.0.0.1", 0
 
     async def __aenter__(self) -> Self:
         await self.listen()
@@ -92,7 +92,7 @@ class Upstream:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def listen(self, tls: ssl.SSLContext | None = None) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=tls)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def deafen(self) -> None:
@@ -103,7 +103,7 @@ class Upstream:
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     async def seen(self, count: int) -> None:
         """Until so many requests have come."""

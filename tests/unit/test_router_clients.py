@@ -85,7 +85,7 @@ def test_an_entry_tells_all_of_a_key(files: Files) -> None:
     - {{name: other, key: mr-other}}
     """
     app, other = files.load(text)
-    assert (app.name, app.user, app.tier, app.models) == ("app", "u-17", "vip", {"chat", "code"})
+    assert (app.name, app.user, app.tier, app.models) == ("app", "u-17", "vip", frozenset(("chat", "code")))
     assert app.digest.hex() == HASHED.removeprefix("hmac-sha256:")
     limits = app.limits
     assert (limits.requests_per_minute, limits.tokens_per_minute, limits.max_in_flight) == (60, 1000, 2)
