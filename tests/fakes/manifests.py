@@ -268,6 +268,7 @@ GOOD: dict[str, dict[str, Any]] = {
     | {"router": {"auth": {"trustedHeaders": {"tier": "x-tier"}}}},
     "a tier that a key has": rule(when={"tiers": ["vip"]})
     | {"router": {"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}}},
+    "the most frequent probes": backends({"health": {"interval": "1s"}}),
     "a rule that only excludes": rule(prefer=[], exclude=["small"]),
     "a closed rule": rule(prefer=["small"], failClosed=True),
     "a hosted API that is trusted": rule(prefer=["big"], failClosed=True)

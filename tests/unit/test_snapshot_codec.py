@@ -8,7 +8,7 @@ import pytest
 
 from modelroute.errors import InvalidSnapshotError
 from modelroute.snapshot.codec import decode, encode
-from modelroute.snapshot.types import Backend, Health, Parameters, Snapshot, Timeouts
+from modelroute.snapshot.types import Backend, Health, Load, Parameters, Snapshot, Timeouts
 
 TIMEOUTS = Timeouts(connect=1.0, first_token_streamed=60.0, first_token_whole=600.0, stream_idle=60.0)
 SMALL = Backend(name="small", weight=90, timeouts=TIMEOUTS, endpoints=("10.0.0.1:8000",))
@@ -41,9 +41,10 @@ def test_defaults_are_not_written_but_the_format_and_the_revision_are() -> None:
 
 
 def test_a_setting_in_a_part_that_is_else_by_default_is_written_alone() -> None:
-    changed_health = msgspec.structs.replace(SMALL, health=Health(interval=0.0))
-    [written] = json.loads(encode(msgspec.structs.replace(SNAPSHOT, backends=(changed_health,))))["backends"]
-    assert written["health"] == {"interval": 0.0}
+    loads = {"10.0.0.1:8000": Load(waiting=2, cache=float("0"))}
+    altered = msgspec.structs.replace(SMALL, health=Health(interval=0.0), loads=loads)
+    [written] = json.loads(encode(msgspec.structs.replace(SNAPSHOT, backends=(altered,))))["backends"]
+    assert (written["health"], written["loads"]) == ({"interval": 0.0}, {"10.0.0.1:8000": {"waiting": 2}})
 
 
 def test_an_unknown_format_is_refused_even_if_it_cannot_be_read() -> None:
