@@ -52,7 +52,7 @@ class TestLeastInFlight:
         assert least_in_flight(pool(one), b"", 0.999, 0.0) is one
 
     @pytest.mark.parametrize(
-        "worse", [{"in_flight": 3}, {"in_flight": 2, "waiting": 1}, {"in_flight": 2, "cache": 0.95}], ids=str
+        "worse", [{"in_flight": 3}, {"in_flight": 2, "waiting": 1}, {"in_flight": 1, "cache": 0.95}], ids=str
     )
     def test_of_two_the_freer_one_is_taken_whatever_the_draw(self, worse: dict[str, Any]) -> None:
         assert chosen(pool(Fake("a", in_flight=2), Fake("b", **worse))) == {"a": 1000}
@@ -100,6 +100,10 @@ class TestSlowStart:
     def test_load_counts_too(self) -> None:
         of = pool(Fake("old", in_flight=9), Fake("new", since=0.0), slow_start=30.0)
         assert abs(chosen(of)["new"] - 500) <= 5  # a tenth of the share, a tenth of the load
+
+    def test_a_full_cache_counts_too(self) -> None:
+        of = pool(Fake("old"), Fake("new", cache=0.95, since=0.0), slow_start=30.0)
+        assert abs(chosen(of, now=15.0)["new"] - 200) <= 5  # half the share, twice the cost
 
     def test_it_begins_without_a_jump_and_ends_without_one(self) -> None:
         of = pool(*fakes(4), Fake("new", since=0.0), slow_start=30.0)
