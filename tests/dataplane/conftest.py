@@ -14,11 +14,13 @@ from modelroute.router.app import Options, Router
 from modelroute.router.framing import Limits
 from modelroute.router.source import FileSource
 from modelroute.snapshot.codec import decode, encode
-from modelroute.snapshot.types import Backend, Snapshot, Timeouts
+from modelroute.snapshot.types import Backend, Retry, Snapshot, Timeouts
 from tests.fakes.client import Client, Reply, chat, http
 from tests.fakes.upstream import Script, Upstream
 
 PATIENCE_SECONDS = 30
+NO_RETRY = Retry(budget_percent=0, budget_floor=0)
+"""What could not be reached goes to another replica all the same."""
 TIMES = Timeouts(connect=5, first_token_streamed=10, first_token_whole=10, stream_idle=10)
 
 
@@ -56,8 +58,8 @@ class Plane:
     def write(self, *backends: Backend, **more: Any) -> Snapshot:
         """Put a snapshot of ``backends`` into the router's file."""
         self.generation += 1
-        fields = {"namespace": "team", "name": "chat", "generation": self.generation, "models": ("chat",), **more}
-        snapshot = Snapshot(backends=backends, **fields)
+        fields = {"namespace": "team", "name": "chat", "generation": self.generation, "models": ("chat",)}
+        snapshot = Snapshot(backends=backends, **{**fields, "retry": NO_RETRY, **more})
         self.file.write_bytes(encode(snapshot))
         return snapshot
 

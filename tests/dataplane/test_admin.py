@@ -22,8 +22,9 @@ async def test_clients_are_not_served_on_the_admin_port(plane: Plane, path: str)
 
 
 async def test_the_status_tells_what_is_running(plane: Plane) -> None:
-    router = await plane.route(backend("small", weight=1))
+    router = await plane.route(backend("small", "10.0.0.1:8000", weight=1), backend("cold"))
     assert router.live.route is not None
+    replica = {"address": "10.0.0.1:8000", "inFlight": 0, "ejected": False, "ejectedSeconds": 0.0}
     assert await plane.status() == {
         "namespace": "team",
         "name": "chat",
@@ -31,6 +32,10 @@ async def test_the_status_tells_what_is_running(plane: Plane) -> None:
         "generation": 1,
         "ready": True,
         "refusedSnapshot": None,
+        "backends": [
+            {"name": "small", "inFlight": 0, "waiting": 0, "trouble": None, "replicas": [replica]},
+            {"name": "cold", "inFlight": 0, "waiting": 0, "trouble": "ColdStart", "replicas": []},
+        ],
     }
 
 

@@ -1,5 +1,6 @@
 """What reaches a backend, what comes back, and that nothing else does either way."""
 
+import asyncio
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from modelroute.router.framing import Limits
 from modelroute.snapshot.types import Parameters, Rule, When
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import chat, http
-from tests.fakes.upstream import answers, sends
+from tests.fakes.upstream import Received, Wire, answers, sends
 
 
 async def test_a_chat_is_answered_by_its_backend(plane: Plane) -> None:
@@ -132,11 +133,17 @@ async def test_connections_to_a_backend_are_kept(plane: Plane) -> None:
 
 
 async def test_requests_go_to_the_endpoint_with_the_fewest_in_flight(plane: Plane) -> None:
-    ups = [await plane.upstream(), await plane.upstream(), await plane.upstream()]
+    async def holds(received: Received, wire: Wire) -> None:
+        await release.wait()
+        await answers()(received, wire)
+
+    release = asyncio.Event()
+    ups = [await plane.upstream(holds), await plane.upstream(holds)]
     await plane.route(backend("small", *ups, weight=1))
-    for _ in range(6):
-        await plane.chat()
-    assert [len(up.received) for up in ups] == [2, 2, 2]
+    asked = [asyncio.create_task(plane.chat()) for _ in range(8)]
+    await asyncio.gather(*(up.seen(4) for up in ups))
+    release.set()
+    assert {reply.status for reply in await asyncio.gather(*asked)} == {200}
 
 
 async def test_a_body_that_came_in_chunks_goes_on_with_its_length(plane: Plane) -> None:

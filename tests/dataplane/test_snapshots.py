@@ -9,7 +9,7 @@ import pytest
 from modelroute.router.app import POLL_SECONDS
 from modelroute.router.source import FileSource
 from modelroute.snapshot.codec import decode
-from modelroute.snapshot.types import Snapshot
+from modelroute.snapshot.types import Balancing, Snapshot
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import chat, http
 from tests.fakes.upstream import DONE, OPENER, Received, Wire, answers, text
@@ -84,7 +84,7 @@ async def test_what_is_in_flight_is_known_over_a_swap(plane: Plane) -> None:
     await plane.route(backend("small", first, weight=1))
     running = asyncio.create_task(plane.chat())
     await first.seen(1)
-    await plane.route(backend("small", first, second, weight=1))
+    await plane.route(backend("small", first, second, weight=1, balancing=Balancing(slow_start=0)))
     for _ in range(4):
         await plane.chat()
     assert (len(first.received), len(second.received)) == (1, 4)

@@ -23,7 +23,7 @@ def cover(table: Table, asked: Asked, backend: Backend, trouble: Trouble) -> Cho
     if cold and _worth_waiting(asked, backend, trouble):
         return Choice(backend, "held ColdStart", verdict="Hold")
     if fallback := fallback_for(table, asked, trouble.kind):
-        return Choice(fallback, f"fallback {trouble.kind}")
+        return Choice(fallback, f"fallback {trouble.kind}", covers=(backend.name, trouble.kind))
     if trouble.kind == "Overloaded":
         return Choice(backend, "queued", verdict="Hold")
     if cold and policy == "HoldThenFallback":

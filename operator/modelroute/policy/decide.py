@@ -29,11 +29,15 @@ class Policy(Struct, frozen=True):
 
 
 class Forward(Struct, frozen=True, gc=False):
-    """Send the request to ``backend``, for ``reason``; whatever becomes of it, it never goes to one that is barred."""
+    """Send the request to ``backend``, for ``reason``; whatever becomes of it, it never goes to one that is barred.
+
+    ``covers``: the backend that this one is a fallback for, and what is the matter with that.
+    """
 
     backend: Backend
     reason: str
     barred: frozenset[str] = EVERYBODY
+    covers: tuple[str, FailureKind] | None = None
 
 
 class Hold(Struct, frozen=True, gc=False):
@@ -80,7 +84,7 @@ def decide(policy: Policy, facts: Facts, draw: float, moment: Moment = QUIET) ->
     if choice.verdict == "Hold":
         trouble = asked.trouble(choice.backend)
         return Hold(choice.backend, choice.reason, trouble.kind if trouble else "Overloaded", asked.barred)
-    return Forward(choice.backend, choice.reason, asked.barred)
+    return Forward(choice.backend, choice.reason, asked.barred, choice.covers)
 
 
 def _reject(table: Table, asked: Asked) -> Reject:

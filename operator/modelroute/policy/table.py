@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from modelroute.api.types import FailureKind
 from modelroute.policy.facts import Facts, Moment, Trouble
 from modelroute.snapshot.types import Backend, Canary, Fallback, Rule, Snapshot, When
 
@@ -19,13 +20,15 @@ _COLD = Trouble("ColdStart")
 class Choice(NamedTuple):
     """A backend and the reason for it, as clients and metrics see it.
 
-    ``decided``: by a rule, which a canary without a baseline leaves alone.
+    ``decided``: by a rule, which a canary without a baseline leaves alone. ``covers``: the backend that this one is a
+    fallback for, and its trouble.
     """
 
     backend: Backend
     reason: str
     decided: bool = False
     verdict: Literal["Forward", "Hold", "Reject"] = "Forward"
+    covers: tuple[str, FailureKind] | None = None
 
 
 class Bar(NamedTuple):
@@ -83,9 +86,14 @@ class Asked(NamedTuple):
     barred: frozenset[str]
 
     def trouble(self, backend: Backend) -> Trouble | None:
-        """Why ``backend`` cannot take the request now, if it cannot."""
+        """Why ``backend`` cannot take the request now, if it cannot.
+
+        A trouble other than a cold start is over when its time is: one that fails is then tried by one request.
+        """
         found = self.moment.troubles.get(backend.name)
-        return found if found is not None or backend.endpoints else _COLD
+        if found is None:
+            return None if backend.endpoints else _COLD
+        return None if found.until <= self.moment.now and found.kind != "ColdStart" else found
 
     def can(self, backend: Backend) -> bool:
         """Whether ``backend`` may have the request and can take it now."""

@@ -60,6 +60,10 @@ class Answer:
         self.events = status == 200 and kind.lower().startswith(b"text/event-stream")
         self.meter = Meter()
 
+    def header(self, name: bytes) -> bytes:
+        """The value of a header (lower case); empty when there is none."""
+        return next((value for found, value in self._headers if found == name), b"")
+
     @property
     def error_headers(self) -> bytes:
         """The header lines that go with the backend's error."""

@@ -7,15 +7,16 @@ import asyncio
 import logging
 import resource
 import signal
+import socket
 import ssl
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from modelroute.errors import ModelRouteError
-from modelroute.router.attempt import Shared
 from modelroute.router.framing import Limits
 from modelroute.router.http1 import ClientConnection, Service
+from modelroute.router.job import Shared
 from modelroute.router.keys import Keys
 from modelroute.router.live import Live
 from modelroute.router.metrics import Metrics
@@ -28,6 +29,18 @@ POLL_SECONDS = 0.1
 _NEXT_REQUEST_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 2.0
 _BACKLOG = 1024
+_OWN_FILES = 512
+"""Files that are neither a client's connection nor a backend's: idle ones of backends, snapshots, keys, logs."""
+_TCP_NOTSENT_LOWAT = 25
+_UNSENT = 131072
+"""Bytes that the kernel takes for a client that does not read, beyond what is on its way."""
+
+
+def _fitting(limits: Limits) -> Limits:
+    """``limits`` with as many connections as there are files for, with one of a backend for each."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = limits.connections if files == resource.RLIM_INFINITY else max(1, (files - _OWN_FILES) // 2)
+    return structs.replace(limits, connections=min(limits.connections, most))
 
 
 class Options(Struct, frozen=True):
@@ -58,9 +71,10 @@ class Router:
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         loop = asyncio.get_running_loop()
-        shared = Shared(loop, self.metrics, ssl.create_default_context())
-        self.public = PublicService(self.live, options.limits, shared)
-        self.admin = AdminService(self.live, options.limits, shared)
+        shared = Shared(loop, self.metrics, ssl.create_default_context(), self.live.budget)
+        limits = _fitting(options.limits)
+        self.public = PublicService(self.live, limits, shared)
+        self.admin = AdminService(self.live, limits, shared)
         self.port = self.admin_port = 0
         self._servers: list[asyncio.Server] = []
 
@@ -87,9 +101,13 @@ class Router:
 
     async def _listen(self, service: Service, port: int) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        return await loop.create_server(
+        server = await loop.create_server(
             lambda: ClientConnection(service, loop), self._options.host, port, backlog=_BACKLOG
         )
+        for listening in server.sockets:
+            # Each connection has it from here.
+            listening.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT)
+        return server
 
     def end(self) -> None:
         """Drain, and return from ``serve``; called again: without waiting for running answers."""

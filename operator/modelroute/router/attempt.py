@@ -5,40 +5,26 @@ Made by ``exchange``, which hears how it went. Never chooses who is tried next.
 
 import asyncio
 import enum
-import ssl
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from modelroute.api.types import FailureKind
 from modelroute.router import openai
 from modelroute.router.answer import HOLD_LIMIT, Answer
-from modelroute.router.body import Ask
 from modelroute.router.dial import DialError, dial
 from modelroute.router.endpoints import Endpoint
-from modelroute.router.http1 import ClientConnection
-from modelroute.router.live import Target
-from modelroute.router.metrics import Metrics
-from modelroute.router.request import Request
+from modelroute.router.job import Job, Windows
 from modelroute.router.sse import may_open_with_error
+from modelroute.router.target import Target
 from modelroute.router.upstream import Headers, Upstream
 
-_PASSED_REQUEST_HEADERS = (b"accept", b"traceparent", b"anthropic-version", b"anthropic-beta")
-
-
-class Shared(NamedTuple):
-    """What all requests of a router share."""
-
-    loop: asyncio.AbstractEventLoop
-    metrics: Metrics
-    tls: ssl.SSLContext
-
-
-class Job(NamedTuple):
-    """A request that goes upstream, and whom it is for."""
-
-    shared: Shared
-    client: ClientConnection
-    request: Request
-    ask: Ask
+_PASSED_REQUEST_HEADERS = (
+    b"accept",
+    b"traceparent",
+    b"tracestate",
+    b"idempotency-key",
+    b"anthropic-version",
+    b"anthropic-beta",
+)
 
 
 class State(enum.Enum):
@@ -57,7 +43,11 @@ class Owner(Protocol):
     def failed(self, kind: FailureKind) -> None:
         """The client has seen nothing of it."""
 
-    def held(self, answer: Answer) -> None:
+    @property
+    def opened(self) -> bool:
+        """Whether the client has a head already."""
+
+    def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """All of an answer is here, and nothing of it is sent."""
 
     def began(self) -> bytes:
@@ -78,15 +68,18 @@ class Attempt:
 
     __slots__ = (
         "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_texted", "_timer", "_touched",
-        "endpoint", "state", "target",
+        "_windows", "endpoint", "state", "target",
     )  # fmt: skip
 
-    def __init__(self, owner: Owner, job: Job, target: Target, endpoint: Endpoint, body: bytes) -> None:
+    def __init__(
+        self, owner: Owner, job: Job, target: Target, endpoint: Endpoint, body: bytes, windows: Windows
+    ) -> None:
         self.target = target
         self.endpoint = endpoint
         self.state = State.DIALING
         self._owner = owner
         self._job = job
+        self._windows = windows
         self._body = body
         self._answer: Answer | None = None
         self._connection: Upstream | None = None
@@ -142,7 +135,7 @@ class Attempt:
     def _dial(self) -> None:
         self.state = State.DIALING
         self._fresh = True
-        self._arm(self.target.backend.timeouts.connect)
+        self._arm(self._windows.connect)
         self._dialing = self._job.shared.loop.create_task(self._connect())
 
     async def _connect(self) -> None:
@@ -150,6 +143,8 @@ class Attempt:
             connection = await dial(self.endpoint, self._job.shared.tls)
         except DialError as error:
             self._dialing = None
+            if error.certificate:
+                self._job.shared.metrics.certificates.labels(self.target.name, error.certificate).inc()
             self._fail("ConnectFailure", str(error))
             return
         self._dialing = None
@@ -163,8 +158,7 @@ class Attempt:
         for name in _PASSED_REQUEST_HEADERS:
             if value := request.headers.get(name):
                 passed += b"%b: %b\r\n" % (name, value)
-        timeouts = self.target.backend.timeouts
-        self._arm(timeouts.first_token_streamed if ask.stream else timeouts.first_token_whole)
+        self._arm(self._windows.first)
         connection.ask(self, self.target.head(self.endpoint, ask.kind.value, passed, len(self._body)), self._body)
 
     # Deadlines.
@@ -172,20 +166,26 @@ class Attempt:
     def _arm(self, seconds: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._job.shared.loop.call_later(seconds, self._late)
+        loop = self._job.shared.loop
+        self._timer = loop.call_at(min(loop.time() + seconds, self._windows.end), self._late)
 
     def _late(self) -> None:
-        """The time of the present state is over."""
+        """The time of the present state is over, or that of the whole try."""
         self._timer = None
-        if self.state is State.DIALING:
+        if self._job.shared.loop.time() >= self._windows.end:
+            if self.state is State.STREAMING:
+                self._break_off("Timeout", openai.timed_out(504, "the answer took longer than it may"), blame=False)
+            else:
+                self._fail("Timeout", "it did not answer in the time of the request", blame=False)
+        elif self.state is State.DIALING:
             self._fail("ConnectFailure", "it did not accept a connection in time")
         elif self.state is State.WAITING:
-            self._fail("Timeout", "it did not answer in time")
+            self._fail("Timeout", "it did not answer in time", blame=self._windows.counts)
         else:
             self._idle()
 
     def _idle(self) -> None:
-        limit = self.target.backend.timeouts.stream_idle
+        limit = self._windows.idle
         now = self._job.shared.loop.time()
         if self._job.client.paused:
             self._touched = now  # it is the client that is slow
@@ -201,7 +201,8 @@ class Attempt:
 
     def on_head(self, status: int, headers: Headers) -> None:
         """Keep it: nothing is sent before the first byte of the body."""
-        self._answer = Answer(self._job.client, self._job.request, self._job.ask, status, headers)
+        job = self._job
+        self._answer = Answer(job.client, job.request, job.ask, status, headers, opened=self._owner.opened)
 
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Pass it on, or hold it."""
@@ -224,18 +225,20 @@ class Attempt:
         if self.state is State.WAITING:
             self.state = State.HOLDING
             if not last:
-                self._arm(self.target.backend.timeouts.stream_idle)
+                self._arm(self._windows.idle)
         if answer.held_size <= HOLD_LIMIT:
             return
         if answer.status < 300:
             self._stream(answer, answer.held)
         else:
             self.stop()
-            self._owner.held(answer)
+            self._owner.held(answer, self.endpoint)
 
     def _stream(self, answer: Answer, data: bytes) -> None:
         self.state = State.STREAMING
-        self._arm(self.target.backend.timeouts.stream_idle)
+        if self.endpoint.vitals.ejected:
+            self.endpoint.succeeded(self._touched)  # it was tried whether it answers again, and it does
+        self._arm(self._windows.idle)
         answer.begin(self._owner.began(), data)
         self._look_for_text(answer)
 
@@ -252,10 +255,11 @@ class Attempt:
             return
         if self.state is not State.STREAMING:
             self.stop()
-            self._owner.held(answer)
+            self._owner.held(answer, self.endpoint)
         elif answer.events and not answer.meter.ends():
             self._break_off("StreamLost", openai.upstream_error("the answer ended before it was complete"))
         else:
+            self.endpoint.succeeded(self._job.shared.loop.time())
             self.stop()
             self._owner.ended(answer)
 
@@ -272,13 +276,18 @@ class Attempt:
 
     # How it went.
 
-    def _fail(self, kind: FailureKind, problem: str) -> None:
-        self.endpoint.report(problem, self._job.shared.loop.time())
+    def _fail(self, kind: FailureKind, problem: str, *, blame: bool = True) -> None:
+        now = self._job.shared.loop.time()
+        self.endpoint.report(problem, now)
         self.stop()
+        if blame:
+            self.endpoint.failed(now)
         self._owner.failed(kind)
 
-    def _break_off(self, kind: str, refusal: openai.Refusal) -> None:
+    def _break_off(self, kind: str, refusal: openai.Refusal, *, blame: bool = True) -> None:
         answer = self._answer
         self.stop()
+        if blame:
+            self.endpoint.failed(self._job.shared.loop.time())
         if answer is not None:
             self._owner.broken(answer, kind, refusal)

@@ -126,6 +126,11 @@ def text_of(ask: Ask) -> str:
     return "\n".join([_text(m.content) for m in messages if m.role == "user"])
 
 
+def prompt_of(ask: Ask) -> Raw:
+    """The part of the body that a model reads, undecoded; empty where there is none."""
+    return ask.fields.get(_NEEDED.get(ask.kind, ""), Raw(b""))
+
+
 def _text(content: str | list[_Part] | None) -> str:
     if isinstance(content, list):
         return "\n".join(part.text for part in content if isinstance(part.text, str))

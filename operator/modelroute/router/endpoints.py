@@ -1,14 +1,18 @@
-"""Addresses of replicas with what is known of each: how many requests it has in flight, which connections are idle.
+"""Replicas with what is known of each: its requests in flight, its idle connections, its health.
 
-Owned by ``live``; used by ``exchange``. What is known survives a change of the snapshot. Never opens a connection.
+Owned by ``live``; used by ``attempt``. What is known survives a change of the snapshot. Never opens a connection and
+never chooses.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from modelroute.policy.ejection import Vitals
+from modelroute.router.names import Whereabouts
 from modelroute.router.upstream import Upstream
 from modelroute.snapshot.types import Backend
 
@@ -39,16 +43,25 @@ def place_of(backend: Backend, address: str) -> Place:
 
 
 class Endpoint:
-    """One replica."""
+    """One replica; what a balancer looks at is told by ``policy.balance.Replica``."""
 
-    __slots__ = ("_reported", "addresses", "host_header", "idle", "in_flight", "place", "retired")
+    __slots__ = (
+        "_changed", "_reported", "cache", "host_header", "idle", "in_flight", "name", "place", "retired", "since",
+        "vitals", "waiting", "where",
+    )  # fmt: skip
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, vitals: Vitals, changed: Callable[[Endpoint], None]) -> None:
         self.place = place
+        self.name = f"{place.host}:{place.port}"
+        self.vitals = vitals
         self.in_flight = 0
+        self.waiting = 0
+        self.cache = 0.0
+        self.since = math.inf  # until it comes into force
+        self._changed = changed
         self.idle: list[Upstream] = []
         self.retired = False
-        self.addresses: list[str] = []  # where its name led to the last time
+        self.where = Whereabouts(place.host, place.port, self._moved, guarded=place.guarded, loopback=place.loopback)
         self._reported = -REPORT_SECONDS
         name = place.name or (f"[{place.host}]" if ":" in place.host else place.host)
         usual = 443 if place.tls else 80
@@ -60,11 +73,35 @@ class Endpoint:
 
     def give_back(self, connection: Upstream, now: float) -> None:
         """Keep a connection for the next request."""
-        if self.retired or len(self.idle) >= _IDLE_MOST:
+        if self.retired or len(self.idle) >= _IDLE_MOST or self._is_gone(connection):
             connection.close()
         else:
             connection.idle_since = now
             self.idle.append(connection)
+
+    def _is_gone(self, connection: Upstream) -> bool:
+        return self.where.is_name and connection.address not in self.where.addresses
+
+    def _moved(self) -> None:
+        """Its name leads elsewhere: new requests go there; those that run may end where they are."""
+        for connection in [c for c in self.idle if self._is_gone(c)]:
+            self.idle.remove(connection)
+            connection.close()
+
+    def succeeded(self, now: float) -> None:
+        """It answered a request."""
+        if self.vitals.succeeded(now):
+            self._changed(self)
+
+    def failed(self, now: float, *, fatal: bool = False) -> None:
+        """It failed a request; ``fatal``: in a way that says that it will fail all."""
+        if self.vitals.failed(now, fatal=fatal):
+            self._changed(self)
+
+    def probed(self, now: float, *, ok: bool) -> None:
+        """A probe of it has ended."""
+        if self.vitals.probed(now, ok):
+            self._changed(self)
 
     def report(self, problem: str, now: float) -> None:
         """Log why it failed, but not for each request."""
@@ -87,17 +124,18 @@ class Endpoint:
 class Endpoints:
     """All endpoints of a router, over all snapshots."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[Endpoint], None]) -> None:
         self._by_place: dict[Place, Endpoint] = {}
+        self._changed = changed
 
     def of(self, backend: Backend) -> tuple[Endpoint, ...]:
         """The endpoints of ``backend``, those already known with what is known of them."""
-        return tuple(self._get(place_of(backend, address)) for address in backend.endpoints)
+        return tuple(self._get(place_of(backend, address), backend) for address in backend.endpoints)
 
-    def _get(self, place: Place) -> Endpoint:
+    def _get(self, place: Place, backend: Backend) -> Endpoint:
         endpoint = self._by_place.get(place)
         if endpoint is None:
-            endpoint = self._by_place[place] = Endpoint(place)
+            endpoint = self._by_place[place] = Endpoint(place, Vitals(backend.health), self._changed)
         return endpoint
 
     def keep(self, wanted: Iterable[Endpoint]) -> None:
@@ -112,19 +150,8 @@ class Endpoints:
                     del self._by_place[place]
 
     def reap(self, now: float) -> None:
-        """Close connections that have been idle for too long."""
+        """Close connections that have been idle for too long, and see where those in use lead to now."""
         for endpoint in self._by_place.values():
             endpoint.reap(now - IDLE_SECONDS)
-
-
-def least_in_flight(endpoints: Sequence[Endpoint], turn: int, avoid: Sequence[Endpoint]) -> Endpoint | None:
-    """The one with the fewest requests in flight, of equals the next by ``turn``; None when all are to be avoided."""
-    count = len(endpoints)
-    if count == 1 and not avoid:
-        return endpoints[0]
-    best = None
-    for i in range(count):
-        endpoint = endpoints[(turn + i) % count]
-        if endpoint not in avoid and (best is None or endpoint.in_flight < best.in_flight):
-            best = endpoint
-    return best
+            if endpoint.idle or endpoint.in_flight:
+                endpoint.where.refresh(now)

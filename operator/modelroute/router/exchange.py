@@ -1,252 +1,300 @@
 """One request's life: which backend, who takes over when it fails, until the client has its answer.
 
 Made by ``service`` for each request that goes upstream. All of it runs in callbacks: between the decision and the slot
-that an attempt reserves nothing waits. Nothing here logs.
+that an attempt reserves nothing waits. ``delivery`` says what the client is given. Nothing here logs.
 """
 
 import random
-import time
-from typing import NamedTuple
 
 from modelroute.api.types import FailureKind
-from modelroute.policy.decide import Reject, decide, next_backend
-from modelroute.policy.facts import Facts
-from modelroute.router import openai, replies
+from modelroute.policy.balance import Pool
+from modelroute.policy.decide import Hold, Reject, decide, next_backend
+from modelroute.policy.facts import Moment
+from modelroute.policy.table import EVERYBODY
+from modelroute.router import openai, refusals
 from modelroute.router.answer import Answer
-from modelroute.router.attempt import Attempt, Job
-from modelroute.router.body import BadBodyError, rewritten, text_of
+from modelroute.router.attempt import Attempt
+from modelroute.router.body import BadBodyError, rewritten
+from modelroute.router.deadline import Deadline
+from modelroute.router.delivery import Delivery, Failure
 from modelroute.router.endpoints import Endpoint
-from modelroute.router.live import Route, Target
-from modelroute.router.metrics import NOBODY
-from modelroute.router.sse import Usage, opening_error
-
-_CLIENT_GONE = 499
-_ENDPOINT_TRIES = 2
-_WITH_CONTENT = range(200, 204)
-_NOTHING = Usage()
-
-
-def _error_in(answer: Answer, body: bytes) -> bytes | None:
-    """The JSON of an error that a 200 turns out to be."""
-    if answer.events:
-        return opening_error(body)
-    return body if openai.tells_error(body) else None
-
-
-def _text(header: bytes) -> str:
-    """A header's value as its sender meant it: UTF-8, as in a body, else HTTP's old Latin-1."""
-    try:
-        return header.decode()
-    except UnicodeDecodeError:
-        return header.decode("latin-1")
-
-
-class Failure(NamedTuple):
-    """An error for the client, and whose it is."""
-
-    target: Target
-    reason: str
-    refusal: openai.Refusal
-    headers: bytes = b""
+from modelroute.router.facts import facts_of, key_of
+from modelroute.router.gate import Gate
+from modelroute.router.job import Job
+from modelroute.router.live import Live, Route
+from modelroute.router.retries import Retries
+from modelroute.router.target import Target
+from modelroute.router.verdict import verdict_on
+from modelroute.router.waiting import Wait
 
 
 class Exchange:
-    """A request that goes upstream."""
+    """A request that goes upstream. It has a place at a gate, or waits, or is over."""
 
     __slots__ = (
-        "_answered", "_attempt", "_attempts", "_avoid", "_body", "_job", "_over", "_reason", "_route", "_started",
-        "_target", "_tried",
+        "_answered", "_attempt", "_avoid", "_barred", "_body", "_deadline", "_gate", "_job", "_live", "_out", "_over",
+        "_reason", "_retries", "_route", "_target", "_tried", "_user", "_wait",
     )  # fmt: skip
 
-    def __init__(self, job: Job, route: Route) -> None:
+    _target: Target  # from the decision on
+
+    def __init__(self, job: Job, live: Live, route: Route) -> None:
+        request = job.request
         self._job = job
+        self._live = live
         self._route = route
+        self._out = Delivery(job)
+        self._deadline = Deadline(request.headers, route.snapshot.total, job.shared.loop.time())
+        self._retries = Retries(job.shared.budget, route.snapshot.retry, self._deadline.sdk_retries)
         self._attempt: Attempt | None = None
-        self._attempts = 0
+        self._wait: Wait | None = None
+        self._gate: Gate | None = None
         self._tried: tuple[str, ...] = ()
         self._avoid: tuple[Endpoint, ...] = ()
         self._answered: Failure | None = None
+        self._barred = EVERYBODY
         self._body = b""
-        self._reason = ""
+        self._reason = self._user = ""
         self._over = False
-        self._started = time.perf_counter()
 
     def start(self) -> None:
-        """Decide and send; BadBodyError, before anything is sent, when the body turns out to be unusable."""
+        """Decide and send; BadBodyError, before anything is done, when the body turns out to be unusable."""
+        shared, route = self._job.shared, self._route
+        now = shared.loop.time()
+        facts = facts_of(self._job.request, self._job.ask, route, self._deadline.left(now))
+        self._user = facts.user or ""
         # The chance of a draw, not of a secret.
-        decision = decide(self._route.policy, self._facts(), random.random())  # noqa: S311
+        decision = decide(route.policy, facts, random.random(), Moment(route.troubles, now))  # noqa: S311
+        shared.budget.began()
+        self._job.client.running = self
         if isinstance(decision, Reject):
-            self._refuse(openai.no_ready_backend(decision.message), decision.reason)
+            self._finish(self._out.refuse(refusals.rejected(decision), decision.reason))
+            return
+        self._barred = decision.barred
+        self._reason = decision.reason
+        self._target = route.targets[decision.backend.name]
+        if isinstance(decision, Hold):
+            self._stand_in_line(decision.kind)
         else:
-            self._try_backend(decision.backend.name, decision.reason)
+            if decision.covers is not None:
+                backend, kind = decision.covers
+                self._out.fell_back(backend, self._target.name, kind)
+            self._enter()
 
-    def _facts(self) -> Facts:
-        route, headers, ask = self._route, self._job.request.headers, self._job.ask
-        user = headers.get(route.user_header) if route.user_header else None
-        tier = headers.get(route.tier_header) if route.tier_header else None
-        return Facts(
-            model=ask.model,
-            text=text_of(ask) if route.policy.needs_text else "",
-            user=_text(user) if user else ask.user or None,
-            tier=_text(tier) if tier else None,
-            headers={name: _text(headers[raw]) for raw, name in route.header_names if raw in headers},
-        )
+    # Waiting.
+
+    def _stand_in_line(self, kind: FailureKind) -> None:
+        """Wait for a place at the target: until it is ready, or until it is less busy."""
+        backend, loop = self._target.backend, self._job.shared.loop
+        longest = backend.cold_start.max_wait if kind == "ColdStart" else backend.limits.max_wait
+        self._tried += (backend.name,)
+        self._wait = Wait(self, self._target.gate, kind, loop)
+        self._wait.in_line(self._user, min(longest, self._deadline.left(loop.time())))
+
+    def go(self) -> None:
+        """See ``Waits``: by the snapshot that is in force now, which may have brought the replica."""
+        self._wait = None
+        route = self._live.route
+        if route is not None:
+            self._target = route.targets.get(self._target.name, self._target)
+        self._enter()
+
+    def awake(self) -> None:
+        """See ``Waits``: in the meantime the backend may have come to be in trouble."""
+        self._wait = None
+        trouble = self._target.gate.trouble
+        if trouble is not None and trouble.kind == "Overloaded":
+            self._stand_in_line(trouble.kind)
+        elif trouble is not None and trouble.until > self._job.shared.loop.time():
+            self.call_off()
+        else:
+            self.go()
+
+    def give_up_waiting(self, kind: FailureKind, *, late: bool) -> None:
+        """See ``Waits``: whoever is declared takes over."""
+        self._wait = None
+        if not self._over_to_fallback(kind):
+            self._say(refusals.not_served(self._target.name, kind, late=late))
+
+    def call_off(self) -> None:
+        """See ``Waits``."""
+        self._wait = None
+        self._give(self._answered or self._own(refusals.failed(self._target.name, "ConnectFailure")))
+
+    def comfort(self) -> None:
+        """See ``Waits``."""
+        if self._job.ask.stream:
+            self._out.keep_waiting(self._target.name, self._reason)
+            self._deadline.heard()
 
     # Tries.
 
-    def _try_backend(self, name: str, reason: str) -> None:
-        self._target = target = self._route.targets[name]
-        self._reason = reason
-        self._tried += (name,)
+    @property
+    def opened(self) -> bool:
+        """See ``Owner``."""
+        return self._out.opened
+
+    def _enter(self) -> None:
+        """Take a place at the target and try it."""
+        target = self._target
+        self._leave_gate()
+        self._gate = target.gate
+        self._gate.enter()
+        self._tried += (target.name,)
         self._avoid = ()
-        self._body = rewritten(self._job.ask, target.backend)
-        self._job.client.running = self
-        if target.keyless:
+        try:
+            self._body = rewritten(self._job.ask, target.backend)
+        except BadBodyError as error:
+            self._finish(self._out.refuse(error.refusal, "invalid_request"))
+            return
+        if target.keyless or target.pool is None:
             self.failed("ConnectFailure")
         else:
-            self._try_endpoint()
+            self._try(target.pool)
 
-    def _try_endpoint(self) -> None:
-        endpoint = self._target.pick(self._avoid)
-        if endpoint is None:
-            self._next("ConnectFailure")
-            return
-        self._attempts += 1
-        self._attempt = Attempt(self, self._job, self._target, endpoint, self._body)
+    def _try(self, pool: Pool[Endpoint]) -> None:
+        job, target = self._job, self._target
+        now = job.shared.loop.time()
+        key = key_of(target.backend.balancing, job.request, job.ask, self._user)
+        endpoint = target.balance(pool, key, random.random(), now)  # noqa: S311
+        if endpoint.vitals.ejected:
+            endpoint.vitals.trial(now)
+        last = self._retries.is_last(self._out.attempts) and not self._route.policy.table.fallbacks
+        windows = self._deadline.windows(target.backend.timeouts, now, streamed=job.ask.stream, last=last)
+        self._out.attempts += 1
+        self._attempt = Attempt(self, job, target, endpoint, self._body, windows)
         self._attempt.start()
 
     def failed(self, kind: FailureKind) -> None:
-        """See ``Owner``: another endpoint of this backend if this one could not be reached, else another backend."""
-        self._target.metrics(self._job.ask.model).failed(kind)
-        attempt, self._attempt = self._attempt, None
-        if kind == "ConnectFailure" and attempt is not None:
+        """See ``Owner``: another replica, another backend, the same again after a while, or the end."""
+        target, attempt = self._target, self._attempt
+        target.metrics(self._job.ask.model).failed(kind)
+        self._attempt = None
+        self._retries.done()
+        if attempt is not None:
             self._avoid += (attempt.endpoint,)
-            if len(self._avoid) < _ENDPOINT_TRIES and self._target.pick(self._avoid) is not None:
-                self._try_endpoint()
-                return
-        self._next(kind)
+        left = self._deadline.left(self._job.shared.loop.time())
+        if left <= 0:
+            self._say(refusals.out_of_time())
+        elif not (
+            (attempt is not None and self._elsewhere(kind))
+            or self._over_to_fallback(kind)
+            or (attempt is not None and self._later(kind, left))
+        ):
+            self._give(self._answered or self._own(refusals.failed(target.name, kind)))
 
-    def _next(self, kind: FailureKind) -> None:
-        forward = next_backend(self._route.policy, self._tried, kind)
+    def _elsewhere(self, kind: FailureKind) -> bool:
+        pool = self._retries.elsewhere(self._target, self._avoid, kind, self._out.attempts)
+        if pool is None:
+            return False
+        self._out.tried_again(self._target, kind)
+        self._try(pool)
+        return True
+
+    def _over_to_fallback(self, kind: FailureKind) -> bool:
+        moment = Moment(self._route.troubles, self._job.shared.loop.time())
+        forward = next_backend(self._route.policy, self._tried, kind, moment, self._barred)
         if forward is None:
-            self._give(self._answered or self._own_failure(kind))
-            return
-        self._job.shared.metrics.fallbacks.labels(self._target.name, forward.backend.name, kind).inc()
-        try:
-            self._try_backend(forward.backend.name, forward.reason)
-        except BadBodyError as error:
-            self._refuse(error.refusal, "invalid_request")
+            return False
+        self._out.fell_back(self._target.name, forward.backend.name, kind)
+        self._reason = forward.reason
+        self._target = self._route.targets[forward.backend.name]
+        self._enter()
+        return True
 
-    def _own_failure(self, kind: FailureKind) -> Failure:
-        name = self._target.name
-        if kind == "Timeout":
-            return self._mine(openai.timed_out(504, f'backend "{name}" did not answer in time'))
-        what = "gave an answer that is not valid" if kind == "ServerError" else "could not be reached"
-        return self._mine(openai.upstream_error(f'backend "{name}" {what}'))
-
-    def _mine(self, refusal: openai.Refusal) -> Failure:
-        return Failure(self._target, self._reason, refusal)
+    def _later(self, kind: FailureKind, left: float) -> bool:
+        target, loop = self._target, self._job.shared.loop
+        seconds = self._retries.later(target, kind, self._out.attempts, left, loop.time())
+        if seconds is None:
+            return False
+        self._out.tried_again(target, kind)
+        self._leave_gate()
+        self._wait = Wait(self, target.gate, kind, loop)
+        self._wait.for_another_try(seconds)
+        return True
 
     # Answers.
 
-    def held(self, answer: Answer) -> None:
+    def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """See ``Owner``: give it to the client, or go on to another backend."""
-        status, body = answer.status, answer.held
-        answered = status in _WITH_CONTENT
-        error = _error_in(answer, body) if answered else None
-        if answered and error is None and not answer.events:
-            usage = answer.send_whole(self.began())
-            self._count(status, usage)
-            self._finish()
+        target, now = self._target, self._job.shared.loop.time()
+        verdict = verdict_on(answer, target)
+        if verdict is None or verdict.well:
+            endpoint.succeeded(now)
+        elif verdict.well is False:
+            endpoint.failed(now, fatal=verdict.fatal)
+        if verdict is None:
+            self._finish(self._out.whole(target, answer, self._reason))
             return
-        status = openai.status_in(error) if error else status if status >= 400 else 502
-        refusal = openai.upstream_refusal(self._target.name, status, self._scrubbed(error or body))
-        failure = Failure(self._target, self._reason, refusal, answer.error_headers)
-        if status == 429 or status >= 500:
-            self._answered = failure
-            self.failed("RateLimited" if status == 429 else "ServerError")
-        else:
-            self._target.metrics(self._job.ask.model).failed(f"http_{status}")
+        if verdict.cool:
+            target.gate.cool(verdict.cool)
+        failure = Failure(target, self._reason, verdict.refusal, answer.error_headers)
+        if verdict.kind is None:
+            target.metrics(self._job.ask.model).failed(f"http_{verdict.refusal.status}")
             self._give(failure)
+        else:
+            self._answered = failure
+            self.failed(verdict.kind)
 
     def began(self) -> bytes:
         """See ``Owner``."""
-        return replies.route_headers(self._job.request, self._target.name, self._reason, self._attempts)
+        return self._out.own_headers(self._target.name, self._reason)
 
     def first_text(self) -> None:
         """See ``Owner``."""
-        took = time.perf_counter() - self._started
-        self._target.metrics(self._job.ask.model).first_token.observe(took)
+        self._out.first_text(self._target)
 
     def ended(self, answer: Answer) -> None:
         """See ``Owner``."""
-        self._count(answer.status, answer.end())
-        self._finish()
+        self._finish(self._out.ended(self._target, answer))
 
     def broken(self, answer: Answer, kind: str, refusal: openai.Refusal) -> None:
         """See ``Owner``."""
         self._target.metrics(self._job.ask.model).failed(kind)
-        self._count(answer.status, answer.usage())
-        self._job.request.keep_alive = False
-        answer.break_off(refusal)
-        self._finish()
-
-    def _scrubbed(self, body: bytes) -> bytes:
-        """A backend's own error without what only the router should know: the key, the addresses."""
-        target = self._target
-        known = [target.key.value] if target.key else []
-        for endpoint in target.endpoints:
-            known += [f"{endpoint.place.host}:{endpoint.place.port}".encode(), endpoint.host_header]
-        for secret in filter(None, known):
-            body = body.replace(secret, b"***")
-        return body
+        self._finish(self._out.broken(self._target, answer, refusal))
 
     # The end.
 
+    def _own(self, refusal: openai.Refusal) -> Failure:
+        return Failure(self._target, self._reason, refusal)
+
+    def _say(self, refusal: openai.Refusal) -> None:
+        self._give(self._own(refusal))
+
     def _give(self, failure: Failure) -> None:
-        self._target = failure.target
-        own = replies.route_headers(self._job.request, failure.target.name, failure.reason, self._attempts)
-        self._write_refusal(failure.refusal, failure.headers + own)
-        self._count(failure.refusal.status, _NOTHING)
-        self._finish()
+        self._finish(self._out.give(failure))
 
-    def _refuse(self, refusal: openai.Refusal, reason: str) -> None:
-        self._write_refusal(refusal, replies.route_headers(self._job.request, NOBODY, reason, self._attempts))
-        self._job.shared.metrics.refused(self._job.ask.model, refusal.status, reason)
-        self._finish()
-
-    def _write_refusal(self, refusal: openai.Refusal, own: bytes) -> None:
-        client, request = self._job.client, self._job.request
-        headers, body = replies.refused(refusal, self._job.ask.dialect)
-        client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
-
-    def _count(self, status: int, usage: Usage) -> None:
-        metrics = self._target.metrics(self._job.ask.model)
-        metrics.answered(status)
-        metrics.duration.observe(time.perf_counter() - self._started)
-        if usage.prompt:
-            metrics.prompt_tokens.inc(usage.prompt)
-        if usage.completion:
-            metrics.completion_tokens.inc(usage.completion)
-
-    def _finish(self) -> None:
-        self._leave()
+    def _finish(self, tokens: int) -> None:
+        self._leave(tokens)
         self._job.client.finish()
 
-    def _leave(self) -> None:
+    def _leave(self, tokens: int) -> None:
+        """Return, once, all that this request has: its try, its wait, its budget, its lease, its place."""
         self._over = True
         if self._attempt is not None:
             self._attempt.stop()
+        if self._wait is not None:
+            self._wait.stop()
+        self._retries.done()
+        self._job.shared.budget.ended()
+        self._job.request.lease.settle(tokens)
+        self._leave_gate()
+
+    def _leave_gate(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.leave()
 
     # What the client does.
 
+    @property
+    def _begun(self) -> Answer | None:
+        return self._attempt.begun if self._attempt is not None else None
+
     def client_gone(self) -> None:
         """Cancel at the backend at once."""
-        if self._over:
-            return
-        answer = self._attempt.begun if self._attempt is not None else None
-        self._leave()
-        self._count(_CLIENT_GONE, answer.usage() if answer is not None else _NOTHING)
+        if not self._over:
+            self._leave(self._out.gone(self._target, self._begun))
 
     def pause(self) -> None:
         """Let the backend wait for the client."""
@@ -260,10 +308,9 @@ class Exchange:
 
     def shut(self) -> None:
         """The router ends: tell the client what can still be told."""
-        answer = self._attempt.begun if self._attempt is not None else None
-        self._leave()
+        answer = self._begun
         if answer is not None:
             self.broken(answer, "Shutdown", openai.shutting_down())
         else:
             self._job.request.keep_alive = False
-            self._give(self._mine(openai.shutting_down()))
+            self._say(openai.shutting_down())

@@ -52,6 +52,21 @@ class Metrics:
             ["from", "to", "reason"],
             registry=registry,
         )
+        self.retries = Counter(
+            "modelroute_retries",
+            "Tries after the first at the same backend, by the failure before.",
+            ["backend", "reason"],
+            registry=registry,
+        )
+        self.ejections = Counter(
+            "modelroute_ejections", "Times that a replica was taken out.", ["backend"], registry=registry
+        )
+        self.certificates = Counter(
+            "modelroute_certificates_refused",
+            "Connections to backends whose certificate was not right, by what is wrong with it.",
+            ["backend", "reason"],
+            registry=registry,
+        )
         self.snapshots_refused = Counter(
             "modelroute_snapshot_refused", "Snapshots that were not taken up.", registry=registry
         )

@@ -8,12 +8,13 @@ import asyncio
 import msgspec
 
 from modelroute.router import replies
-from modelroute.router.attempt import Job, Shared
 from modelroute.router.body import BadBodyError, read
 from modelroute.router.clients import KEY_NEEDED, model_refusal, visible
 from modelroute.router.exchange import Exchange
 from modelroute.router.framing import Limits
+from modelroute.router.gauges import described
 from modelroute.router.http1 import ClientConnection
+from modelroute.router.job import Job, Shared
 from modelroute.router.live import Live, Route
 from modelroute.router.metrics import NOBODY
 from modelroute.router.openai import (
@@ -166,7 +167,7 @@ class PublicService(Service):
             if (refusal := model_refusal(request.identity, ask.model, route.snapshot.models)) is not None:
                 self.refuse(client, request, refusal)
                 return
-            Exchange(Job(self._shared, client, request, ask), route).start()
+            Exchange(Job(self._shared, client, request, ask), self.live, route).start()
         except BadBodyError as error:
             self.refuse(client, request, error.refusal)
 
@@ -204,4 +205,9 @@ class AdminService(Service):
             "generation": snapshot.generation if snapshot else None,
             "ready": snapshot is not None and not self.draining,
             "refusedSnapshot": self.refused_snapshot,
+            "backends": self._backends(),
         }
+
+    def _backends(self) -> list[dict[str, object]]:
+        route, now = self.live.route, asyncio.get_running_loop().time()
+        return [described(target, now) for target in route.targets.values()] if route is not None else []

@@ -1,0 +1,116 @@
+"""What the client of one exchange is given in the end, and what is counted of it.
+
+Made by ``exchange``, which decides what that is. Never asks a backend and never chooses one.
+"""
+
+import time
+from typing import NamedTuple
+
+from modelroute.api.types import FailureKind
+from modelroute.router import openai, replies
+from modelroute.router.answer import Answer
+from modelroute.router.job import Job
+from modelroute.router.metrics import NOBODY
+from modelroute.router.sse import Usage
+from modelroute.router.target import Target
+
+_CLIENT_GONE = 499
+_NOTHING = Usage()
+
+
+class Failure(NamedTuple):
+    """An error for the client, and whose it is."""
+
+    target: Target
+    reason: str
+    refusal: openai.Refusal
+    headers: bytes = b""
+
+
+class Delivery:
+    """One client's answer. ``attempts`` are the tries that it took; ``opened``: a head went out while it waited."""
+
+    __slots__ = ("_job", "_started", "attempts", "opened")
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._started = time.perf_counter()
+        self.attempts = 0
+        self.opened = False
+
+    def own_headers(self, backend: str, reason: str) -> bytes:
+        """The header lines that we add to every answer."""
+        request = self._job.request
+        return replies.route_headers(request, backend, reason, self.attempts) + request.lease.headers()
+
+    def keep_waiting(self, backend: str, reason: str) -> None:
+        """Tell a client that waits for a stream, and all in between, that the connection lives."""
+        client, request = self._job.client, self._job.request
+        if self.opened:
+            client.write(replies.still_waiting(request))
+        else:
+            self.opened = True
+            client.write(replies.opened_stream(request, self.own_headers(backend, reason), close=client.closing))
+
+    def tried_again(self, target: Target, kind: FailureKind) -> None:
+        """The same backend is tried again."""
+        self._job.shared.metrics.retries.labels(target.name, kind).inc()
+
+    def fell_back(self, backend: str, to: str, kind: FailureKind) -> None:
+        """A fallback answers for ``backend``."""
+        self._job.shared.metrics.fallbacks.labels(backend, to, kind).inc()
+
+    # Ends. Each is told once for an exchange.
+
+    def whole(self, target: Target, answer: Answer, reason: str) -> int:
+        """Give a whole answer; returns its tokens, as all that follow."""
+        usage = answer.send_whole(self.own_headers(target.name, reason))
+        return self._count(target, answer.status, usage)
+
+    def ended(self, target: Target, answer: Answer) -> int:
+        """What was passed on piece by piece is complete."""
+        return self._count(target, answer.status, answer.end())
+
+    def broken(self, target: Target, answer: Answer, refusal: openai.Refusal) -> int:
+        """What was passed on cannot be completed."""
+        self._job.request.keep_alive = False
+        tokens = self._count(target, answer.status, answer.usage())
+        answer.break_off(refusal)
+        return tokens
+
+    def gone(self, target: Target, answer: Answer | None) -> int:
+        """The client left."""
+        return self._count(target, _CLIENT_GONE, answer.usage() if answer is not None else _NOTHING)
+
+    def give(self, failure: Failure) -> int:
+        """Give a backend's error, or one about a backend."""
+        self._write(failure.refusal, failure.headers + self.own_headers(failure.target.name, failure.reason))
+        return self._count(failure.target, failure.refusal.status, _NOTHING)
+
+    def refuse(self, refusal: openai.Refusal, reason: str) -> int:
+        """Give an error for which no backend is to blame."""
+        self._write(refusal, self.own_headers(NOBODY, reason))
+        self._job.shared.metrics.refused(self._job.ask.model, refusal.status, reason)
+        return 0
+
+    def first_text(self, target: Target) -> None:
+        """The first text of a stream has passed."""
+        target.metrics(self._job.ask.model).first_token.observe(time.perf_counter() - self._started)
+
+    def _write(self, refusal: openai.Refusal, own: bytes) -> None:
+        client, request, dialect = self._job.client, self._job.request, self._job.ask.dialect
+        if self.opened:
+            client.write(replies.refused_stream(request, refusal, dialect))
+            return
+        headers, body = replies.refused(refusal, dialect)
+        client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
+
+    def _count(self, target: Target, status: int, usage: Usage) -> int:
+        metrics = target.metrics(self._job.ask.model)
+        metrics.answered(status)
+        metrics.duration.observe(time.perf_counter() - self._started)
+        if usage.prompt:
+            metrics.prompt_tokens.inc(usage.prompt)
+        if usage.completion:
+            metrics.completion_tokens.inc(usage.completion)
+        return (usage.prompt or 0) + (usage.completion or 0)

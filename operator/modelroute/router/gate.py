@@ -1,0 +1,190 @@
+"""What a backend lets through: how many at once, who waits for it, and why it takes nothing at the moment.
+
+One for each backend, kept by ``live`` over all snapshots. Entered by ``exchange``; ``waiting`` stands in its line. What
+is wrong with a backend is put into ``troubles`` when it changes, so that a decision only looks it up.
+"""
+
+import asyncio
+import math
+from typing import Protocol
+
+from modelroute.policy.facts import Trouble
+from modelroute.policy.line import Line
+from modelroute.snapshot.types import Backend, Start
+
+TRIAL_SECONDS = 1.0
+"""A backend that is down is tried by one request in so many seconds: what says that it is down may be wrong."""
+
+
+class Waiter(Protocol):
+    """A request that waits: in line for a place, or for the next try. Hashed by identity."""
+
+    def __hash__(self) -> int: ...
+
+    def called(self) -> None:
+        """A place is free: enter now."""
+
+    def called_off(self) -> None:
+        """There is no use in waiting for another try."""
+
+    def displaced(self) -> None:
+        """The line is full and this user has most in it: go."""
+
+
+class Gate:
+    """One backend as it lets requests through. ``in_flight`` counts those inside."""
+
+    __slots__ = (
+        "_calling", "_cold_until", "_cooling", "_down", "_line", "_loop", "_most", "_next_trial", "_ready", "_thaw",
+        "_troubles", "in_flight", "name", "sleepers",
+    )  # fmt: skip
+
+    def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
+        self.name = name
+        self.in_flight = 0
+        self.sleepers: set[Waiter] = set()
+        self._troubles = troubles
+        self._loop = loop
+        self._ready = False
+        self._cold_until = math.inf
+        self._most: float = math.inf
+        self._line: Line[Waiter] = Line(0)
+        self._cooling = -math.inf
+        self._thaw: asyncio.TimerHandle | None = None
+        self._down = False
+        self._next_trial = -math.inf
+        self._calling = False
+
+    def adopt(self, backend: Backend, now_unix: float) -> None:
+        """Take over the settings of a new snapshot; those who wait are called if they can be."""
+        limits = backend.limits
+        self._ready = bool(backend.endpoints)
+        self._cold_until = self._loop.time() + _rest(backend.start, now_unix)
+        self._most = math.inf if limits.max_in_flight is None else limits.max_in_flight
+        self._line.limit = limits.max_waiting if self._ready else backend.cold_start.max_held
+        self._refresh()
+        self._call()
+
+    def close(self) -> None:
+        """The backend is gone: nobody waits for it any more."""
+        self._ready = False
+        self._troubles.pop(self.name, None)
+        while waiter := self._line.pop() or next(iter(self.sleepers), None):
+            self.sleepers.discard(waiter)
+            waiter.called_off()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in line."""
+        return len(self._line)
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why nothing is let through, if so."""
+        return self._troubles.get(self.name)
+
+    # Requests.
+
+    def enter(self) -> None:
+        """A request is inside."""
+        self.in_flight += 1
+        if self._troubles or self.in_flight >= self._most:
+            if self._down:
+                self._next_trial = self._loop.time() + TRIAL_SECONDS
+            self._refresh()
+
+    def leave(self) -> None:
+        """A request is out; the next one in line enters."""
+        self.in_flight -= 1
+        if self.name in self._troubles:
+            self._refresh()
+            self._call()
+
+    def wait(self, waiter: Waiter, user: str) -> bool:
+        """Put a request in line; False: the line is full, and no other user has more in it."""
+        taken = self._line.push(user, waiter)
+        if not taken and (last := self._line.displace(user)) is not None:
+            taken = self._line.push(user, waiter)
+            last.displaced()
+        self._refresh()
+        return taken
+
+    def give_up(self, waiter: Waiter) -> None:
+        """A request waits no more, neither in line nor for its next try."""
+        self.sleepers.discard(waiter)
+        if self._line.remove(waiter):
+            self._refresh()
+
+    def _call(self) -> None:
+        """Call those in line as long as there is place for them; who is called enters before this goes on."""
+        if self._calling:
+            return
+        self._calling = True
+        while self._line and self._open():
+            waiter = self._line.pop()
+            if waiter is not None:
+                waiter.called()
+        self._calling = False
+        self._refresh()
+
+    # What is the matter.
+
+    def cool(self, seconds: float) -> None:
+        """Let nothing through for a while: the backend said that it is asked too often."""
+        until = self._loop.time() + seconds
+        if until <= self._cooling:
+            return
+        self._cooling = until
+        if self._thaw is not None:
+            self._thaw.cancel()
+        self._thaw = self._loop.call_at(until, self._thawed)
+        self._refresh()
+
+    def _thawed(self) -> None:
+        self._thaw = None
+        self._cooling = -math.inf
+        self._refresh()
+        self._call()
+
+    def set_down(self, down: bool) -> None:  # noqa: FBT001
+        """All replicas are ejected, or one is back."""
+        if down and not self._down:
+            self._next_trial = self._loop.time() + TRIAL_SECONDS
+        self._down = down
+        self._refresh()
+        if down:
+            for waiter in list(self.sleepers):
+                waiter.called_off()
+        else:
+            self._call()
+
+    def _open(self) -> bool:
+        """Whether one from the line may enter now."""
+        found = self._find(in_line=True)
+        return found is None or found.until <= self._loop.time()
+
+    def _refresh(self) -> None:
+        found = self._find()
+        if found is None:
+            self._troubles.pop(self.name, None)
+        else:
+            self._troubles[self.name] = found
+
+    def _find(self, *, in_line: bool = False) -> Trouble | None:
+        if not self._ready:
+            return Trouble("ColdStart", self._cold_until)
+        if self._cooling > -math.inf:
+            return Trouble("RateLimited", self._cooling)
+        if self._down:
+            return Trouble("ServerError", self._next_trial)
+        if self.in_flight >= self._most or (len(self._line) and not in_line):
+            return Trouble("Overloaded")
+        return None
+
+
+def _rest(start: Start, now_unix: float) -> float:
+    """Seconds until a replica is expected to be ready; inf: unknown. A clock that is wrong does no more than that."""
+    if start.seconds is None:
+        return math.inf
+    gone = 0.0 if start.since is None else now_unix - start.since
+    return min(max(start.seconds - gone, 0.0), start.seconds)

@@ -1,0 +1,45 @@
+"""A request that goes upstream with all that belongs to it: made by ``service``, used by ``exchange`` and ``attempt``.
+
+Values alone; nothing here acts.
+"""
+
+import asyncio
+import ssl
+from typing import NamedTuple
+
+from modelroute.policy.retry import Budget
+from modelroute.router.body import Ask
+from modelroute.router.http1 import ClientConnection
+from modelroute.router.metrics import Metrics
+from modelroute.router.request import Request
+
+
+class Shared(NamedTuple):
+    """What all requests of a router share."""
+
+    loop: asyncio.AbstractEventLoop
+    metrics: Metrics
+    tls: ssl.SSLContext
+    budget: Budget
+
+
+class Job(NamedTuple):
+    """A request that goes upstream, and whom it is for."""
+
+    shared: Shared
+    client: ClientConnection
+    request: Request
+    ask: Ask
+
+
+class Windows(NamedTuple):
+    """What one try may take: seconds, and the moment ``end`` on the loop's clock (inf: none).
+
+    ``counts``: whether to be late with the first byte is the backend's fault, and not the client's own impatience.
+    """
+
+    connect: float
+    first: float
+    idle: float
+    end: float
+    counts: bool

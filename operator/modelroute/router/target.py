@@ -1,0 +1,101 @@
+"""One backend of a snapshot as this router runs it: its replicas, its gate, its key and the bytes prepared for it.
+
+Made by ``live`` for each snapshot. What it is made of outlives it; which of the replicas may be chosen changes with
+their health. Never sends anything.
+"""
+
+import math
+
+from modelroute import __version__
+from modelroute.policy.balance import Balancer, Pool, balancer
+from modelroute.policy.ejection import chosen_from
+from modelroute.router.endpoints import Endpoint
+from modelroute.router.gate import Gate
+from modelroute.router.keys import Key
+from modelroute.router.metrics import BackendMetrics, Metrics
+from modelroute.snapshot.types import Backend, Load
+
+_FIXED = f"accept-encoding: identity\r\nuser-agent: modelroute/{__version__}\r\n".encode()
+_UNKNOWN = Load()
+
+
+class Target:
+    """One backend. ``pool`` holds the replicas that may be chosen; None: there is none."""
+
+    __slots__ = (
+        "_by_model",
+        "_fixed",
+        "_metrics",
+        "_paths",
+        "backend",
+        "balance",
+        "endpoints",
+        "gate",
+        "key",
+        "name",
+        "pool",
+    )
+
+    def __init__(
+        self, backend: Backend, endpoints: tuple[Endpoint, ...], key: Key | None, gate: Gate, metrics: Metrics
+    ) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.endpoints = endpoints
+        self.key = key
+        self.gate = gate
+        self.balance: Balancer[Endpoint] = balancer(backend.balancing)
+        self.pool: Pool[Endpoint] | None = None
+        self._metrics = metrics
+        self._by_model: dict[str, BackendMetrics] = {}
+        self._paths: dict[str, bytes] = {}
+
+    @property
+    def keyless(self) -> bool:
+        """Whether the key that this backend needs is not there."""
+        return self.key is not None and not self.key.value
+
+    @property
+    def down(self) -> bool:
+        """Whether all of its replicas are ejected."""
+        return bool(self.endpoints) and all(e.vitals.ejected for e in self.endpoints)
+
+    def take_over(self, now: float, now_unix: float) -> None:
+        """Come into force: replicas and gate get the settings of this snapshot."""
+        for endpoint in self.endpoints:
+            endpoint.vitals.settings = self.backend.health
+            load = self.backend.loads.get(endpoint.name, _UNKNOWN)
+            endpoint.waiting, endpoint.cache = load.waiting, load.cache
+            if endpoint.since == math.inf:
+                endpoint.since = now
+        self.gate.adopt(self.backend, now_unix)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """A replica was ejected or is back: choose among the right ones from now on."""
+        chosen, down = chosen_from([e.vitals for e in self.endpoints], self.backend.health)
+        replicas = tuple(self.endpoints[i] for i in chosen)
+        if self.pool is None or self.pool.replicas != replicas:
+            self.pool = Pool(replicas, self.backend.balancing) if replicas else None
+        self.gate.set_down(down)
+
+    def metrics(self, model: str) -> BackendMetrics:
+        """The metrics of this backend for a model that the route serves."""
+        found = self._by_model.get(model)
+        if found is None:
+            found = BackendMetrics(self._metrics, self.name, model, self.backend.version)
+            self._by_model[model] = found
+        return found
+
+    def head(self, endpoint: Endpoint, path: str, passed: bytes, length: int) -> bytes:
+        """The head of a request to ``endpoint``; ``passed`` are the header lines that come from the client."""
+        start = self._paths.get(path)
+        if start is None:
+            start = self._paths[path] = b"POST %b HTTP/1.1\r\n%b" % ((self.backend.prefix + path).encode(), _FIXED)
+        return b"%bhost: %b\r\n%b%bcontent-length: %d\r\n\r\n" % (
+            start,
+            endpoint.host_header,
+            self.key.header if self.key else b"",
+            passed,
+            length,
+        )
