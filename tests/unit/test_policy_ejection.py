@@ -194,6 +194,15 @@ class TestWithoutProbes:
         assert not made.trial(9.9)
         assert made.trial(10.0)
 
+    def test_time_alone_brings_back_one_that_no_request_reaches(self) -> None:
+        made = out(path="")
+        assert [made.released(4.9), made.released(5.0), made.released(5.0)] == [False, True, False]
+        assert made.failed(5.1)  # on trial: once is enough
+        assert made.ejected_until == 15.1
+
+    def test_time_alone_does_not_where_there_are_probes(self) -> None:
+        assert not out().released(1000.0)
+
     def test_one_that_is_well_needs_no_trial(self) -> None:
         assert not vitals(path="").trial(1000.0)
 

@@ -80,6 +80,11 @@ class Vitals:
         self._at_stake = True
         return True
 
+    def released(self, now: float) -> bool:
+        """Time alone brings back a replica that has no probes: for who looks at replicas that no request can reach."""
+        over = self.ejected and not self.settings.path and now >= self.ejected_until
+        return over and self._come_back(now)
+
     def probed(self, now: float, ok: bool) -> bool:  # noqa: FBT001
         """What a probe found. One that was sent before the ejection and comes in its time says nothing."""
         if self.ejected:
