@@ -1,14 +1,16 @@
 """Where connections may go: forbidden addresses, names, certificates."""
 
+import asyncio
 import socket
 import ssl
-import subprocess
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from tests.dataplane.conftest import Plane, backend
-from tests.fakes.upstream import Upstream, answers
+from tests.fakes.certificates import Authority, self_signed
+from tests.fakes.upstream import DONE, Received, Upstream, Wire, answers, text
 
 
 async def test_an_external_backend_is_not_looked_for_on_this_host(
@@ -35,20 +37,155 @@ async def test_the_host_header_is_the_backends_name(plane: Plane) -> None:
     assert up.received[0].headers["host"] == f"api.example.com:{up.port}"
 
 
-async def test_the_last_address_of_a_name_is_kept_when_it_cannot_be_resolved(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def resolve(host: str, port: int) -> list[str]:
-        if not known:
-            raise socket.gaierror(-3, "try again")
-        return [known.pop()]
+class Names:
+    """The name server that a router asks."""
 
-    known = ["127.0.0.1"]
-    up = await plane.upstream(answers(connection="close"))
-    await plane.route(backend("big", f"api.example.com:{up.port}", weight=1))
-    monkeypatch.setattr("modelroute.router.dial.resolve", resolve)
-    assert [(await plane.chat()).status for _ in range(2)] == [200, 200]
-    assert up.connections == 2
+    def __init__(self) -> None:
+        self.addresses: list[str] | None = ["127.0.0.1"]  # None: it fails
+        self.asked = 0
+        self.slow: asyncio.Event | None = None
+        self.heard = asyncio.Condition()
+
+    async def resolve(self, _host: str, _port: int) -> list[str]:
+        self.asked += 1
+        async with self.heard:
+            self.heard.notify_all()
+        if self.slow is not None:
+            await self.slow.wait()
+        if self.addresses is None:
+            raise socket.gaierror(-3, "try again")
+        return self.addresses
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Names:
+    """A name server, asked again at each look at the idle connections."""
+    names = Names()
+    monkeypatch.setattr("modelroute.router.names.resolve", names.resolve)
+    monkeypatch.setattr("modelroute.router.names.REFRESH_SECONDS", 0.0)
+    return names
+
+
+async def asked_again(names: Names, times: int = 2) -> None:
+    """Until what the name server says now has been heard."""
+    until = names.asked + times
+    async with names.heard:
+        await names.heard.wait_for(lambda: names.asked >= until)
+
+
+async def named(plane: Plane, up: Upstream, **more: Any) -> None:
+    await plane.route(backend("big", f"api.example.com:{up.port}", weight=1, **more))
+
+
+async def test_r18_the_last_address_of_a_name_is_kept_while_dns_fails(
+    plane: Plane, names: Names, caplog: pytest.LogCaptureFixture
+) -> None:
+    up = await plane.upstream(answers(), answers(connection="close"))
+    await named(plane, up)
+    assert (await plane.chat()).status == 200
+    names.addresses = None
+    await asked_again(names, 4)
+    assert [(await plane.chat()).status for _ in range(3)] == [200, 200, 200]
+    assert up.connections == 3  # those that were open stayed, and new ones are made
+    assert caplog.text.count("cannot be resolved") == 1
+
+
+async def test_r18_a_changed_address_is_taken_up_and_idle_connections_to_the_old_one_are_closed(
+    plane: Plane, names: Names
+) -> None:
+    old, new = await plane.upstream(), Upstream()
+    new.host, new.port = "127.0.0.2", old.port
+    async with new:
+        await named(plane, old)
+        assert (await plane.chat()).status == 200
+        names.addresses = ["127.0.0.2"]
+        await old.left()
+        assert (await plane.chat()).status == 200
+        assert (len(old.received), len(new.received)) == (1, 1)
+
+
+async def test_r18_a_running_answer_is_not_cut_by_a_changed_address(plane: Plane, names: Names) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(_: Received, wire: Wire) -> None:
+        wire.stream()
+        wire.chunk(text("a"))
+        await go_on.wait()
+        wire.chunk(DONE)
+        wire.end()
+
+    up = await plane.upstream(slow)
+    await named(plane, up)
+    asking = asyncio.create_task(plane.chat(stream=True))
+    await up.seen(1)
+    names.addresses = ["127.0.0.2"]
+    await asked_again(names)
+    go_on.set()
+    reply = await asking
+    assert reply.body.endswith(DONE)
+    await up.left()  # and its connection is not kept
+
+
+async def test_r18_a_slow_name_server_keeps_nobody_waiting_once_an_address_is_known(plane: Plane, names: Names) -> None:
+    up = await plane.upstream(answers(), answers(connection="close"))
+    await named(plane, up)
+    assert (await plane.chat()).status == 200
+    names.slow = asyncio.Event()
+    await asked_again(names, 1)
+    asked = names.asked
+    assert plane.router is not None
+    plane.router.live.endpoints.reap(asyncio.get_running_loop().time())
+    assert [(await plane.chat()).status for _ in range(3)] == [200, 200, 200]
+    assert (up.connections, names.asked) == (3, asked)
+
+
+async def test_many_requests_ask_for_a_name_once(plane: Plane, names: Names) -> None:
+    names.slow = asyncio.Event()
+    up = await plane.upstream()
+    await named(plane, up)
+    asking = [asyncio.create_task(plane.chat()) for _ in range(5)]
+    while await plane.metric("modelroute_requests_in_flight", backend="big") < 5:
+        assert names.asked <= 1
+    names.slow.set()
+    assert [(await each).status for each in asking] == [200] * 5
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "0.0.0.0", "fe80::1", "100.100.100.200", "::ffff:169.254.1.1"])
+async def test_a_name_that_comes_to_lead_to_a_forbidden_address_leads_nowhere(
+    plane: Plane, names: Names, address: str
+) -> None:
+    up = await plane.upstream()
+    await named(plane, up, external=True, loopback_allowed=True)
+    assert (await plane.chat()).status == 200
+    names.addresses = [address]
+    await up.left()
+    assert (await plane.chat()).status == 502
+    assert len(up.received) == 1
+
+
+async def test_of_several_addresses_the_forbidden_ones_are_passed_over(plane: Plane, names: Names) -> None:
+    names.addresses = ["169.254.169.254", "127.0.0.1"]
+    up = await plane.upstream()
+    await named(plane, up, external=True, loopback_allowed=True)
+    assert (await plane.chat()).status == 200
+
+
+async def test_an_address_where_nobody_answers_is_tried_last_from_then_on(plane: Plane, names: Names) -> None:
+    names.addresses = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]  # nobody listens at the first two
+    up = await plane.upstream()
+    await named(plane, up)
+    statuses = [(await plane.chat()).status for _ in range(3)]
+    assert statuses[-1] == 200
+
+
+async def test_a_redirect_is_not_followed(plane: Plane) -> None:
+    other = await plane.upstream()
+    away = f"http://{other.address}/v1/chat/completions"
+    await plane.route(backend("big", await plane.upstream(answers(b"", 307, location=away)), weight=1))
+    reply = await plane.chat()
+    assert reply.status == 502
+    assert "location" not in reply.headers
+    assert other.connections == 0
 
 
 async def test_another_address_of_a_name_is_tried(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +194,7 @@ async def test_another_address_of_a_name_is_tried(plane: Plane, monkeypatch: pyt
 
     up = await plane.upstream()
     await plane.route(backend("big", f"api.example.com:{up.port}", weight=1))
-    monkeypatch.setattr("modelroute.router.dial.resolve", resolve)
+    monkeypatch.setattr("modelroute.router.names.resolve", resolve)
     assert (await plane.chat()).status == 200
 
 
@@ -69,7 +206,7 @@ async def test_where_this_machine_is_allowed_other_odd_addresses_are_not(
 
     up = await plane.upstream()
     await plane.route(backend("big", f"name.test:{up.port}", weight=1, external=True, loopback_allowed=True))
-    monkeypatch.setattr("modelroute.router.dial.resolve", resolve)
+    monkeypatch.setattr("modelroute.router.names.resolve", resolve)
     assert (await plane.chat()).status == 502
     assert up.received == []
 
@@ -79,17 +216,28 @@ async def test_a_name_without_an_address_is_a_502(plane: Plane) -> None:
     assert (await plane.chat()).status == 502
 
 
+NAME = "api.example.com"
+
+
+class Made(NamedTuple):
+    """Certificates, by what is wrong with them; ``root`` is whom the router trusts."""
+
+    root: Path
+    good: Path
+    wrong: dict[str, Path]
+
+
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate of its own issuer, for api.example.com, with its key."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=api.example.com", "-addext", "subjectAltName=DNS:api.example.com", "-keyout", "-", "-out", "-"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    path.write_bytes(made.stdout)
-    return path
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    path = tmp_path_factory.mktemp("tls")
+    trusted, other = Authority(path / "trusted"), Authority(path / "other", "Other")
+    wrong = {
+        "Expired": trusted.issue(NAME, days=-1),
+        "WrongName": trusted.issue("other.example.com"),
+        "SelfSigned": self_signed(path, NAME),
+        "UnknownAuthority": other.issue(NAME),
+    }
+    return Made(trusted.root, trusted.issue(NAME), wrong)
 
 
 async def secure(plane: Plane, certificate: Path) -> Upstream:
@@ -102,22 +250,27 @@ async def secure(plane: Plane, certificate: Path) -> Upstream:
 
 
 async def test_a_certificate_that_is_trusted_and_names_the_backend_is_taken(
-    plane: Plane, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    plane: Plane, made: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    up = await secure(plane, certificate)
-    await plane.route(backend("big", up, weight=1, tls=True, host="api.example.com"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.root))
+    up = await secure(plane, made.good)
+    await plane.route(backend("big", up, weight=1, tls=True, host=NAME))
     assert [(await plane.chat()).status for _ in range(2)] == [200, 200]
     assert [r.connection for r in up.received] == [1, 1]
 
 
-@pytest.mark.parametrize(("trusted", "name"), [(False, "api.example.com"), (True, "other.example.com")])
-async def test_a_certificate_that_is_not_right_is_refused(
-    plane: Plane, certificate: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool, name: str
+@pytest.mark.parametrize("wrong", ["Expired", "WrongName", "SelfSigned", "UnknownAuthority"])
+async def test_r19_a_certificate_that_is_not_right_is_refused_and_told_of(
+    plane: Plane, made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wrong: str
 ) -> None:
-    if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    up = await secure(plane, certificate)
-    await plane.route(backend("big", up, weight=1, tls=True, host=name))
-    assert (await plane.chat()).status == 502
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.root))
+    plane.secret("big/key", "sk-planted")
+    up = await secure(plane, made.wrong[wrong])
+    await plane.route(backend("big", up, weight=1, tls=True, host=NAME, secret_file="big/key"))
+    replies = [await plane.chat() for _ in range(2)]
+    assert [(r.status, r.error["code"]) for r in replies] == [(502, "upstream_error")] * 2
     assert up.received == []
+    assert wrong not in str(replies[0].headers) + replies[0].body.decode()
+    assert caplog.text.count(f"is refused ({wrong})") == 1  # and not for each request
+    labels = {"backend": "big", "reason": wrong}
+    assert await plane.metric("modelroute_certificates_refused_total", **labels) >= 2

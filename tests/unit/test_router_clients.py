@@ -172,14 +172,6 @@ def test_all_else_is_a_401(files: Files, headers: dict[bytes, bytes]) -> None:
     assert ("www-authenticate", "Bearer") in found.headers
 
 
-def test_sessions_of_two_keys_are_apart_even_where_their_user_is_one(files: Files) -> None:
-    files.write([{"name": "a", "key": "k-a", "user": "u"}, {"name": "b", "key": "k-b", "user": "u"}])
-    clients = Clients(files.keys, files.pepper)
-    a, b = identity(clients, "k-a").scope, identity(clients, "k-b").scope
-    assert a != b
-    assert b"k-a" not in a
-
-
 class TestChanges:
     def test_with_no_file_yet_nobody_is_let_in(self, files: Files, caplog: pytest.LogCaptureFixture) -> None:
         clients = Clients(files.keys, files.pepper)

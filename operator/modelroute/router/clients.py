@@ -116,11 +116,9 @@ def _resized(bucket: Bucket | None, per_minute: int | None, now: float) -> Bucke
 
 
 class Identity:
-    """The holder of a key. ``scope`` is unlike that of any other key and tells nothing of it: sessions and caches of
-    one key are kept apart by it from those of others.
-    """
+    """The holder of a key. ``name`` is that of no other key; where the key tells no ``user``, it stands for one."""
 
-    __slots__ = ("allowance", "digest", "models", "name", "scope", "tier", "user")
+    __slots__ = ("allowance", "digest", "models", "name", "tier", "user")
 
     def __init__(self, entry: Entry, allowance: Allowance) -> None:
         self.name = entry.name
@@ -128,7 +126,6 @@ class Identity:
         self.tier = entry.tier
         self.models = entry.models  # None: all
         self.digest = entry.digest
-        self.scope = entry.digest.hex()[:16].encode()
         self.allowance = allowance
 
 

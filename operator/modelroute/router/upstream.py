@@ -43,12 +43,13 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_asker", "_complete", "_dirty", "_head_done", "_headers", "_home", "_keep", "_loop", "_parser", "_paused",
-        "_pieces", "_received", "_skip", "_status", "_told", "_transport", "_until_close", "idle_since",
+        "_pieces", "_received", "_skip", "_status", "_told", "_transport", "_until_close", "address", "idle_since",
     )  # fmt: skip
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
         self._home = home
         self.idle_since = 0.0
+        self.address = ""  # that ``dial`` has connected to
         self._paused = False
         self._loop = loop
         self._transport: asyncio.Transport | None = None
