@@ -18,7 +18,6 @@ _HIGH_WATER = 8192
 top: together less than 256 KiB."""
 _MOST_TURNS = 8
 _LINGER_SECONDS = 2.0
-_MOST_TURNED_AWAY = 256
 _IDLE_ENOUGH_SECONDS = 1.0
 
 
@@ -64,7 +63,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_full", "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
-        "_waiting", "running",
+        "_waited", "running",
     )  # fmt: skip
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self._turns: deque[Request] = deque()
         self._since = loop.time()
         self._paused_at: float | None = None
-        self._waiting = 0
+        self._waited = 0
         self._timer: asyncio.TimerHandle | None = None
         self.running: Running | None = None
 
@@ -92,6 +91,11 @@ class ClientConnection(asyncio.Protocol):
     def paused(self) -> bool:
         """Whether the client does not take what was written."""
         return self._paused_at is not None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the client to take them."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     def write(self, data: bytes) -> None:
         """Send bytes of the answer that is being given."""
@@ -148,10 +152,9 @@ class ClientConnection(asyncio.Protocol):
         """Tell a client for which there is no room so, when it has asked; make room for the next ones."""
         self._full = True
         room, now = self._service.room, self._loop.time()
-        if room.may_sweep(now):
-            for client in list(self._service.clients):
-                client.make_room(now)
-        if room.connections > self._service.limits.connections + _MOST_TURNED_AWAY:
+        for client in list(self._service.clients) if room.may_sweep(now) else ():
+            client.make_room(now)
+        if not room.turn_away():
             self.cut()
         self._timer = self._loop.call_later(_LINGER_SECONDS, self.cut)
 
@@ -170,7 +173,7 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Let the backend wait."""
         self._paused_at = self._loop.time()
-        self._waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
+        self._waited = self.waiting
         if self.running is not None:
             self.running.pause()
 
@@ -189,10 +192,13 @@ class ClientConnection(asyncio.Protocol):
             self._drop(self._reader.partial)
         if self._serving is not None:
             self._service.room.release(self._serving)
-        self._service.room.leave()
         if self._timer is not None:
             self._timer.cancel()
-        self._service.left(self)
+        if self._full:
+            self._service.room.turned_away()
+        else:
+            self._service.room.leave()
+            self._service.left(self)
         running, self.running = self.running, None
         if running is not None:
             running.client_gone()
@@ -266,8 +272,7 @@ class ClientConnection(asyncio.Protocol):
         return min(limits.head_time, limits.stall, limits.read, limits.idle, limits.write)
 
     def _check(self) -> None:
-        limits, now, reader = self._service.limits, self._loop.time(), self._reader
-        wait = self._tick
+        limits, now, reader, wait = self._service.limits, self._loop.time(), self._reader, self._tick
         if self._paused_at is not None:
             wait = self._paused_at + limits.write - now
             if wait <= 0:
@@ -287,9 +292,8 @@ class ClientConnection(asyncio.Protocol):
 
     def _still_taking(self, now: float) -> float:
         """Give a client that took enough since the last look more time, and cut one that did not."""
-        limits = self._service.limits
-        left = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        if left > self._waiting - max(1.0, limits.take * limits.write):
+        limits, left = self._service.limits, self.waiting
+        if left > self._waited - max(1.0, limits.take * limits.write):
             self.cut()
-        self._paused_at, self._waiting = now, left
+        self._paused_at, self._waited = now, left
         return limits.write

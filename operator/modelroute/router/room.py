@@ -7,22 +7,23 @@ from modelroute.router.framing import SMALL_BODY, Limits
 from modelroute.router.request import Request
 
 _SWEEP_SECONDS = 1.0
+_MOST_TURNED_AWAY = 256
 
 
 class Room:
     """The room on one port."""
 
-    __slots__ = ("_connections", "_held", "_limits", "_swept")
+    __slots__ = ("_connections", "_held", "_limits", "_swept", "_turned_away")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._connections = 0
+        self._connections = self._turned_away = 0
         self._held = 0
         self._swept = float("-inf")
 
     @property
     def connections(self) -> int:
-        """How many connections there are, with those that were turned away and are not gone yet."""
+        """How many connections there are, without those that are being turned away."""
         return self._connections
 
     @property
@@ -31,13 +32,24 @@ class Room:
         return self._held
 
     def enter(self) -> bool:
-        """Count a connection; whether there is room for it."""
+        """Count a connection, if there is room for it."""
+        if self._connections >= self._limits.connections:
+            return False
         self._connections += 1
-        return self._connections <= self._limits.connections
+        return True
 
     def leave(self) -> None:
         """Count it no more."""
         self._connections -= 1
+
+    def turn_away(self) -> bool:
+        """Count a connection that there is no room for; whether there is time to tell it so."""
+        self._turned_away += 1
+        return self._turned_away <= _MOST_TURNED_AWAY
+
+    def turned_away(self) -> None:
+        """It is gone."""
+        self._turned_away -= 1
 
     def may_sweep(self, now: float) -> bool:
         """Whether it is time to look for idle connections that could make room: looking at each costs."""
