@@ -14,6 +14,7 @@ from modelroute.errors import ModelRouteError
 COMMANDS = {
     "serve": "route requests by a ModelRoute manifest, without a cluster",
     "router": "route requests by a snapshot; what router pods run",
+    "key": "make an API key for a client, and the entry by which a router knows it",
     "operator": "reconcile ModelRoutes; what the operator pod runs",
 }
 

@@ -105,7 +105,7 @@ def load(keys: Path, pepper: Path) -> Known:
     entries: dict[bytes, Entry] = {}
     names = set()
     for number, item in enumerate(found, 1):
-        entry = _entry(item, number, hasher, peppered=kept is not None)
+        entry = read_entry(item, number, hasher, peppered=kept is not None)
         if entry.name in names:
             raise ClientsError(f'entry {number}: there is another one with the name "{entry.name}"')
         twin = entries.setdefault(entry.digest, entry)
@@ -131,7 +131,8 @@ def _list(data: bytes) -> list[object]:
     return found
 
 
-def _entry(item: object, number: int, hasher: Hasher, *, peppered: bool) -> Entry:
+def read_entry(item: object, number: int, hasher: Hasher, *, peppered: bool) -> Entry:
+    """One entry of the list; ClientsError when it is none. ``peppered``: whether hashes can be known again."""
     where = f"entry {number}"
     if not isinstance(item, dict):
         raise ClientsError(f"{where}: is not an object")
