@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.dial import is_forbidden
-from modelroute.router.endpoints import Endpoint, Endpoints, least_in_flight, place_of
+from modelroute.policy.ejection import Vitals
+from modelroute.router.endpoints import Endpoint, Endpoints, place_of
 from modelroute.router.framing import Limits
+from modelroute.router.names import is_forbidden
 from modelroute.router.openai import Refusal
 from modelroute.router.reader import Reader
 from modelroute.router.request import Request
 from modelroute.router.room import Room
-from modelroute.snapshot.types import Backend, Timeouts
+from modelroute.snapshot.types import Backend, Health, Timeouts
 
 TIMES = Timeouts(1, 1, 1, 1)
 
@@ -24,25 +25,12 @@ def backend(*endpoints: str, **more: object) -> Backend:
     return Backend("b", 1, TIMES, endpoints, **more)  # type: ignore[arg-type]
 
 
-@given(flights=st.lists(st.integers(0, 5), min_size=1, max_size=6), turn=st.integers(0, 99))
-def test_the_endpoint_with_the_fewest_in_flight_is_taken(flights: list[int], turn: int) -> None:
-    endpoints = Endpoints().of(backend(*(f"10.0.0.{n}:80" for n in range(len(flights)))))
-    for endpoint, in_flight in zip(endpoints, flights, strict=True):
-        endpoint.in_flight = in_flight
-    chosen = least_in_flight(endpoints, turn, ())
-    assert chosen is not None
-    assert chosen.in_flight == min(flights)
-
-
-def test_endpoints_that_are_to_be_avoided_are() -> None:
-    one, two = Endpoints().of(backend("10.0.0.1:80", "10.0.0.2:80"))
-    assert least_in_flight((one, two), 0, (one,)) is two
-    assert least_in_flight((one,), 0, (one,)) is None
-    assert least_in_flight((), 0, ()) is None
+def nothing(_: Endpoint) -> None:
+    """Nobody wants to hear of ejections here."""
 
 
 def test_an_endpoint_is_remembered_while_it_has_requests_in_flight() -> None:
-    known = Endpoints()
+    known = Endpoints(nothing)
     (endpoint,) = known.of(backend("10.0.0.1:80"))
     endpoint.in_flight = 1
     known.keep(())
@@ -70,7 +58,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
 def test_the_host_header_has_a_port_that_is_not_the_usual_one(
     address: str, more: dict[str, object], header: bytes
 ) -> None:
-    assert Endpoint(place_of(backend(**more), address)).host_header == header
+    assert Endpoint(place_of(backend(**more), address), Vitals(Health()), nothing).host_header == header
 
 
 @pytest.mark.parametrize(
@@ -113,7 +101,7 @@ class Connection:
 
 def with_idle(*times: float) -> tuple[Endpoint, list[Connection]]:
     """An endpoint whose connections became idle at ``times``."""
-    (endpoint,) = Endpoints().of(backend("10.0.0.1:80"))
+    (endpoint,) = Endpoints(nothing).of(backend("10.0.0.1:80"))
     connections = [Connection() for _ in times]
     for connection, now in zip(connections, times, strict=True):
         endpoint.give_back(connection, now)  # type: ignore[arg-type]
@@ -147,7 +135,7 @@ def test_only_so_many_idle_connections_are_kept() -> None:
 
 
 def test_what_fails_is_logged_but_not_for_each_request(caplog: pytest.LogCaptureFixture) -> None:
-    (endpoint,) = Endpoints().of(backend("10.0.0.1:80"))
+    (endpoint,) = Endpoints(nothing).of(backend("10.0.0.1:80"))
     for now in (100.0, 100.1, 109.9, 110.0):
         endpoint.report("it is down", now)
     assert [r.message for r in caplog.records] == ["endpoint 10.0.0.1:80 failed: it is down"] * 2

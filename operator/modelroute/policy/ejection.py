@@ -80,6 +80,15 @@ class Vitals:
         self._at_stake = True
         return True
 
+    def met(self, now: float) -> None:
+        """It is seen for the first time: its first probe is due after an interval."""
+        self._next = now + self.settings.interval
+
+    def hasten(self, moment: float) -> None:
+        """End its time out by ``moment``: nobody is left to do its work."""
+        if self.ejected and self.ejected_until > moment:
+            self.ejected_until = self._next = moment
+
     def released(self, now: float) -> bool:
         """Time alone brings back a replica that has no probes: for who looks at replicas that no request can reach."""
         over = self.ejected and not self.settings.path and now >= self.ejected_until

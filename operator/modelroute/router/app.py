@@ -20,8 +20,10 @@ from modelroute.router.job import Shared
 from modelroute.router.keys import Keys
 from modelroute.router.live import Live
 from modelroute.router.metrics import Metrics
+from modelroute.router.probing import Prober
 from modelroute.router.service import AdminService, PublicService
 from modelroute.router.source import Source
+from modelroute.router.tls import Certificate, Door
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Options(Struct, frozen=True):
     secrets_dir: Path = Path("/etc/modelroute/secrets")
     delay: float = 0.0
     grace: float = 30.0
+    tls_dir: Path | None = None  # holds tls.crt and tls.key; None serves without TLS
     limits: Limits = Limits()
 
 
@@ -75,13 +78,15 @@ class Router:
         limits = _fitting(options.limits)
         self.public = PublicService(self.live, limits, shared)
         self.admin = AdminService(self.live, limits, shared)
+        self._prober = Prober(self.live, shared)
         self.port = self.admin_port = 0
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Door] = []
+        self._certificate = Certificate(options.tls_dir, self.metrics.registry) if options.tls_dir else None
 
     async def listen(self) -> None:
         """Take the first snapshot, if there is one, and both ports; OSError when a port is taken."""
         self.poll()
-        self._servers = [await self._listen(self.public, self._options.port)]
+        self._servers = [await self._listen(self.public, self._options.port, self._certificate)]
         self._servers.append(await self._listen(self.admin, self._options.admin_port))
         self.port, self.admin_port = (s.sockets[0].getsockname()[1] for s in self._servers)
         log.info("listening on port %d, admin port %d", self.port, self.admin_port)
@@ -94,16 +99,27 @@ class Router:
             await self._drain()
         finally:
             polling.cancel()
+            self._prober.stop()
             for server in self._servers:
                 server.close()
             for client in [*self.public.clients, *self.admin.clients]:
                 client.cut()
 
-    async def _listen(self, service: Service, port: int) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(
-            lambda: ClientConnection(service, loop), self._options.host, port, backlog=_BACKLOG
-        )
+    async def _listen(
+        self, service: Service, port: int, certificate: Certificate | None = None
+    ) -> asyncio.Server | Door:
+        loop, host = asyncio.get_running_loop(), self._options.host
+
+        def make() -> ClientConnection:
+            return ClientConnection(service, loop)
+
+        server: asyncio.Server | Door
+        if certificate is None:
+            server = await loop.create_server(make, host, port, backlog=_BACKLOG)
+        else:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            server = Door(sock, certificate, make, max(_BACKLOG, service.limits.connections // 4))
         for listening in server.sockets:
             # Each connection has it from here.
             listening.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT)
@@ -116,8 +132,10 @@ class Router:
         self._ending.set()
 
     def poll(self) -> None:
-        """Look at the snapshot and the keys once; a bad snapshot leaves the last good one in force."""
+        """Look at the snapshot, the keys and the certificate once; what is bad leaves the last good one in force."""
         self.keys.poll()
+        if self._certificate is not None:
+            self._certificate.poll()
         try:
             snapshot = self._source.poll()
             if snapshot is None:
@@ -144,6 +162,7 @@ class Router:
             await asyncio.sleep(POLL_SECONDS)
             self.poll()
             self.live.endpoints.reap(loop.time())
+            self._prober.tick(loop.time())
 
     async def _drain(self) -> None:
         self.public.draining = self.admin.draining = True

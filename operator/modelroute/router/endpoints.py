@@ -103,6 +103,11 @@ class Endpoint:
         if self.vitals.probed(now, ok):
             self._changed(self)
 
+    def release(self, now: float) -> None:
+        """Let it come back if time alone brings it back."""
+        if self.vitals.released(now):
+            self._changed(self)
+
     def report(self, problem: str, now: float) -> None:
         """Log why it failed, but not for each request."""
         if now - self._reported >= REPORT_SECONDS:

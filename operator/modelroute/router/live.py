@@ -5,6 +5,7 @@ Fed by ``app`` with each new snapshot, which is swapped in whole; a request keep
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping
 
@@ -77,7 +78,7 @@ class Live(Collector):
         now = self._loop.time()
         for target in targets.values():
             # All replicas are new to a router that has just begun; none of them is to be spared for that.
-            target.take_over(-1e9 if first else now, time.time())
+            target.take_over(now, time.time(), -math.inf if first else now)
         for name in self._gates.keys() - targets.keys():
             self._gates.pop(name).close()
 

@@ -23,18 +23,8 @@ class Target:
     """One backend. ``pool`` holds the replicas that may be chosen; None: there is none."""
 
     __slots__ = (
-        "_by_model",
-        "_fixed",
-        "_metrics",
-        "_paths",
-        "backend",
-        "balance",
-        "endpoints",
-        "gate",
-        "key",
-        "name",
-        "pool",
-    )
+        "_by_model", "_full", "_metrics", "_paths", "backend", "balance", "endpoints", "gate", "key", "name", "pool",
+    )  # fmt: skip
 
     def __init__(
         self, backend: Backend, endpoints: tuple[Endpoint, ...], key: Key | None, gate: Gate, metrics: Metrics
@@ -45,7 +35,8 @@ class Target:
         self.key = key
         self.gate = gate
         self.balance: Balancer[Endpoint] = balancer(backend.balancing)
-        self.pool: Pool[Endpoint] | None = None
+        self._full = Pool(endpoints, backend.balancing) if endpoints else None
+        self.pool = self._full
         self._metrics = metrics
         self._by_model: dict[str, BackendMetrics] = {}
         self._paths: dict[str, bytes] = {}
@@ -60,23 +51,23 @@ class Target:
         """Whether all of its replicas are ejected."""
         return bool(self.endpoints) and all(e.vitals.ejected for e in self.endpoints)
 
-    def take_over(self, now: float, now_unix: float) -> None:
-        """Come into force: replicas and gate get the settings of this snapshot."""
+    def take_over(self, now: float, now_unix: float, since: float) -> None:
+        """Come into force: replicas and gate get the settings of this snapshot. ``since``: when new replicas came."""
         for endpoint in self.endpoints:
             endpoint.vitals.settings = self.backend.health
             load = self.backend.loads.get(endpoint.name, _UNKNOWN)
             endpoint.waiting, endpoint.cache = load.waiting, load.cache
             if endpoint.since == math.inf:
-                endpoint.since = now
+                endpoint.since = since
+                endpoint.vitals.met(now)
         self.gate.adopt(self.backend, now_unix)
         self.refresh()
 
     def refresh(self) -> None:
         """A replica was ejected or is back: choose among the right ones from now on."""
         chosen, down = chosen_from([e.vitals for e in self.endpoints], self.backend.health)
-        replicas = tuple(self.endpoints[i] for i in chosen)
-        if self.pool is None or self.pool.replicas != replicas:
-            self.pool = Pool(replicas, self.backend.balancing) if replicas else None
+        left_out = [e for i, e in enumerate(self.endpoints) if i not in chosen]
+        self.pool = self._full.without(left_out) if self._full is not None else None
         self.gate.set_down(down)
 
     def metrics(self, model: str) -> BackendMetrics:
@@ -99,3 +90,9 @@ class Target:
             passed,
             length,
         )
+
+    def probe(self, endpoint: Endpoint) -> bytes:
+        """A request to ``endpoint`` whether it is well."""
+        key = self.key.header if self.key else b""
+        path = self.backend.health.path.encode()
+        return b"GET %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (path, endpoint.host_header, _FIXED, key)
