@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ class Plane:
 
     async def upstream(self, *scripts: Script) -> Upstream:
         return await self._stack.enter_async_context(Upstream(*scripts))
+
+    def defer(self, close: Callable[[], None]) -> None:
+        """Do so when the test ends."""
+        self._stack.callback(close)
 
     def secret(self, file: str, value: str) -> None:
         path = self.secrets / file

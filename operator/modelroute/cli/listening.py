@@ -33,8 +33,10 @@ def _port(text: str) -> int:
     return number
 
 
-def listen(source: Source, args: argparse.Namespace, secrets: Path, delay: float = 0.0) -> None:
-    """Route requests until SIGTERM; ModelRouteError when a port cannot be had."""
+def listen(
+    source: Source, args: argparse.Namespace, secrets: Path, delay: float = 0.0, tls_dir: Path | None = None
+) -> None:
+    """Route requests until SIGTERM; ModelRouteError when a port cannot be had or ``tls_dir`` holds no certificate."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     if args.port == 65535 and args.admin_port is None:
         raise ModelRouteError("there is no port after 65535 for metrics and health; choose one with --admin-port")
@@ -45,6 +47,7 @@ def listen(source: Source, args: argparse.Namespace, secrets: Path, delay: float
         secrets_dir=secrets,
         delay=delay,
         grace=args.drain,
+        tls_dir=tls_dir,
     )
     try:
         uvloop.run(run_router(source, options))

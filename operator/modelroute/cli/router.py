@@ -17,9 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--snapshot", type=Path, required=True, metavar="FILE", help="the snapshot, watched for changes"
     )
     parser.add_argument("--secrets", type=Path, required=True, metavar="DIR", help="holds BACKEND/key")
+    parser.add_argument(
+        "--tls",
+        type=Path,
+        metavar="DIR",
+        help="serve clients over TLS by DIR/tls.crt and DIR/tls.key",
+    )
     listening.add_arguments(parser, "0.0.0.0")  # noqa: S104 - a pod's own address is not known here
 
 
 def run(args: argparse.Namespace) -> None:
     """Route until told to end; unready while there is no snapshot yet."""
-    listening.listen(FileSource(args.snapshot, decode), args, args.secrets, delay=_DELAY_SECONDS)
+    listening.listen(FileSource(args.snapshot, decode), args, args.secrets, delay=_DELAY_SECONDS, tls_dir=args.tls)
