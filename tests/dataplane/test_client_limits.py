@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -41,6 +42,18 @@ class TestLimits:
         assert reply.status == 429
         assert reply.headers["x-ratelimit-limit-tokens"] == "6000"
         assert int(reply.headers["retry-after"]) > 30
+
+    @pytest.mark.parametrize("step", [-3600, 3600])
+    async def test_r30_a_step_of_the_clock_neither_lets_in_nor_keeps_out(
+        self, plane: Plane, monkeypatch: pytest.MonkeyPatch, step: float
+    ) -> None:
+        await opened(plane, limits={"requestsPerMinute": 2})
+        first = await plane.chat(headers=BEARER)
+        true = time.time
+        monkeypatch.setattr("time.time", lambda: true() + step)
+        replies = [first, *[await plane.chat(headers=BEARER) for _ in range(2)]]
+        assert [r.status for r in replies] == [200, 200, 429]
+        assert int(replies[2].headers["retry-after"]) <= 30
 
     @pytest.mark.parametrize("status", [400, 500])
     async def test_what_fails_costs_no_tokens(self, plane: Plane, status: int) -> None:

@@ -3,6 +3,8 @@
 Used by the router's ``clients``, one or two a key. Never reads a clock: ``now`` is seconds of a monotonic one.
 """
 
+from math import ceil, floor
+
 _MINUTE = 60.0
 
 
@@ -38,12 +40,19 @@ class Bucket:
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until ``amount`` may be taken. One above the whole limit waits until the bucket is full."""
-        missing = min(amount, self.per_minute) - self.left(now)
+        left = self.left(now)
+        if left >= amount:
+            return 0.0
+        missing = min(amount, self.per_minute) - left
         return missing / self._per_second if missing > 0 else 0.0
 
-    def full_in(self, now: float) -> float:
-        """Seconds until all of the limit is there again."""
-        return self.wait(self.per_minute, now)
+    def shown(self, now: float) -> tuple[int, int]:
+        """What a client is told: what it may take now, never less than nothing, and seconds until all is there again.
+
+        Both are whole numbers, on the side that keeps whoever relies on them within the limit.
+        """
+        left = self.left(now)
+        return max(0, floor(left)), ceil((self.per_minute - left) / self._per_second)
 
     def take(self, amount: float, now: float) -> None:
         """Use ``amount`` up, there or not; a negative one is given back, to no more than the limit."""

@@ -24,6 +24,9 @@ _MOST_RESERVED = 32_768  # tokens; a body of pictures or sound says little of wh
 _LARGE = 65_536  # bytes of a file that is read without holding up requests
 _NO_LIMITS = Limits()
 
+_LINES = "x-ratelimit-limit-{0}: %d\r\nx-ratelimit-remaining-{0}: %d\r\nx-ratelimit-reset-{0}: %ds\r\n"
+_REQUESTS, _TOKENS = _LINES.format("requests").encode(), _LINES.format("tokens").encode()
+
 _HEADERS = (("www-authenticate", "Bearer"),)
 _HOW = "send one as 'Authorization: Bearer KEY'"
 KEY_NEEDED = Refusal(
@@ -78,7 +81,8 @@ class Allowance:
 
     def _refused(self, what: str, wait: float, now: float) -> Refusal:
         seconds = math.ceil(wait)
-        headers = (("retry-after", str(seconds)), *self.told(now))
+        lines = self.told(now).decode().splitlines()
+        headers = (("retry-after", str(seconds)), *((n, v) for n, _, v in (line.partition(": ") for line in lines)))
         message = f"this API key {what}; try again in {seconds} s"
         return Refusal(429, message, "rate_limit_exceeded", type="rate_limit_error", headers=headers)
 
@@ -96,15 +100,14 @@ class Allowance:
         if self._tokens is not None and tokens is not None:
             self._tokens.take(tokens - reserved, now)
 
-    def told(self, now: float) -> tuple[tuple[str, str], ...]:
-        """The headers that tell a client of its limits."""
-        told = []
-        for name, bucket in (("requests", self._requests), ("tokens", self._tokens)):
-            if bucket is not None:
-                told.append((f"x-ratelimit-limit-{name}", str(bucket.per_minute)))
-                told.append((f"x-ratelimit-remaining-{name}", str(max(0, math.floor(bucket.left(now))))))
-                told.append((f"x-ratelimit-reset-{name}", f"{math.ceil(bucket.full_in(now))}s"))
-        return tuple(told)
+    def told(self, now: float) -> bytes:
+        """The header lines that tell a client of its limits."""
+        lines = b""
+        if self._requests is not None:
+            lines = _REQUESTS % (self._requests.per_minute, *self._requests.shown(now))
+        if self._tokens is not None:
+            lines += _TOKENS % (self._tokens.per_minute, *self._tokens.shown(now))
+        return lines
 
 
 def _resized(bucket: Bucket | None, per_minute: int | None, now: float) -> Bucket | None:
@@ -151,9 +154,7 @@ class Lease:
 
     def headers(self) -> bytes:
         """Header lines that tell the client of its limits; empty where it has none."""
-        if self._allowance is None:
-            return b""
-        return "".join(f"{name}: {value}\r\n" for name, value in self._allowance.told(self._clock())).encode()
+        return b"" if self._allowance is None else self._allowance.told(self._clock())
 
 
 FREE = Lease(None, 0, time.monotonic)

@@ -23,6 +23,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
+        self._refused: dict[tuple[str, int, str], tuple[Counter, Counter]] = {}
         self.requests = Counter(
             "modelroute_requests", "Requests that were answered, by status code.", [*_WHO, "code"], registry=registry
         )
@@ -80,9 +81,15 @@ class Metrics:
         return generate_latest(self.registry)
 
     def refused(self, model: str, code: int, reason: str) -> None:
-        """Count a request that no backend was asked for."""
-        self.requests.labels(NOBODY, model, NOBODY, str(code)).inc()
-        self.errors.labels(NOBODY, model, NOBODY, reason).inc()
+        """Count a request that no backend was asked for; cheap, since strangers can make many of them."""
+        counters = self._refused.get((model, code, reason))
+        if counters is None:
+            counters = self._refused[model, code, reason] = (
+                self.requests.labels(NOBODY, model, NOBODY, str(code)),
+                self.errors.labels(NOBODY, model, NOBODY, reason),
+            )
+        for counter in counters:
+            counter.inc()
 
 
 class BackendMetrics:
