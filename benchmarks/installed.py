@@ -1,8 +1,10 @@
 """The other proxies, put into a cache of the user's when they are not on this machine: nothing is installed for all.
 
-Called by ``proxies``. Never starts what it fetched, and never runs in CI.
+Our own router runs under this environment's Python, or under another that BENCH_PYTHON names (the one of its image,
+say), which gets an environment of its own there. Called by ``proxies``. Never starts what it fetched; no part of CI.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "modelroute-bench"
 VLLM_ROUTER = "0.1.17"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class MissingError(Exception):
@@ -50,3 +53,24 @@ def vllm_router() -> Path:
         except (OSError, subprocess.CalledProcessError):
             raise MissingError(f"python3 -m venv {home} && {' '.join(pip)}") from None
     return command
+
+
+def python() -> str:
+    """The Python that our router runs under; MissingError when the one that BENCH_PYTHON names gets no packages."""
+    named = os.environ.get("BENCH_PYTHON")
+    if not named:
+        return sys.executable
+    lock = ROOT / "requirements/router.lock"
+    state = hashlib.sha256(named.encode() + lock.read_bytes()).hexdigest()[:12]
+    home = CACHE / f"python-{state}"
+    ready = home / "ready"
+    if not ready.exists():
+        print(f"making an environment of {named} in {home}", file=sys.stderr)
+        pip = [str(home / "bin/pip"), "install", "-q", "--require-hashes", "-r", str(lock)]
+        try:
+            subprocess.run([named, "-m", "venv", "--clear", str(home)], check=True, capture_output=True)
+            subprocess.run(pip, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            raise MissingError(f"{named} -m venv {home} && {' '.join(pip)}") from None
+        ready.touch()
+    return str(home / "bin/python")

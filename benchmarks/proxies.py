@@ -10,7 +10,6 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable
@@ -53,9 +52,9 @@ def modelroute(directory: Path, port: int, upstream: int) -> list[str]:
 
 
 def _command(directory: Path, port: int, admin: int) -> list[str]:
-    command = str(Path(sys.executable).parent / "modelroute")
+    command = [installed.python(), "-m", "modelroute.cli.main", "router"]
     files = [f"--snapshot={directory}/snapshot.json", f"--secrets={directory}/secrets"]
-    return [command, "router", *files, "--host=127.0.0.1", f"--port={port}", f"--admin-port={admin}"]
+    return [*command, *files, "--host=127.0.0.1", f"--port={port}", f"--admin-port={admin}"]
 
 
 def nginx(directory: Path, port: int, upstream: int) -> list[str]:
@@ -166,7 +165,11 @@ async def _process(
 def _start(command: list[str], log: Path, core: int) -> subprocess.Popen[bytes]:
     with log.open("wb") as output:
         return subprocess.Popen(
-            ["taskset", "-c", str(core), *command], stdout=output, stderr=output, stdin=subprocess.DEVNULL
+            ["taskset", "-c", str(core), *command],
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env={"PYTHONPATH": str(installed.ROOT / "operator"), **os.environ},
         )
 
 

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 
-from benchmarks import clients, command, machine, verdict
+from benchmarks import clients, command, installed, machine, verdict
 from benchmarks.proxies import OPTIONAL, PROXIES, MissingError, Proxy, free_port, running
 from benchmarks.upstream import ADDRESSES, CHUNK_EVERY, CHUNKS, Seen, Upstream
 
@@ -175,7 +175,7 @@ def main() -> None:
     print(
         f"{CONNECTIONS} connections, whole answers for {UNARY_S:.0f} s; {STREAMS} streams of {CHUNKS} chunks, "
         f"{1 / CHUNK_EVERY:.0f} a second each; {args.rounds} rounds, {time.monotonic() - began:.0f} s; "
-        f"{len(ADDRESSES)} replicas; the same requests for all"
+        f"{len(ADDRESSES)} replicas; the same requests for all; modelroute runs under {installed.python()}"
     )
     print(machine.described(facts))
     print(table(samples))
