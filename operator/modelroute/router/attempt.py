@@ -10,6 +10,7 @@ from typing import Protocol
 from modelroute.api.types import FailureKind
 from modelroute.router import openai
 from modelroute.router.answer import HOLD_LIMIT, Answer
+from modelroute.router.delivery import Delivery
 from modelroute.router.dial import DialError, dial
 from modelroute.router.endpoints import Endpoint
 from modelroute.router.job import Job, Windows
@@ -38,23 +39,15 @@ class State(enum.Enum):
 
 
 class Owner(Protocol):
-    """Who hears how a try went: of just one of failed, held, ended and broken, the last two after began."""
+    """Who hears how a try went: of just one of failed, held, ended and broken, the last two after an answer began."""
+
+    out: Delivery
 
     def failed(self, kind: FailureKind) -> None:
         """The client has seen nothing of it."""
 
-    @property
-    def opened(self) -> bool:
-        """Whether the client has a head already."""
-
     def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """All of an answer is here, and nothing of it is sent."""
-
-    def began(self) -> bytes:
-        """An answer is passed on from now; returns our own header lines for it."""
-
-    def first_text(self) -> None:
-        """The first text of a stream has passed."""
 
     def ended(self, answer: Answer) -> None:
         """All that was passed on was whole."""
@@ -202,7 +195,7 @@ class Attempt:
     def on_head(self, status: int, headers: Headers) -> None:
         """Keep it: nothing is sent before the first byte of the body."""
         job = self._job
-        self._answer = Answer(job.client, job.request, job.ask, status, headers, opened=self._owner.opened)
+        self._answer = Answer(job.client, job.request, job.ask, status, headers, opened=self._owner.out.opened)
 
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Pass it on, or hold it."""
@@ -239,13 +232,13 @@ class Attempt:
         if self.endpoint.vitals.ejected:
             self.endpoint.succeeded(self._touched)  # it was tried whether it answers again, and it does
         self._arm(self._windows.idle)
-        answer.begin(self._owner.began(), data)
+        answer.begin(self._owner.out.own_headers(self.target.name), data)
         self._look_for_text(answer)
 
     def _look_for_text(self, answer: Answer) -> None:
         if answer.meter.texts:
             self._texted = True
-            self._owner.first_text()
+            self._owner.out.first_text(self.target)
 
     def on_end(self) -> None:
         """The answer is whole, or it ended too early."""

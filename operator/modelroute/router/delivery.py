@@ -22,35 +22,39 @@ class Failure(NamedTuple):
     """An error for the client, and whose it is."""
 
     target: Target
-    reason: str
     refusal: openai.Refusal
     headers: bytes = b""
 
 
 class Delivery:
-    """One client's answer. ``attempts`` are the tries that it took; ``opened``: a head went out while it waited."""
+    """One client's answer.
 
-    __slots__ = ("_job", "_started", "attempts", "opened")
+    ``reason``: why that backend gives it; ``attempts``: the tries that it took; ``opened``: a head went out while the
+    client waited.
+    """
+
+    __slots__ = ("_job", "_started", "attempts", "opened", "reason")
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._started = time.perf_counter()
+        self.reason = ""
         self.attempts = 0
         self.opened = False
 
-    def own_headers(self, backend: str, reason: str) -> bytes:
+    def own_headers(self, backend: str) -> bytes:
         """The header lines that we add to every answer."""
         request = self._job.request
-        return replies.route_headers(request, backend, reason, self.attempts) + request.lease.headers()
+        return replies.route_headers(request, backend, self.reason, self.attempts) + request.lease.headers()
 
-    def keep_waiting(self, backend: str, reason: str) -> None:
+    def keep_waiting(self, backend: str) -> None:
         """Tell a client that waits for a stream, and all in between, that the connection lives."""
         client, request = self._job.client, self._job.request
         if self.opened:
             client.write(replies.still_waiting(request))
         else:
             self.opened = True
-            client.write(replies.opened_stream(request, self.own_headers(backend, reason), close=client.closing))
+            client.write(replies.opened_stream(request, self.own_headers(backend), close=client.closing))
 
     def tried_again(self, target: Target, kind: FailureKind) -> None:
         """The same backend is tried again."""
@@ -60,11 +64,15 @@ class Delivery:
         """A fallback answers for ``backend``."""
         self._job.shared.metrics.fallbacks.labels(backend, to, kind).inc()
 
+    def failed(self, target: Target, kind: str) -> None:
+        """A try failed."""
+        target.tally(self._job.ask.model).errors[kind] += 1
+
     # Ends. Each is told once for an exchange.
 
-    def whole(self, target: Target, answer: Answer, reason: str) -> int:
+    def whole(self, target: Target, answer: Answer) -> int:
         """Give a whole answer; returns its tokens, as all that follow."""
-        usage = answer.send_whole(self.own_headers(target.name, reason))
+        usage = answer.send_whole(self.own_headers(target.name))
         return self._count(target, answer.status, usage)
 
     def ended(self, target: Target, answer: Answer) -> int:
@@ -84,18 +92,19 @@ class Delivery:
 
     def give(self, failure: Failure) -> int:
         """Give a backend's error, or one about a backend."""
-        self._write(failure.refusal, failure.headers + self.own_headers(failure.target.name, failure.reason))
+        self._write(failure.refusal, failure.headers + self.own_headers(failure.target.name))
         return self._count(failure.target, failure.refusal.status, _NOTHING)
 
     def refuse(self, refusal: openai.Refusal, reason: str) -> int:
         """Give an error for which no backend is to blame."""
-        self._write(refusal, self.own_headers(NOBODY, reason))
+        self.reason = reason
+        self._write(refusal, self.own_headers(NOBODY))
         self._job.shared.metrics.refused(self._job.ask.model, refusal.status, reason)
         return 0
 
     def first_text(self, target: Target) -> None:
         """The first text of a stream has passed."""
-        target.metrics(self._job.ask.model).first_token.observe(time.perf_counter() - self._started)
+        target.tally(self._job.ask.model).first_token.observe(time.perf_counter() - self._started)
 
     def _write(self, refusal: openai.Refusal, own: bytes) -> None:
         client, request, dialect = self._job.client, self._job.request, self._job.ask.dialect
@@ -106,11 +115,12 @@ class Delivery:
         client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
 
     def _count(self, target: Target, status: int, usage: Usage) -> int:
-        metrics = target.metrics(self._job.ask.model)
-        metrics.answered(status)
-        metrics.duration.observe(time.perf_counter() - self._started)
-        if usage.prompt:
-            metrics.prompt_tokens.inc(usage.prompt)
-        if usage.completion:
-            metrics.completion_tokens.inc(usage.completion)
+        tally = target.tally(self._job.ask.model)
+        tally.codes[status] += 1
+        tally.duration.observe(time.perf_counter() - self._started)
+        if usage is _NOTHING:
+            return 0
+        for kind, count in zip(usage._fields, usage, strict=True):
+            if count:
+                tally.tokens[kind] += count
         return (usage.prompt or 0) + (usage.completion or 0)

@@ -14,7 +14,7 @@ from modelroute.policy.table import EVERYBODY
 from modelroute.router import openai, refusals
 from modelroute.router.answer import Answer
 from modelroute.router.attempt import Attempt
-from modelroute.router.body import BadBodyError, rewritten
+from modelroute.router.body import BadBodyError
 from modelroute.router.deadline import Deadline
 from modelroute.router.delivery import Delivery, Failure
 from modelroute.router.endpoints import Endpoint
@@ -23,6 +23,7 @@ from modelroute.router.gate import Gate
 from modelroute.router.job import Job
 from modelroute.router.live import Live, Route
 from modelroute.router.retries import Retries
+from modelroute.router.rewrite import rewritten
 from modelroute.router.target import Target
 from modelroute.router.verdict import verdict_on
 from modelroute.router.waiting import Wait
@@ -32,8 +33,8 @@ class Exchange:
     """A request that goes upstream. It has a place at a gate, or waits, or is over."""
 
     __slots__ = (
-        "_answered", "_attempt", "_avoid", "_barred", "_body", "_deadline", "_gate", "_job", "_live", "_out", "_over",
-        "_reason", "_retries", "_route", "_target", "_tried", "_user", "_wait",
+        "_answered", "_attempt", "_avoid", "_barred", "_body", "_deadline", "_gate", "_job", "_live", "_over",
+        "_retries", "_route", "_target", "_tried", "_user", "_wait", "out",
     )  # fmt: skip
 
     _target: Target  # from the decision on
@@ -43,7 +44,7 @@ class Exchange:
         self._job = job
         self._live = live
         self._route = route
-        self._out = Delivery(job)
+        self.out = Delivery(job)
         self._deadline = Deadline(request.headers, route.snapshot.total, job.shared.loop.time())
         self._retries = Retries(job.shared.budget, route.snapshot.retry, self._deadline.sdk_retries)
         self._attempt: Attempt | None = None
@@ -54,7 +55,7 @@ class Exchange:
         self._answered: Failure | None = None
         self._barred = EVERYBODY
         self._body = b""
-        self._reason = self._user = ""
+        self._user = ""
         self._over = False
 
     def start(self) -> None:
@@ -68,17 +69,17 @@ class Exchange:
         shared.budget.began()
         self._job.client.running = self
         if isinstance(decision, Reject):
-            self._finish(self._out.refuse(refusals.rejected(decision), decision.reason))
+            self._finish(self.out.refuse(refusals.rejected(decision), decision.reason))
             return
         self._barred = decision.barred
-        self._reason = decision.reason
+        self.out.reason = decision.reason
         self._target = route.targets[decision.backend.name]
         if isinstance(decision, Hold):
             self._stand_in_line(decision.kind)
         else:
             if decision.covers is not None:
                 backend, kind = decision.covers
-                self._out.fell_back(backend, self._target.name, kind)
+                self.out.fell_back(backend, self._target.name, kind)
             self._enter()
 
     # Waiting.
@@ -119,20 +120,15 @@ class Exchange:
     def call_off(self) -> None:
         """See ``Waits``."""
         self._wait = None
-        self._give(self._answered or self._own(refusals.failed(self._target.name, "ConnectFailure")))
+        self._give(self._answered or Failure(self._target, refusals.failed(self._target.name, "ConnectFailure")))
 
     def comfort(self) -> None:
         """See ``Waits``."""
         if self._job.ask.stream:
-            self._out.keep_waiting(self._target.name, self._reason)
+            self.out.keep_waiting(self._target.name)
             self._deadline.heard()
 
     # Tries.
-
-    @property
-    def opened(self) -> bool:
-        """See ``Owner``."""
-        return self._out.opened
 
     def _enter(self) -> None:
         """Take a place at the target and try it."""
@@ -145,7 +141,7 @@ class Exchange:
         try:
             self._body = rewritten(self._job.ask, target.backend)
         except BadBodyError as error:
-            self._finish(self._out.refuse(error.refusal, "invalid_request"))
+            self._finish(self.out.refuse(error.refusal, "invalid_request"))
             return
         if target.keyless or target.pool is None:
             self.failed("ConnectFailure")
@@ -159,16 +155,16 @@ class Exchange:
         endpoint = target.balance(pool, key, random.random(), now)  # noqa: S311
         if endpoint.vitals.ejected:
             endpoint.vitals.trial(now)
-        last = self._retries.is_last(self._out.attempts) and not self._route.policy.table.fallbacks
+        last = self._retries.is_last(self.out.attempts) and not self._route.policy.table.fallbacks
         windows = self._deadline.windows(target.backend.timeouts, now, streamed=job.ask.stream, last=last)
-        self._out.attempts += 1
+        self.out.attempts += 1
         self._attempt = Attempt(self, job, target, endpoint, self._body, windows)
         self._attempt.start()
 
     def failed(self, kind: FailureKind) -> None:
         """See ``Owner``: another replica, another backend, the same again after a while, or the end."""
         target, attempt = self._target, self._attempt
-        target.metrics(self._job.ask.model).failed(kind)
+        self.out.failed(target, kind)
         self._attempt = None
         self._retries.done()
         if attempt is not None:
@@ -181,13 +177,13 @@ class Exchange:
             or self._over_to_fallback(kind)
             or (attempt is not None and self._later(kind, left))
         ):
-            self._give(self._answered or self._own(refusals.failed(target.name, kind)))
+            self._give(self._answered or Failure(self._target, refusals.failed(target.name, kind)))
 
     def _elsewhere(self, kind: FailureKind) -> bool:
-        pool = self._retries.elsewhere(self._target, self._avoid, kind, self._out.attempts)
+        pool = self._retries.elsewhere(self._target, self._avoid, kind, self.out.attempts)
         if pool is None:
             return False
-        self._out.tried_again(self._target, kind)
+        self.out.tried_again(self._target, kind)
         self._try(pool)
         return True
 
@@ -196,18 +192,18 @@ class Exchange:
         forward = next_backend(self._route.policy, self._tried, kind, moment, self._barred)
         if forward is None:
             return False
-        self._out.fell_back(self._target.name, forward.backend.name, kind)
-        self._reason = forward.reason
+        self.out.fell_back(self._target.name, forward.backend.name, kind)
+        self.out.reason = forward.reason
         self._target = self._route.targets[forward.backend.name]
         self._enter()
         return True
 
     def _later(self, kind: FailureKind, left: float) -> bool:
         target, loop = self._target, self._job.shared.loop
-        seconds = self._retries.later(target, kind, self._out.attempts, left, loop.time())
+        seconds = self._retries.later(target, kind, self.out.attempts, left, loop.time())
         if seconds is None:
             return False
-        self._out.tried_again(target, kind)
+        self.out.tried_again(target, kind)
         self._leave_gate()
         self._wait = Wait(self, target.gate, kind, loop)
         self._wait.for_another_try(seconds)
@@ -217,52 +213,40 @@ class Exchange:
 
     def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """See ``Owner``: give it to the client, or go on to another backend."""
-        target, now = self._target, self._job.shared.loop.time()
-        verdict = verdict_on(answer, target)
+        target, now, verdict = self._target, self._job.shared.loop.time(), verdict_on(answer, self._target)
         if verdict is None or verdict.well:
             endpoint.succeeded(now)
         elif verdict.well is False:
             endpoint.failed(now, fatal=verdict.fatal)
         if verdict is None:
-            self._finish(self._out.whole(target, answer, self._reason))
+            self._finish(self.out.whole(target, answer))
             return
         if verdict.cool:
             target.gate.cool(verdict.cool)
-        failure = Failure(target, self._reason, verdict.refusal, answer.error_headers)
+        failure = Failure(target, verdict.refusal, answer.error_headers)
         if verdict.kind is None:
-            target.metrics(self._job.ask.model).failed(f"http_{verdict.refusal.status}")
+            self.out.failed(target, f"http_{verdict.refusal.status}")
             self._give(failure)
         else:
             self._answered = failure
             self.failed(verdict.kind)
 
-    def began(self) -> bytes:
-        """See ``Owner``."""
-        return self._out.own_headers(self._target.name, self._reason)
-
-    def first_text(self) -> None:
-        """See ``Owner``."""
-        self._out.first_text(self._target)
-
     def ended(self, answer: Answer) -> None:
         """See ``Owner``."""
-        self._finish(self._out.ended(self._target, answer))
+        self._finish(self.out.ended(self._target, answer))
 
     def broken(self, answer: Answer, kind: str, refusal: openai.Refusal) -> None:
         """See ``Owner``."""
-        self._target.metrics(self._job.ask.model).failed(kind)
-        self._finish(self._out.broken(self._target, answer, refusal))
+        self.out.failed(self._target, kind)
+        self._finish(self.out.broken(self._target, answer, refusal))
 
     # The end.
 
-    def _own(self, refusal: openai.Refusal) -> Failure:
-        return Failure(self._target, self._reason, refusal)
-
     def _say(self, refusal: openai.Refusal) -> None:
-        self._give(self._own(refusal))
+        self._give(Failure(self._target, refusal))
 
     def _give(self, failure: Failure) -> None:
-        self._finish(self._out.give(failure))
+        self._finish(self.out.give(failure))
 
     def _finish(self, tokens: int) -> None:
         self._leave(tokens)
@@ -294,7 +278,7 @@ class Exchange:
     def client_gone(self) -> None:
         """Cancel at the backend at once."""
         if not self._over:
-            self._leave(self._out.gone(self._target, self._begun))
+            self._leave(self.out.gone(self._target, self._begun))
 
     def pause(self) -> None:
         """Let the backend wait for the client."""

@@ -1,4 +1,4 @@
-"""What this router counts, for Prometheus. Metrics of a backend are looked up once and kept by ``live``.
+"""What this router counts, for Prometheus. What every request counts is in ``tally``, what is rare here.
 
 Called by ``exchange`` and ``service``; ``admin`` shows it. Labels hold no text of clients: a model is one that the
 route serves, or "-".
@@ -7,46 +7,28 @@ Tokens are those of an answer's ``usage``; a stream that tells of none has its e
 tokens, which is at most the true number.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from modelroute.router.tally import Tally, Who, families
+
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-_WHO = ["backend", "model", "version"]
 NOBODY = "-"
 
 
-class Metrics:
+class Metrics(Collector):
     """The metrics of one router."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
         self._refused: dict[tuple[str, int, str], tuple[Counter, Counter]] = {}
-        self.requests = Counter(
-            "modelroute_requests", "Requests that were answered, by status code.", [*_WHO, "code"], registry=registry
-        )
-        self.errors = Counter(
-            "modelroute_errors", "Failed tries of backends, and refusals.", [*_WHO, "type"], registry=registry
-        )
-        self.duration = Histogram(
-            "modelroute_request_duration_seconds",
-            "From a request being read to the last byte of its answer.",
-            _WHO,
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.first_token = Histogram(
-            "modelroute_time_to_first_token_seconds",
-            "From a request being read to the first text of its streamed answer.",
-            _WHO,
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self.tokens = Counter(
-            "modelroute_tokens", "Tokens, by kind: prompt or completion.", [*_WHO, "kind"], registry=registry
-        )
+        self._tallies: dict[Who, Tally] = {}
         self.fallbacks = Counter(
             "modelroute_fallbacks",
             "Requests that another backend took over, by the failure.",
@@ -80,52 +62,20 @@ class Metrics:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
+    def tally(self, backend: str, model: str, version: str) -> Tally:
+        """The counts of one backend for one model; the same ones each time."""
+        who = Who(backend, model, version)
+        found = self._tallies.get(who)
+        if found is None:
+            found = self._tallies[who] = Tally()
+        return found
+
     def refused(self, model: str, code: int, reason: str) -> None:
-        """Count a request that no backend was asked for; cheap, since strangers can make many of them."""
-        counters = self._refused.get((model, code, reason))
-        if counters is None:
-            counters = self._refused[model, code, reason] = (
-                self.requests.labels(NOBODY, model, NOBODY, str(code)),
-                self.errors.labels(NOBODY, model, NOBODY, reason),
-            )
-        for counter in counters:
-            counter.inc()
+        """Count a request that no backend was asked for."""
+        tally = self.tally(NOBODY, model, NOBODY)
+        tally.codes[code] += 1
+        tally.errors[reason] += 1
 
-
-class BackendMetrics:
-    """The metrics of one backend for one model."""
-
-    __slots__ = (
-        "_codes",
-        "_errors",
-        "_metrics",
-        "_who",
-        "completion_tokens",
-        "duration",
-        "first_token",
-        "prompt_tokens",
-    )
-
-    def __init__(self, metrics: Metrics, backend: str, model: str, version: str) -> None:
-        self._metrics = metrics
-        self._who = (backend, model, version)
-        self._codes: dict[int, Counter] = {}
-        self._errors: dict[str, Counter] = {}
-        self.duration = metrics.duration.labels(*self._who)
-        self.first_token = metrics.first_token.labels(*self._who)
-        self.prompt_tokens = metrics.tokens.labels(*self._who, "prompt")
-        self.completion_tokens = metrics.tokens.labels(*self._who, "completion")
-
-    def answered(self, code: int) -> None:
-        """Count an answer."""
-        counter = self._codes.get(code)
-        if counter is None:
-            counter = self._codes[code] = self._metrics.requests.labels(*self._who, str(code))
-        counter.inc()
-
-    def failed(self, kind: str) -> None:
-        """Count a failed try."""
-        counter = self._errors.get(kind)
-        if counter is None:
-            counter = self._errors[kind] = self._metrics.errors.labels(*self._who, kind)
-        counter.inc()
+    def collect(self) -> Iterator[Metric]:
+        """The counts of the hot path."""
+        return families(self._tallies.items())

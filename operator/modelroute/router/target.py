@@ -12,7 +12,8 @@ from modelroute.policy.ejection import chosen_from
 from modelroute.router.endpoints import Endpoint
 from modelroute.router.gate import Gate
 from modelroute.router.keys import Key
-from modelroute.router.metrics import BackendMetrics, Metrics
+from modelroute.router.metrics import Metrics
+from modelroute.router.tally import Tally
 from modelroute.snapshot.types import Backend, Load
 
 _FIXED = f"accept-encoding: identity\r\nuser-agent: modelroute/{__version__}\r\n".encode()
@@ -38,7 +39,7 @@ class Target:
         self._full = Pool(endpoints, backend.balancing) if endpoints else None
         self.pool = self._full
         self._metrics = metrics
-        self._by_model: dict[str, BackendMetrics] = {}
+        self._by_model: dict[str, Tally] = {}
         self._paths: dict[str, bytes] = {}
 
     @property
@@ -70,12 +71,11 @@ class Target:
         self.pool = self._full.without(left_out) if self._full is not None else None
         self.gate.set_down(down)
 
-    def metrics(self, model: str) -> BackendMetrics:
-        """The metrics of this backend for a model that the route serves."""
+    def tally(self, model: str) -> Tally:
+        """The counts of this backend for a model that the route serves."""
         found = self._by_model.get(model)
         if found is None:
-            found = BackendMetrics(self._metrics, self.name, model, self.backend.version)
-            self._by_model[model] = found
+            found = self._by_model[model] = self._metrics.tally(self.name, model, self.backend.version)
         return found
 
     def head(self, endpoint: Endpoint, path: str, passed: bytes, length: int) -> bytes:
