@@ -36,6 +36,7 @@ async def test_the_status_tells_what_is_running(plane: Plane) -> None:
             {"name": "small", "inFlight": 0, "waiting": 0, "trouble": None, "replicas": [replica]},
             {"name": "cold", "inFlight": 0, "waiting": 0, "trouble": "ColdStart", "replicas": []},
         ],
+        "clientKeys": None,
     }
 
 

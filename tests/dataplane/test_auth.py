@@ -38,6 +38,11 @@ class TestLetIn:
         labels = {"backend": "-", "model": "-", "type": "invalid_api_key"}
         assert await plane.metric("modelroute_errors_total", **labels) == 3
 
+    async def test_a_client_of_anthropics_api_is_told_in_its_own_way(self, plane: Plane) -> None:
+        await opened(plane)
+        reply = await plane.ask("POST", "/v1/messages", BODY, x_api_key="mr-wrong")
+        assert (reply.status, reply.json["type"], reply.error["type"]) == (401, "error", "authentication_error")
+
     async def test_health_needs_no_key(self, plane: Plane) -> None:
         await opened(plane)
         asked = (("/healthz", False), ("/readyz", False), ("/metrics", True), ("/status", True))
@@ -104,6 +109,10 @@ class TestFiles:
         plane.router.poll()
         assert (await plane.chat(headers=BEARER)).status == 200
         assert (await plane.chat()).status == 401
+        told = (await plane.status())["clientKeys"]
+        assert told["inForce"] == await plane.metric("modelroute_client_keys") == 2
+        assert "keys.yaml" in told["refused"] or "not YAML" in told["refused"]
+        assert await plane.metric("modelroute_client_keys_refused") == 1
 
     async def test_a_file_outside_the_secrets_is_refused_with_its_snapshot(self, plane: Plane) -> None:
         await opened(plane)

@@ -171,7 +171,12 @@ class Clients:
         self._reading: Future[Known] | None = None
         self._hasher: Hasher | None = None
         self._identities: dict[bytes, Identity] = {}
+        self.problem: str | None = None  # with the files as they are now
         self.poll(wait=True)
+
+    def __len__(self) -> int:
+        """How many keys are in force."""
+        return len(self._identities)
 
     # Each request.
 
@@ -228,10 +233,11 @@ class Clients:
         problem = reading.exception()
         if problem is not None:
             # What other errors say may be a part of the file.
-            said = str(problem) if isinstance(problem, ClientsError) else type(problem).__name__
+            self.problem = str(problem) if isinstance(problem, ClientsError) else type(problem).__name__
             stays = "nobody is let in" if self._hasher is None else "the last good one stays"
-            log.error("file of API keys %s refused, %s: %s", self._paths[0], stays, said)
+            log.error("file of API keys %s refused, %s: %s", self._paths[0], stays, self.problem)
             return
+        self.problem = None
         known, now = reading.result(), self._clock()
         before = {identity.name: identity.allowance for identity in self._identities.values()}
         identities = {}

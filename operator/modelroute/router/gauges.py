@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from modelroute.router.clients import Clients
 from modelroute.router.target import Target
 from modelroute.snapshot.types import Snapshot
 
@@ -31,6 +32,13 @@ def read_off(snapshot: Snapshot, targets: Mapping[str, Target]) -> Iterator[Metr
         for target in targets.values():
             family.add_metric([target.name], value(target))
         yield family
+
+
+def keys_read_off(clients: Clients) -> Iterator[Metric]:
+    """What there is to know of clients' keys."""
+    yield GaugeMetricFamily("modelroute_client_keys", "API keys of clients that are in force.", len(clients))
+    refused = "1 while the file of API keys cannot be used, and the last good one stays."
+    yield GaugeMetricFamily("modelroute_client_keys_refused", refused, int(clients.problem is not None))
 
 
 def described(target: Target, now: float) -> dict[str, object]:

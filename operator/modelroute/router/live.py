@@ -100,4 +100,7 @@ class Live(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The gauges, read off at each scrape rather than kept."""
-        return gauges.read_off(self.route.snapshot, self.route.targets) if self.route is not None else iter(())
+        if self.route is not None:
+            yield from gauges.read_off(self.route.snapshot, self.route.targets)
+            if self.route.clients is not None:
+                yield from gauges.keys_read_off(self.route.clients)

@@ -206,7 +206,12 @@ class AdminService(Service):
             "ready": snapshot is not None and not self.draining,
             "refusedSnapshot": self.refused_snapshot,
             "backends": self._backends(),
+            "clientKeys": self._client_keys(),
         }
+
+    def _client_keys(self) -> dict[str, object] | None:
+        clients = self.live.route.clients if self.live.route is not None else None
+        return {"inForce": len(clients), "refused": clients.problem} if clients is not None else None
 
     def _backends(self) -> list[dict[str, object]]:
         route, now = self.live.route, asyncio.get_running_loop().time()
