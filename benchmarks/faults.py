@@ -1,7 +1,7 @@
 """`./dev bench faults`: what clients notice of backends that die, fail and change, and of a thousand streams at once.
 
-Four parts: killed backends (G4), all backends failing (G5), 200 new configurations (G7), 1,000 streams (G2). Every
-answer is checked for its request's mark. Never leaves loopback.
+Parts: killed backends (G4), all backends failing (G5), 200 new configurations (G7), a slow replica and a flapping one
+(R14, R15), 1,000 streams (G2). Every answer is checked for its request's mark. Never leaves loopback.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from benchmarks.marked import Ask, End
 from benchmarks.proxies import Router, ours
 from benchmarks.upstreams import Process, doubles, tries, upstreams
 from benchmarks.verdict import Row
-from modelroute.snapshot.types import Snapshot, Timeouts
+from modelroute.snapshot.types import Balancing, Snapshot, Timeouts
 
 SOON = Timeouts(connect=1.0, first_token_streamed=2.0, first_token_whole=2.0, stream_idle=2.0, total=60.0)
 """Deadlines short enough that every fault shows within a run."""
@@ -27,11 +27,11 @@ RATE = 150.0
 PATIENCE = 5.0
 
 
-def pool(replicas: Sequence[Process], spare: Process | None, generation: int = 1) -> Snapshot:
+def pool(replicas: Sequence[Process], spare: Process | None, balancing: Balancing = routes.AFFINE) -> Snapshot:
     """A route over one backend with ``replicas`` and, if there is one, a fallback of one replica."""
-    main = routes.backend("main", [one.endpoint for one in replicas], timeouts=SOON)
+    main = routes.backend("main", [one.endpoint for one in replicas], timeouts=SOON, balancing=balancing)
     other = routes.backend("spare", [spare.endpoint], weight=0, timeouts=SOON) if spare else None
-    return routes.route([main], other, generation)
+    return routes.route([main], other)
 
 
 def shown(name: str, load: Load) -> list[Row]:
@@ -158,6 +158,40 @@ async def reloaded(directory: Path, core: int, times: int, requests: int) -> lis
     ]
 
 
+async def lame(directory: Path, core: int, seconds: float) -> list[Row]:
+    """R14: one of three replicas becomes ten times slower; R15: one is up for a second and down for a second."""
+    async with (
+        upstreams(directory, "one", "two", "three", "spare") as made,
+        ours(directory, pool(made[:3], made[3], Balancing()), core) as router,
+    ):
+        late: list[float] = []
+        for mode in ("well", "slow"):
+            made[0].behave(mode)
+            await asyncio.sleep(0.2)
+            before = sum(len(one.arrivals()) for one in made), len(made[0].arrivals())
+            marks = itertools.count(len(late) * 1_000_000)
+            load = Load(router.port, (Ask(mark, 5, 10, stream=True) for mark in marks))
+            await load.opened(seconds, RATE)
+            await load.finish()
+            late.append(machine.percentile(load.streamed, 0.99))
+        came = len(made[0].arrivals()) - before[1], sum(len(one.arrivals()) for one in made) - before[0]
+        flaps = Load(router.port, mixed(15, first=5_000_000))
+        running = asyncio.create_task(flaps.opened(seconds, RATE))
+        for number in range(int(seconds)):
+            made[0].behave("well" if number % 2 else "refuse")
+            await asyncio.sleep(1)
+        made[0].behave("well")
+        await running
+        await flaps.finish()
+        refused = flaps.ends[End.REFUSED] / flaps.offered * 100
+    return [
+        Row("R14 one of three ten times slower: p99, over healthy", late[1] / late[0], "", 2.0),
+        Row("R14 share of the slow one", came[0] / came[1] * 100, "%"),
+        *shown("R15 flapping", flaps),
+        Row("R15 flapping: refused with an error", refused, "%", 0.1, note=_statuses(flaps)),
+    ]
+
+
 async def streaming(directory: Path, core: int, streams: int, seconds: float) -> list[Row]:
     """G2: ``streams`` at once, 20 pieces a second each, beside the same without a router."""
     pieces = int(seconds * 20)
@@ -197,6 +231,7 @@ async def everything(core: int, size: float) -> list[Row]:
             lambda d: failing(d, core, max(4.0, 20 * size), fallback=True),
             lambda d: failing(d, core, max(4.0, 20 * size), fallback=False),
             lambda d: reloaded(d, core, max(10, int(200 * size)), max(500, int(10_000 * size))),
+            lambda d: lame(d, core, max(4.0, 20 * size)),
             lambda d: streaming(d, core, max(50, int(1000 * size)), max(3.0, 60 * size)),
         ]
     )

@@ -49,7 +49,8 @@ class Load:
         self.statuses: Counter[int] = Counter()
         self.begun: dict[int, float] = {}
         self.delays = array("d") if delays else None
-        self.seconds = array("d")  # of whole answers that are not streamed, and of refusals
+        self.seconds = array("d")  # of whole answers that are not streamed
+        self.streamed = array("d")  # of whole streams
         self.refusals: list[tuple[float, float]] = []  # when, and after how many seconds
         self.offered = self.skipped = 0
         self._looping = False
@@ -108,8 +109,8 @@ class Load:
             self.begun[ask.mark] = client.first
         if end is End.REFUSED:
             self.refusals.append((client.last, took))
-        elif end is End.WHOLE and not ask.stream:
-            self.seconds.append(took)
+        elif end is End.WHOLE:
+            (self.streamed if ask.stream else self.seconds).append(took)
         if client.open:
             self._idle.append(client)
         else:

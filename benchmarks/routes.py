@@ -21,7 +21,17 @@ MANY = 100_000
 TIMEOUTS = s.Timeouts(connect=1.0, first_token_streamed=60.0, first_token_whole=600.0, stream_idle=60.0, total=3600.0)
 
 
-def backend(name: str, endpoints: Sequence[str], weight: int = 1, timeouts: s.Timeouts = TIMEOUTS) -> s.Backend:
+AFFINE = s.Balancing(type="PrefixHash")
+"""The dearest way to choose a replica: by a hash of the prompt's beginning, with bounded loads."""
+
+
+def backend(
+    name: str,
+    endpoints: Sequence[str],
+    weight: int = 1,
+    timeouts: s.Timeouts = TIMEOUTS,
+    balancing: s.Balancing = AFFINE,
+) -> s.Backend:
     """A backend whose replicas are ``endpoints`` (host:port on loopback), with limits, probes and affinity on."""
     return s.Backend(
         name=name,
@@ -33,7 +43,7 @@ def backend(name: str, endpoints: Sequence[str], weight: int = 1, timeouts: s.Ti
         model="upstream-model",
         version="bench",
         parameters=s.Parameters(max_max_tokens=4096),
-        balancing=s.Balancing(type="PrefixHash"),
+        balancing=balancing,
         limits=s.Limits(max_in_flight=MANY),
         health=s.Health(),
         cold_start=s.ColdStart(policy="HoldThenFallback"),
