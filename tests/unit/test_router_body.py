@@ -8,25 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.body import Ask, BadBodyError, read, rewritten, text_of
-from modelroute.router.openai import Kind
-from modelroute.snapshot.types import Backend, Parameters, Timeouts
-
-USER = {"role": "user", "content": "hi"}
-
-
-def ask(kind: Kind = Kind.CHAT, **fields: Any) -> Ask:
-    needed: dict[Kind, dict[str, Any]] = {
-        Kind.CHAT: {"messages": [USER]},
-        Kind.COMPLETIONS: {"prompt": "hi"},
-        Kind.EMBEDDINGS: {"input": "hi"},
-    }
-    return read(kind, json.dumps({"model": "chat", **needed[kind], **fields}).encode())
-
-
-def sent(asked: Ask, model: str | None = None, **parameters: Any) -> Any:
-    backend = Backend("b", 1, Timeouts(1, 1, 1, 1), model=model, parameters=Parameters(**parameters))
-    return json.loads(rewritten(asked, backend))
+from modelroute.router import depth
+from modelroute.router.body import BadBodyError, read, text_of
+from modelroute.router.openai import Kind, Refusal
+from tests.fakes.bodies import USER, ask, json_values
 
 
 @pytest.mark.parametrize(("given_", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])
@@ -34,10 +19,91 @@ def test_a_body_is_streamed_if_it_asks_for_it(given_: dict[str, Any], stream: bo
     assert ask(**given_).stream is stream
 
 
-def test_the_last_of_two_fields_counts_and_is_the_only_one_sent() -> None:
-    twice = read(Kind.CHAT, b'{"model":"a","messages":[{}],"model":"chat"}')
-    assert twice.model == "chat"
-    assert sent(twice) == {"model": "chat", "messages": [{}]}
+def refusal_of(body: bytes, kind: Kind = Kind.CHAT, content_type: bytes = b"") -> Refusal:
+    with pytest.raises(BadBodyError) as error:
+        read(kind, body, content_type)
+    return error.value.refusal
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"model":"a","messages":[{}],"model":"chat"}', "model"),
+        (b'{"model":"a","messages":[{}],"model":"a"}', "model"),
+        (b'{ "model": "a", "messages": [{}], "m\\u006fdel": "chat" }', "model"),
+        (b'{"stream":true,"messages":[{}],"model":"a","stream":true}', "stream"),
+        (b'{"":1,"messages":[{}],"model":"a","":1}', ""),
+        (
+            b'{"model":"a","messages":[{}],"stream":true,"stream_options":{"include_usage":false,"include_usage":true}}',
+            "stream_options.include_usage",
+        ),
+    ],
+    ids=range(6),
+)
+def test_a_field_that_is_there_twice_is_refused_by_its_name(body: bytes, param: str) -> None:
+    refusal = refusal_of(body)
+    assert (refusal.status, refusal.param) == (400, param)
+    assert "twice" in refusal.message
+
+
+def test_the_same_key_in_two_objects_is_no_duplicate() -> None:
+    body = b'{"model": "chat", "messages": [{"role":"user"},{"role":"user"}], "x": {"model": 1}}'
+    assert read(Kind.CHAT, body).model == "chat"
+
+
+def nested(levels: int, filler: str = "") -> bytes:
+    """A chat whose deepest value is ``levels`` levels down, between others that are not."""
+    inner = "[" * (levels - 1) + "]" * (levels - 1)
+    return json.dumps({"model": "chat", "messages": [USER], "s": filler}).encode()[:-1] + f', "x": {inner}}}'.encode()
+
+
+@pytest.mark.parametrize("filler", ["", "[" * 100, '"' + "]" * 100, '\\"[\\', "\\" * 7 + '"' + "[{" * 99], ids=range(5))
+def test_a_body_may_be_64_levels_deep_whatever_its_strings_hold(filler: str) -> None:
+    assert read(Kind.CHAT, nested(64, filler)).model == "chat"
+    for levels in (65, 500, 100_000):
+        assert "deep" in refusal_of(nested(levels, filler)).message
+
+
+@pytest.mark.parametrize("body", [b"[" * 2**21, b"[]," * 2**21, b'{"a":' * 2**21], ids=["bomb", "list", "objects"])
+def test_a_bomb_of_brackets_is_refused(body: bytes) -> None:
+    assert "deep" in refusal_of(body).message
+
+
+@given(
+    value=st.recursive(
+        st.text('"\\\\[]{}n') | st.none(), lambda v: st.lists(v) | st.dictionaries(st.text('"\\\\[]'), v)
+    )
+)
+def test_depth_is_told_from_brackets_outside_strings(value: Any) -> None:
+    def levels(v: Any) -> int:
+        inner = v.values() if isinstance(v, dict) else v if isinstance(v, list) else None
+        return 0 if inner is None else 1 + max(map(levels, inner), default=0)
+
+    padded: Any = value
+    for _ in range(depth.LIMIT - levels(value)):
+        padded = [padded]
+    assert not depth.too_deep(json.dumps(padded).encode())
+    assert depth.too_deep(json.dumps([padded]).encode())
+
+
+@pytest.mark.parametrize("name", ["n", "best_of"])
+def test_answers_to_one_request_are_limited(name: str) -> None:
+    assert ask(Kind.COMPLETIONS, **{name: 128})
+    for value, told in (
+        (129, "above 128"),
+        (1.5, "whole number"),
+        ("2", "whole number"),
+        (10**30, "whole number|above"),
+    ):
+        with pytest.raises(BadBodyError, match=told):
+            ask(Kind.COMPLETIONS, **{name: value})
+
+
+@pytest.mark.parametrize("options", ["yes", [1], {"include_usage": "yes"}])
+def test_stream_options_that_are_none_are_refused(options: Any) -> None:
+    with pytest.raises(BadBodyError) as error:
+        ask(stream=True, stream_options=options)
+    assert error.value.refusal.param in {"stream_options", "include_usage"}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +128,17 @@ def test_text_is_what_the_user_wrote_in_all_messages(messages: list[Any], text: 
         (Kind.COMPLETIONS, "prompt", "a", "a"),
         (Kind.COMPLETIONS, "prompt", ["a", "b"], "a\nb"),
         (Kind.COMPLETIONS, "prompt", [1, 2], ""),
-        (Kind.EMBEDDINGS, "input", ["a", [1]], "a"),
+        (Kind.EMBEDDINGS, "input", [[1], [2]], ""),
+        (Kind.RESPONSES, "input", "a", "a"),
+        (
+            Kind.RESPONSES,
+            "input",
+            [{"type": "reasoning"}, {**USER, "content": [{"type": "input_text", "text": "a"}]}],
+            "a",
+        ),
+        (Kind.RERANK, "query", "a", "a"),
+        (Kind.SCORE, "text_2", ["a", "b"], "hi\na\nb"),
+        (Kind.MESSAGES, "messages", [{**USER, "content": [{"type": "text", "text": "a"}]}], "a"),
     ],
 )
 def test_text_of_a_prompt_or_an_input_is_its_strings(kind: Kind, field: str, value: Any, text: str) -> None:
@@ -78,105 +154,14 @@ def test_messages_that_are_none_are_refused_where_their_text_is_needed(messages:
     assert error.value.refusal.param == "messages"
 
 
-def test_the_backends_model_is_put_in() -> None:
-    assert sent(ask(), model="qwen")["model"] == "qwen"
-    assert sent(ask())["model"] == "chat"
-
-
-@pytest.mark.parametrize("role", ["system", "developer"])
-def test_a_system_prompt_stands_before_a_chat_that_has_none(role: str) -> None:
-    prompt = {"role": "system", "content": 'Say "hi".'}
-    assert sent(ask(), system_prompt='Say "hi".')["messages"] == [prompt, USER]
-    own = [USER, {"role": role, "content": "mine"}]
-    assert sent(ask(messages=own), system_prompt="no")["messages"] == own
-
-
-@pytest.mark.parametrize("kind", [Kind.COMPLETIONS, Kind.EMBEDDINGS])
-def test_a_system_prompt_is_for_chats(kind: Kind) -> None:
-    assert "messages" not in sent(ask(kind), system_prompt="no")
-
-
-@pytest.mark.parametrize(
-    ("given_", "parameters", "expected"),
-    [
-        ({}, {}, {}),
-        ({}, {"default_max_tokens": 5}, {"max_tokens": 5}),
-        ({"max_tokens": None}, {"default_max_tokens": 5}, {"max_tokens": 5}),
-        ({"max_tokens": 9}, {"default_max_tokens": 5}, {"max_tokens": 9}),
-        ({"max_completion_tokens": 9}, {"default_max_tokens": 5}, {"max_completion_tokens": 9}),
-        ({"max_tokens": 9}, {"max_max_tokens": 7}, {"max_tokens": 7}),
-        ({"max_tokens": 6}, {"max_max_tokens": 7}, {"max_tokens": 6}),
-        (
-            {"max_tokens": 9, "max_completion_tokens": 8},
-            {"max_max_tokens": 7},
-            {"max_tokens": 7, "max_completion_tokens": 7},
-        ),
-        ({}, {"max_max_tokens": 7}, {"max_tokens": 7}),
-        ({}, {"default_max_tokens": 9, "max_max_tokens": 7}, {"max_tokens": 7}),
-        ({"temperature": 1}, {"max_temperature": 0.7}, {"temperature": 0.7}),
-        ({"temperature": 0.2}, {"max_temperature": 0.7}, {"temperature": 0.2}),
-        ({}, {"max_temperature": 0.7}, {}),
-        ({}, {"default_temperature": 0.3}, {"temperature": 0.3}),
-        ({"temperature": 0}, {"default_temperature": 0.3}, {"temperature": 0}),
-        ({}, {"default_temperature": 0.9, "max_temperature": 0.7}, {"temperature": 0.7}),
-    ],
-)
-def test_parameters_are_given_and_held_to_their_limits(
-    given_: dict[str, Any], parameters: dict[str, Any], expected: dict[str, Any]
-) -> None:
-    assert sent(ask(**given_), **parameters) == {"model": "chat", "messages": [USER], **expected}
-
-
-def test_a_completion_that_asks_for_no_length_is_not_made_longer_by_the_cap() -> None:
-    assert "max_tokens" not in sent(ask(Kind.COMPLETIONS), max_max_tokens=100)
-    assert sent(ask(Kind.COMPLETIONS, max_tokens=500), max_max_tokens=100)["max_tokens"] == 100
-
-
-def test_embeddings_have_neither_length_nor_temperature() -> None:
-    parameters: dict[str, Any] = {
-        "default_max_tokens": 5,
-        "max_max_tokens": 5,
-        "default_temperature": 1,
-        "max_temperature": 1,
-    }
-    assert sent(ask(Kind.EMBEDDINGS), **parameters) == {"model": "chat", "input": "hi"}
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("max_tokens", "many"), ("max_tokens", 1.5), ("max_completion_tokens", []), ("temperature", "hot")],
-)
-def test_a_parameter_that_is_no_number_is_refused_where_it_is_held_to_a_limit(field: str, value: Any) -> None:
+def test_a_mix_of_texts_and_numbers_is_refused_where_its_text_is_needed() -> None:
     with pytest.raises(BadBodyError) as error:
-        sent(ask(**{field: value}), max_max_tokens=5, max_temperature=1.0)
-    assert error.value.refusal.param == field
-
-
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-@given(more=st.dictionaries(st.text(), json_values, max_size=4))
-def test_what_is_not_known_arrives_as_it_was(more: dict[str, Any]) -> None:
-    body = {**more, "model": "chat", "messages": [USER], "user": None, "stream": False}
-    assert sent(read(Kind.CHAT, json.dumps(body).encode())) == body
+        text_of(ask(Kind.EMBEDDINGS, input=[[1], "secret"]))
+    assert error.value.refusal.param == "input"
 
 
 @given(body=st.binary() | json_values.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_an_ask_or_a_refusal(body: bytes) -> None:
-    for kind in (Kind.CHAT, Kind.COMPLETIONS, Kind.EMBEDDINGS):
+    for kind in (k for k in Kind if k.value.startswith("/")):
         with contextlib.suppress(BadBodyError):
-            text_of(read(kind, body))
-
-
-@given(
-    fields=st.dictionaries(st.sampled_from(["messages", "max_tokens", "temperature", "user", "stream"]), json_values)
-)
-def test_any_fields_are_sent_or_refused(fields: dict[str, Any]) -> None:
-    with contextlib.suppress(BadBodyError):
-        asked = read(Kind.CHAT, json.dumps({"model": "chat", "messages": [USER], **fields}).encode())
-        text_of(asked)
-        sent(asked, system_prompt="s", default_max_tokens=1, max_max_tokens=2, max_temperature=1.0)
+            text_of(read(kind, body, b"multipart/form-data; boundary=b"))

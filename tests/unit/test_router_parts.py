@@ -1,52 +1,15 @@
-"""The router's small pure parts: backends' errors, paths, tokens that pass by."""
+"""The router's small pure parts: paths, tokens that pass by, errors in streams."""
 
+import json
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.openai import PUBLIC_PATHS, Kind, Refusal, resolve, status_in, tells_error, upstream_refusal
+from modelroute.router.openai import PUBLIC_PATHS, Kind, Refusal, resolve
 from modelroute.router.sse import Meter, Usage, may_open_with_error, opening_error, usage_in
-
-LONG = b"This model's maximum context length is 9 tokens."
-LONGER, UNKNOWN = "context_length_exceeded", "model_not_found"
-
-# Errors of backends.
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (400, b'{"error":{"message":"m","type":"T","param":"p","code":"c"}}', ("m", "T", "p", "c")),
-        (404, b'{"error":{"message":"m","type":"T","param":"model","code":404}}', ("m", "T", "model", UNKNOWN)),
-        (400, b'{"error":{"message":"%b","type":"T","code":400}}' % LONG, (LONG.decode(), "T", None, LONGER)),
-        (400, b'{"error":{"message":"m"}}', ("m", "invalid_request_error", None, None)),
-        (400, b'{"error":"plain"}', ("plain", "invalid_request_error", None, None)),
-        (404, b'{"detail":"Not Found"}', ("Not Found", "invalid_request_error", None, None)),
-        (422, b'{"detail":[{"loc":["body"]}]}', ('[{"loc":["body"]}]', "invalid_request_error", None, None)),
-        (500, b'{"message":"m"}', ("m", "api_error", None, "upstream_error")),
-        (502, b"<html>", ('backend "b" answered 502', "api_error", None, "upstream_error")),
-        (500, b"", ('backend "b" answered 500', "api_error", None, "upstream_error")),
-        (429, b"{}", ('backend "b" answered 429', "rate_limit_error", None, "rate_limit_exceeded")),
-        (400, b"[1]", ('backend "b" answered 400', "invalid_request_error", None, None)),
-    ],
-)  # fmt: skip
-def test_a_backends_error_gets_openais_shape(status: int, body: bytes, expected: tuple[str | None, ...]) -> None:
-    refusal = upstream_refusal("b", status, body)
-    assert (refusal.message, refusal.type, refusal.param, refusal.code) == expected
-    assert refusal.status == status
-
-
-@given(body=st.binary())
-def test_any_error_body_gets_openais_shape(body: bytes) -> None:
-    assert upstream_refusal("b", 500, body).message
-
-
-@pytest.mark.parametrize(("code", "status"), [(b"400", 400), (b"503", 503), (b"7", 500), (b'"x"', 500), (b"null", 500)])
-def test_an_error_in_a_200_has_the_status_that_it_names(code: bytes, status: int) -> None:
-    assert status_in(b'{"error":{"message":"m","code":%b}}' % code) == status
-
 
 # Paths.
 
@@ -73,7 +36,6 @@ def test_a_query_is_passed_over() -> None:
         (b'{"choices":[{"delta":{"role":"assistant","content":""}}]}', 0),
         (b'{"choices":[{"delta":{"content":null,"reasoning_content":"x"}}]}', 1),
         (b'{"choices":[{"delta":{"tool_calls":[{"function":{"arguments":"{"}}]}}]}', 1),
-        (b'{"choices":[{"text":"x"}]}', 1),
         (b'{"choices":[{"delta":{"content":"\\"content\\":\\"x\\""}}]}', 1),
         (b'{"choices":[{"delta":{},"finish_reason":"stop"}]}', 0),
         (b'{"choices":[{"delta":{"content":"a"}},{"delta":{"content":"b"}}]}', 2),
@@ -90,6 +52,64 @@ STREAM = (
     b'data: {"choices":[{"delta":{"content":"a"}}]}\n\ndata: {"choices":[{"delta":{"content":"b"}}]}\n\n'
     b'data: {"choices":[],"usage":{"prompt_tokens":11,"total_tokens":13,"completion_tokens":2}}\n\ndata: [DONE]\n\n'
 )
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "texts", "ended"),
+    [
+        (Kind.COMPLETIONS, '{"choices":[{"text":"x"}]}', 1, False),
+        (Kind.RESPONSES, '{"type":"response.output_text.delta","delta":"x"}', 1, False),
+        (Kind.RESPONSES, '{"type":"response.completed","response":{}}', 0, True),
+        (Kind.RESPONSES, '{"type":"response.incomplete","response":{}}', 0, True),
+        (Kind.RESPONSES, '{"type":"response.output_text.delta","delta":"response.completed"}', 1, False),
+        (Kind.MESSAGES, '{"type":"content_block_delta","delta":{"type":"text_delta","text":"x"}}', 1, False),
+        (Kind.MESSAGES, '{"type":"message_stop"}', 0, True),
+        (Kind.MESSAGES, '{"type": "message_stop"}', 0, True),
+        (Kind.TRANSCRIPTIONS, '{"type":"transcript.text.delta","delta":"x"}', 1, False),
+        (Kind.TRANSCRIPTIONS, '{"type":"transcript.text.done","text":"x"}', 0, True),
+        (Kind.TRANSLATIONS, '{"choices":[{"delta":{"content":"x"}}]}', 1, False),
+    ],
+)
+def test_each_path_has_texts_and_an_end_of_its_own(kind: Kind, event: str, texts: int, ended: bool) -> None:
+    meter = Meter(kind)
+    meter.feed(f"data: {event}\n\n".encode())
+    assert (meter.texts, meter.ended) == (texts, ended)
+
+
+@pytest.mark.parametrize("spaced", [",", ", "])
+def test_the_usage_of_a_message_is_told_in_two_events(spaced: str) -> None:
+    separators = (spaced, ":" + spaced[1:])
+    first = {"input_tokens": 5, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 2, "output_tokens": 1}
+    events = {"message": {"usage": first}}, {"usage": {"output_tokens": 9}}
+    meter = Meter(Kind.MESSAGES)
+    meter.feed(b"".join(b"data: %b\n\n" % json.dumps(e, separators=separators).encode() for e in events))
+    assert meter.usage == Usage(10, 9, 3)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}}, Usage(5, 2, 3)),
+        ({"input_tokens": 5, "input_tokens_details": {"cached_tokens": 3}, "output_tokens": 2,
+          "output_tokens_details": {"reasoning_tokens": 1}}, Usage(5, 2, 3, 1)),
+        ({"total_tokens": 7}, Usage(7)),
+        ({"prompt_tokens": -1, "completion_tokens": 1.5}, Usage()),
+        ({"prompt_tokens": 10**12, "completion_tokens": 10**30}, Usage()),
+        ({"prompt_tokens": "5"}, Usage()),
+    ],
+)  # fmt: skip
+def test_usage_is_told_by_many_names_and_never_by_nonsense(usage: dict[str, Any], expected: Usage) -> None:
+    assert usage_in(json.dumps({"usage": usage}).encode()) == expected
+
+
+@pytest.mark.parametrize("event", ['{"error":{"message":"m"}}', '{"type":"error","message":"m"}', '{ "error" : "m"}'])
+def test_an_error_in_the_midst_of_a_stream_is_an_end(event: str) -> None:
+    meter = Meter()
+    meter.feed(b'data: {"choices":[{"delta":{"content":"\\n\\ndata: {\\"error\\":{}}"}}]}\n\n')
+    assert not meter.ended
+    meter.feed(f"data: {event}\n\n".encode())
+    assert meter.failed
+    assert meter.ends()
 
 
 @given(cuts=st.lists(st.integers(0, len(STREAM))))
@@ -167,20 +187,3 @@ def test_a_stream_that_begins_with_an_error_is_found(data: bytes, error: bytes |
 )
 def test_a_stream_is_held_until_its_first_line_is_whole(data: bytes, held: bool) -> None:
     assert may_open_with_error(data) is held
-
-
-@pytest.mark.parametrize(
-    ("body", "tells"),
-    [
-        (b'{"error":{"message":"m"}}', True),
-        (b'{\n  "id": "1",\n  "error": {\n    "message": "m"\n  }\n}', True),
-        (b'{"error":"m"}', True),
-        (b'{"error":null,"choices":[]}', False),
-        (b'{"choices":[{"message":{"content":"{\\"error\\":{}}"}}]}', False),
-        (b'{"choices":[{"error":{"message":"m"}}]}', False),
-        (b'["error"]', False),
-        (b'{"error":', False),
-    ],
-)
-def test_a_whole_answer_that_is_an_error_is_found(body: bytes, tells: bool) -> None:
-    assert tells_error(body) is tells

@@ -4,12 +4,13 @@ Made by ``attempt`` for each answer that begins. An answer that is held has cost
 backend may still take over. Never decides that.
 """
 
-from modelroute.router.body import Ask
+from modelroute.router.body import USAGE_KINDS, Ask
 from modelroute.router.http1 import ClientConnection
 from modelroute.router.openai import Refusal
 from modelroute.router.replies import LAST_CHUNK, as_event, chunk, error_event, framed, status_line, whole
 from modelroute.router.request import Request
 from modelroute.router.sse import Meter, Usage, usage_in
+from modelroute.router.unasked import Unasked
 from modelroute.router.upstream import Headers
 
 HOLD_LIMIT = 262144
@@ -32,8 +33,8 @@ class Answer:
     """Status, head and body as they come."""
 
     __slots__ = (
-        "_ask", "_chunked", "_client", "_headers", "_held", "_opened", "_request", "_tail", "events", "held_size",
-        "meter", "status",
+        "_ask", "_chunked", "_client", "_headers", "_held", "_opened", "_request", "_tail", "_told", "_unasked",
+        "events", "held_size", "meter", "status",
     )  # fmt: skip
 
     def __init__(
@@ -58,7 +59,10 @@ class Answer:
         self.held_size = 0
         kind = next((value for name, value in headers if name == b"content-type"), b"")
         self.events = status == 200 and kind.lower().startswith(b"text/event-stream")
-        self.meter = Meter()
+        self.meter = Meter(ask.kind)
+        self._told = Usage()
+        wished = self.events and ask.stream and not ask.streams_usage and ask.kind in USAGE_KINDS
+        self._unasked = Unasked() if wished else None
 
     def header(self, name: bytes) -> bytes:
         """The value of a header (lower case); empty when there is none."""
@@ -97,32 +101,39 @@ class Answer:
         frame = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         close = b"connection: close\r\n\r\n" if self._client.closing else b"\r\n"
         head = b"".join((status_line(self.status), passed_on(self._headers), own, frame, close))
-        self._client.write(head + chunk(data) if self._chunked else head + data)
-        self._watch(data)
+        shown = self._watch(data)
+        self._client.write(head + chunk(shown) if self._chunked and shown else head + shown)
 
     def more(self, data: bytes) -> None:
         """Send the next piece."""
-        self._client.write(chunk(data) if self._chunked else data)
-        self._watch(data)
+        if shown := self._watch(data):
+            self._client.write(chunk(shown) if self._chunked else shown)
 
-    def _watch(self, data: bytes) -> None:
+    def _watch(self, data: bytes) -> bytes:
+        """Count what passes by; returns what of it the client gets."""
         if self.events:
             self.meter.feed(data)
-        else:
-            self._tail = (self._tail + data)[-_TAIL:]
+            return data if self._unasked is None else self._unasked.feed(data)
+        if not self._tail:
+            self._told = usage_in(data[:_TAIL])
+        self._tail = (self._tail + data)[-_TAIL:]
+        return data
 
     def end(self) -> Usage:
         """Send the end of what has begun; returns the tokens that it told of or that were counted."""
+        rest = self._unasked.rest() if self._unasked is not None else b""
         if self._chunked:
-            self._client.write(LAST_CHUNK)
+            self._client.write(chunk(rest) + LAST_CHUNK if rest else LAST_CHUNK)
+        elif rest:
+            self._client.write(rest)
         return self.usage()
 
     def usage(self) -> Usage:
         """The tokens so far."""
         if not self.events:
-            return usage_in(self._tail)
+            return self._told.then(usage_in(self._tail))
         told = self.meter.usage
-        return told if told.completion is not None else Usage(told.prompt, self.meter.texts)
+        return told if told.completion is not None else told._replace(completion=self.meter.texts)
 
     def break_off(self, refusal: Refusal) -> None:
         """Tell the client that no more comes: by an event where it reads events, else by an end that is not clean."""

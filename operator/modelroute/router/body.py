@@ -1,7 +1,7 @@
-"""Request bodies: what is read of them, what a policy may know, what a backend is sent. Pure functions.
+"""Request bodies: what is read of them and what a policy may know. Pure functions.
 
-Called by ``exchange``. Fields that this module does not know are kept byte for byte. Of a field that is given twice the
-last one counts, and only that one is sent on.
+Called by the services and by ``facts``. Of JSON only the top level is taken apart: a body of 16 MiB must not hold up
+the event loop. A field that is given twice is refused, since a backend may read the other one.
 """
 
 import re
@@ -10,27 +10,51 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from modelroute.router import depth
+from modelroute.router.multipart import FormError, boundary_of, fields_of
 from modelroute.router.openai import Dialect, Kind, Refusal, dialect_of
-from modelroute.snapshot.types import Backend, Parameters
 
 T = TypeVar("T", str, bool, int, float)
 
+
+class _Key(str):
+    """A key that is like no other, so that a dict keeps both of two that are the same."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+
 _fields = msgspec.json.Decoder(dict[str, Raw])
+_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__)
 _encode = msgspec.json.Encoder().encode
+_string = msgspec.json.Decoder(str)
+_strings = msgspec.json.Decoder(str | list[str])
 _NEEDED = {
     Kind.CHAT: "messages",
     Kind.COMPLETIONS: "prompt",
     Kind.EMBEDDINGS: "input",
     Kind.RESPONSES: "input",
-    Kind.RERANK: "documents",
+    Kind.RERANK: "query",
     Kind.SCORE: "text_1",
     Kind.MESSAGES: "messages",
 }
-_LENGTHS = {Kind.CHAT: ("max_tokens", "max_completion_tokens"), Kind.COMPLETIONS: ("max_tokens",)}
+_FORMS = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})
+USAGE_KINDS = frozenset({Kind.CHAT, Kind.COMPLETIONS})
+"""Those whose streams tell of usage only when they are asked to."""
+_COUNTS = ("n", "best_of")
+_MOST_ANSWERS = 128  # OpenAI's own limit of n
+_MOST_ITEMS = 100_000
+_LARGE = 2**20
 _NULL = Raw(b"null")
+_TRUE = Raw(b"true")
 _JSON = b"application/json"
 _SOME_MESSAGE = re.compile(rb"\[\s*[^\s\]]")
 _NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
+_NO_MODEL = "model is missing; set it to one of the ids that /v1/models lists"
+_NAME_OF_MODEL = "a string, one of the ids that /v1/models lists"
+_DEEP = f"the body is nested more than {depth.LIMIT} levels deep, or of too many brackets to tell"
 
 
 class BadBodyError(Exception):
@@ -42,9 +66,10 @@ class BadBodyError(Exception):
 
 
 class Ask(Struct, gc=False):
-    """What a body asks for. ``fields`` are the body's top level, undecoded."""
+    """What a body asks for. ``fields`` are the top level of JSON, undecoded; of a form there are none."""
 
     kind: Kind
+    body: bytes
     fields: dict[str, Raw]
     model: str
     user: str | None
@@ -52,6 +77,7 @@ class Ask(Struct, gc=False):
     streams_usage: bool = False  # the client itself asked for the usage of its stream
     dialect: Dialect = "openai"
     content_type: bytes = _JSON
+    model_at: tuple[int, int] = (0, 0)  # in the body of a form
 
 
 class _Part(Struct, gc=False):
@@ -63,48 +89,83 @@ class _Message(Struct, gc=False):
     content: str | list[_Part] | None = None
 
 
-class _Speaker(Struct, gc=False):
-    role: object = None
-
-
 _messages = msgspec.json.Decoder(list[_Message])
-_speakers = msgspec.json.Decoder(list[_Speaker])
-_written = msgspec.json.Decoder()
 
 
-def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:  # noqa: ARG001 # until multipart is read
+def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
     """The ask in ``body``; BadBodyError when it is not one."""
+    if kind in _FORMS:
+        return _read_form(kind, body, content_type)
+    fields = top_level(body)
+    model = typed(fields, "model", str, _NAME_OF_MODEL)
+    if not model:
+        raise BadBodyError(_NO_MODEL, "model")
+    _require(kind, fields)
+    user = typed(fields, "user", str, "a string") if "user" in fields else None
+    stream = fields.get("stream")
+    streams = stream is not None and (stream == _TRUE or bool(typed(fields, "stream", bool, "true or false")))
+    for name in _COUNTS:
+        if name in fields and kind in USAGE_KINDS and (typed(fields, name, int, "a whole number") or 0) > _MOST_ANSWERS:
+            raise BadBodyError(f"{name} is above {_MOST_ANSWERS}", name)
+    told = streams and "stream_options" in fields and _asks_for_usage(fields["stream_options"])
+    return Ask(kind, body, fields, model, user, streams, told, dialect_of(kind))
+
+
+def top_level(body: bytes) -> dict[str, Raw]:
+    """The fields of a JSON object; BadBodyError when it is none, too deep, or has a field twice."""
     if not body:
         raise BadBodyError("the request has no body; send a JSON object", None)
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets > depth.MOST_OPENERS:
+        raise BadBodyError(_DEEP, None)
     try:
         fields = _fields.decode(body)
+        # Written without white space, what was read is as long as what came only if nothing was there twice.
+        if len(_encode(fields)) != len(body) and len(_pairs.decode(body)) != len(fields):
+            _refuse_twice(body, "")
     except msgspec.ValidationError:
         raise BadBodyError("the body is JSON but not an object; send {...}", None) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadBodyError(f"the body is not valid JSON: {error}", None) from None
     except RecursionError:
-        raise BadBodyError("the body is nested too deeply", None) from None
-    model = _typed(fields, "model", str, "a string, one of the ids that /v1/models lists")
-    if not model:
-        raise BadBodyError("model is missing; set it to one of the ids that /v1/models lists", "model")
-    _require(kind, fields)
-    user = _typed(fields, "user", str, "a string")
-    stream = bool(_typed(fields, "stream", bool, "true or false"))
-    return Ask(kind, fields, model, user, stream, dialect=dialect_of(kind))
+        raise BadBodyError(_DEEP, None) from None
+    if brackets > depth.LIMIT and depth.too_deep(body):
+        raise BadBodyError(_DEEP, None)
+    return fields
 
 
-def _typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T | None:
+def _refuse_twice(data: bytes | Raw, inside: str) -> None:
+    seen: set[str] = set()
+    for name in map(str, _pairs.decode(data)):
+        if name in seen:
+            raise BadBodyError(f"the body has {inside}{name[:80]} twice; send it once", inside + name[:80])
+        seen.add(name)
+
+
+def _asks_for_usage(options: Raw) -> bool:
+    """Whether ``stream_options`` ask for the usage of the stream; of the wrong type: left to the backend to refuse."""
+    if options == _NULL:
+        return False
+    try:
+        _refuse_twice(options, "stream_options.")
+        return bool(typed(_fields.decode(options), "include_usage", bool, "true or false"))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadBodyError("stream_options has to be an object", "stream_options") from None
+
+
+def typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T | None:
+    """A field's value, None when it is null or not there; BadBodyError when it is of another type."""
     raw = fields.get(name)
     if raw is None or raw == _NULL:
         return None
     try:
-        return msgspec.json.decode(raw, type=type_)
+        return _string.decode(raw) if type_ is str else msgspec.json.decode(raw, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadBodyError(f"{name} has to be {wanted}", name) from None
 
 
 def _require(kind: Kind, fields: dict[str, Raw]) -> None:
-    name = _NEEDED.get(kind, "file")
+    name = _NEEDED[kind]
     raw = fields.get(name)
     if raw is None:
         raise BadBodyError(f"{name} is missing", name)
@@ -113,17 +174,29 @@ def _require(kind: Kind, fields: dict[str, Raw]) -> None:
         raise BadBodyError("messages has to be a list with at least one message", "messages")
 
 
-def text_of(ask: Ask) -> str:
-    """What the user wrote: the contents of all user messages, or the prompt, or the input, joined by newlines."""
-    name = _NEEDED[ask.kind]
-    raw = ask.fields[name]
-    if name != "messages":
-        return _strings(raw)
+def _read_form(kind: Kind, body: bytes, content_type: bytes) -> Ask:
+    boundary = boundary_of(content_type)
+    if boundary is None:
+        raise BadBodyError("this path takes a multipart/form-data body with a file and a model", None)
     try:
-        messages = _messages.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError(_NO_MESSAGE, "messages") from None
-    return "\n".join([_text(m.content) for m in messages if m.role == "user"])
+        fields = fields_of(body, boundary)
+    except FormError as error:
+        raise BadBodyError(str(error), None) from None
+    for name in ("model", "file"):
+        if name not in fields:
+            raise BadBodyError(f"{name} is missing in the form", name)
+    values = {name: body[slice(*fields[name])].strip() for name in ("model", "stream") if name in fields}
+    try:
+        model = values["model"].decode()
+    except UnicodeDecodeError:
+        raise BadBodyError("model is not UTF-8", "model") from None
+    if not model:
+        raise BadBodyError(_NO_MODEL, "model")
+    stream = values.get("stream", b"").lower() in {b"true", b"1", b"on", b"yes"}
+    return Ask(kind, body, {}, model, None, stream, content_type=content_type, model_at=fields["model"])
+
+
+# What a policy may know.
 
 
 def prompt_of(ask: Ask) -> Raw:
@@ -131,72 +204,57 @@ def prompt_of(ask: Ask) -> Raw:
     return ask.fields.get(_NEEDED.get(ask.kind, ""), Raw(b""))
 
 
+def text_of(ask: Ask) -> str:
+    """What the user wrote: all user messages, or the prompt, input or query, joined by newlines; of audio nothing.
+
+    BadBodyError where that cannot be told: a rule that looks at texts has to have seen all of it.
+    """
+    if ask.kind in _FORMS:
+        return ""
+    name = _NEEDED[ask.kind]
+    raw = ask.fields[name]
+    if name == "messages":
+        return _said_in(raw, name)
+    if ask.kind is Kind.SCORE:
+        return "\n".join([_written_in(raw, name), _written_in(ask.fields.get("text_2", _NULL), "text_2")])
+    if ask.kind is Kind.RESPONSES and bytes(memoryview(raw)[:1]) != b'"':
+        return _said_in(raw, name)
+    return _written_in(raw, name)
+
+
+def few(raw: Raw, name: str) -> None:
+    """BadBodyError when ``raw`` has so many items that to decode them would hold all others up."""
+    data = memoryview(raw)
+    if len(data) > _LARGE:
+        whole = bytes(data)
+        if whole.count(b"[") + whole.count(b"{") > _MOST_ITEMS or whole.count(b'"') > 8 * _MOST_ITEMS:
+            raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
+
+
+def _said_in(raw: Raw, name: str) -> str:
+    few(raw, name)
+    try:
+        messages = _messages.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadBodyError(_NO_MESSAGE.replace("messages", name), name) from None
+    return "\n".join([_text(m.content) for m in messages if m.role == "user"])
+
+
 def _text(content: str | list[_Part] | None) -> str:
     if isinstance(content, list):
-        return "\n".join(part.text for part in content if isinstance(part.text, str))
+        return "\n".join([part.text for part in content if isinstance(part.text, str)])
     return content or ""
 
 
-def _strings(raw: Raw) -> str:
-    """A string, or the strings of a list; token ids are no text."""
+def _written_in(raw: Raw, name: str) -> str:
+    """A string, or the strings of a list; a list of token ids is no text, and a mix is refused."""
+    few(raw, name)
     try:
-        found = _written.decode(raw)
+        found = _strings.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError("the text is not valid JSON", None) from None
-    if isinstance(found, str):
-        return found
-    return "\n".join(item for item in found if isinstance(item, str)) if isinstance(found, list) else ""
-
-
-def rewritten(ask: Ask, backend: Backend) -> bytes:
-    """The body for ``backend``: its model's name and its parameters put in. BadBodyError as ``read``."""
-    fields = dict(ask.fields)
-    if backend.model is not None:
-        fields["model"] = Raw(_encode(backend.model))
-    if backend.parameters != _UNTOUCHED:
-        _put_prompt(ask.kind, fields, backend.parameters.system_prompt)
-        _put_lengths(ask.kind, fields, backend.parameters)
-        _put_temperature(ask.kind, fields, backend.parameters)
-    return _encode(fields)
-
-
-_UNTOUCHED = Parameters()
-
-
-def _put_prompt(kind: Kind, fields: dict[str, Raw], prompt: str | None) -> None:
-    if prompt is None or kind is not Kind.CHAT:
-        return
-    raw = fields["messages"]
-    try:
-        speakers = _speakers.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError(_NO_MESSAGE, "messages") from None
-    if any(s.role in ("system", "developer") for s in speakers):
-        return
-    fields["messages"] = Raw(b"[%b,%b" % (_encode({"role": "system", "content": prompt}), bytes(raw)[1:]))
-
-
-def _put_lengths(kind: Kind, fields: dict[str, Raw], parameters: Parameters) -> None:
-    """A chat that asks for no length would get all that is left of the context, so the cap is put in.
-
-    A completion that asks for none gets 16 tokens of the backend; the cap would only make it longer.
-    """
-    default, cap = parameters.default_max_tokens, parameters.max_max_tokens
-    asked = {n: v for n in _LENGTHS.get(kind, ()) if (v := _typed(fields, n, int, "a whole number")) is not None}
-    if not asked and kind in _LENGTHS:
-        value = default if default is not None else cap if kind is Kind.CHAT else None
-        asked = {} if value is None else {"max_tokens": value}
-    for name, value in asked.items():
-        fields[name] = Raw(_encode(value if cap is None else min(value, cap)))
-
-
-def _put_temperature(kind: Kind, fields: dict[str, Raw], parameters: Parameters) -> None:
-    if kind is Kind.EMBEDDINGS:
-        return
-    default, cap = parameters.default_temperature, parameters.max_temperature
-    asked = _typed(fields, "temperature", float, "a number")
-    if asked is None:
-        if default is not None:
-            fields["temperature"] = Raw(_encode(default if cap is None else min(default, cap)))
-    elif cap is not None and asked > cap:
-        fields["temperature"] = Raw(_encode(cap))
+        if b'"' in bytes(raw):
+            raise BadBodyError(
+                f"{name} has to be a string, or a list of only strings or only token ids", name
+            ) from None
+        return ""
+    return found if isinstance(found, str) else "\n".join(found)

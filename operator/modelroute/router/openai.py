@@ -89,6 +89,7 @@ def _short(text: str) -> str:
 
 
 _ANTHROPIC_TYPES = {404: "not_found_error", 413: "request_too_large"}
+_ANTHROPIC_OTHERS = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error"}
 
 
 def dialect_of(kind: Kind | None) -> Dialect:
@@ -99,7 +100,8 @@ def dialect_of(kind: Kind | None) -> Dialect:
 def error_body(refusal: Refusal, dialect: Dialect = "openai") -> bytes:
     """The JSON of an error. OpenAI's shape always has all four keys; Anthropic's has types of its own."""
     if dialect == "anthropic":
-        type_ = _ANTHROPIC_TYPES.get(refusal.status, refusal.type)
+        other = refusal.type if refusal.type.endswith("_error") else _ANTHROPIC_OTHERS.get(refusal.status, "api_error")
+        type_ = _ANTHROPIC_TYPES.get(refusal.status, other)
         return _encode({"type": "error", "error": {"type": type_, "message": refusal.message}})
     told = {"message": refusal.message, "type": refusal.type, "param": refusal.param, "code": refusal.code}
     return _encode({"error": told})
@@ -192,15 +194,17 @@ def upstream_refusal(backend: str, status: int, body: bytes) -> Refusal:
     return Refusal(status, message, code, param, error.type if isinstance(error.type, str) else kind)
 
 
-def failure_kind(status: int, body: bytes) -> FailureKind | None:
+def failure_kind(status: int, body: bytes, *, says_when: bool = False) -> FailureKind | None:
     """What kind of failure an answer is for whoever may take over; None: the request itself is at fault.
 
-    A 503 says overload where it is vLLM's refusal for want of room (recorded from 0.32.0); other 5xx are errors.
+    A 503 is overload where it is vLLM's refusal for want of room (recorded from 0.32.0), or ``says_when`` to come back
+    by a Retry-After; other 5xx are errors.
     """
     if status == 429:
         return "RateLimited"
     if status in {503, 529}:
-        return "Overloaded" if status == 529 or b"currently busy" in body or b"verloaded" in body else "ServerError"
+        busy = status == 529 or says_when or b"currently busy" in body or b"verloaded" in body
+        return "Overloaded" if busy else "ServerError"
     if status >= 500:
         return "ServerError"
     if status in {401, 403, 404}:
