@@ -32,7 +32,7 @@ class Trouble(NamedTuple):
     until: float = math.inf
 
 
-class Moment(NamedTuple):
+class Moment(Struct, frozen=True, gc=False):
     """What is known of the backends: those in trouble, by name, and the time on the clock of ``Trouble.until``.
 
     A backend without endpoints is in trouble whether it is named or not.

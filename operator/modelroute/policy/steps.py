@@ -7,6 +7,8 @@ Called by ``decide`` alone. A step never gives a request to a backend that may n
 from bisect import bisect
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from modelroute.policy import cohort
 from modelroute.policy.covering import cover
 from modelroute.policy.facts import Facts
@@ -55,7 +57,7 @@ def by_rule(table: Table, asked: Asked, choice: Choice | None) -> Choice | None:
         for backend in wanted:
             trouble = asked.trouble(backend)
             if trouble and (covered := cover(table, asked, backend, trouble)):
-                return covered._replace(decided=True)
+                return replace(covered, decided=True)
         return choice
     return choice
 

@@ -17,7 +17,7 @@ EVERYBODY: frozenset[str] = frozenset()
 _COLD = Trouble("ColdStart")
 
 
-class Choice(NamedTuple):
+class Choice(Struct, frozen=True, gc=False):
     """A backend and the reason for it, as clients and metrics see it.
 
     ``decided``: by a rule, which a canary without a baseline leaves alone. ``covers``: the backend that this one is a
@@ -70,14 +70,14 @@ class Table(Struct, frozen=True):
         )
 
 
-class Chance(NamedTuple):
+class Chance(Struct, frozen=True, gc=False):
     """Two draws in [0, 1) that have nothing to do with each other, made of one."""
 
     weight: float
     canary: float
 
 
-class Asked(NamedTuple):
+class Asked(Struct, frozen=True, gc=False):
     """One request at one moment; ``barred`` are the backends that it never reaches."""
 
     facts: Facts

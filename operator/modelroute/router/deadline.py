@@ -14,6 +14,7 @@ _TOTAL = b"x-request-timeout-ms"
 # What OpenAI's SDKs tell of their read timeout, in seconds: the longest silence, as a whole answer is until it comes.
 _SILENCE = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 _RETRIES = b"x-stainless-retry-count"
+_NAMES = frozenset({_TOTAL, _RETRIES, *_SILENCE})
 _MARGIN = 0.1
 """Seconds before its client gives up that a request does, so that the client hears of it."""
 
@@ -27,8 +28,12 @@ class Deadline:
     __slots__ = ("end", "sdk_retries", "silence")
 
     def __init__(self, headers: Mapping[bytes, bytes], total: float | None, now: float) -> None:
+        route = math.inf if total is None else total
+        if headers.keys().isdisjoint(_NAMES):
+            self.end, self.silence, self.sdk_retries = now + route, math.inf, 0
+            return
         asked = _number(headers, _TOTAL) / 1000
-        self.end = now + min(_before(asked), math.inf if total is None else total)
+        self.end = now + min(_before(asked), route)
         self.silence = now + _before(min(_number(headers, name) for name in _SILENCE))
         retries = headers.get(_RETRIES, b"0")
         self.sdk_retries = int(retries) if retries.isdigit() and len(retries) < 4 else 0

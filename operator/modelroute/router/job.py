@@ -7,6 +7,8 @@ import asyncio
 import ssl
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from modelroute.policy.retry import Budget
 from modelroute.router.body import Ask
 from modelroute.router.http1 import ClientConnection
@@ -23,7 +25,7 @@ class Shared(NamedTuple):
     budget: Budget
 
 
-class Job(NamedTuple):
+class Job(Struct, frozen=True):
     """A request that goes upstream, and whom it is for."""
 
     shared: Shared
@@ -32,7 +34,7 @@ class Job(NamedTuple):
     ask: Ask
 
 
-class Windows(NamedTuple):
+class Windows(Struct, frozen=True, gc=False):
     """What one try may take: seconds, and the moment ``end`` on the loop's clock (inf: none).
 
     ``counts``: whether to be late with the first byte is the backend's fault, and not the client's own impatience.
