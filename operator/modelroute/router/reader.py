@@ -52,7 +52,7 @@ class Reader:
         self._room = room
         self._parser = httptools.HttpRequestParser(self)
         self._head_bytes = 0
-        self._around = 0  # bytes that are of no request, or frame a body
+        self._around = 0  # bytes that are of no request, or of a head that goes on, or frame a body
         self._last = False
         self._upgrade = False
         self.in_head = False
@@ -70,7 +70,7 @@ class Reader:
         except httptools.HttpParserUpgrade as upgrade:
             self._pass_over(data[upgrade.args[0] :])
         except httptools.HttpParserError as error:
-            self.refuse(bad_request(f"this is not valid HTTP/1.1: {error}"))
+            self._spoiled(error)
             return
         partial = self.partial
         if partial is None:
@@ -97,13 +97,18 @@ class Reader:
         self._room.release(request)
         self._taker.take(request)
 
+    def _spoiled(self, error: httptools.HttpParserError) -> None:
+        """Refuse what cannot be parsed; wherever the bytes were cut, a refusal of the head comes first."""
+        told = self.partial.refusal if self.partial is not None else None
+        self.refuse(told if told is not None and told.close else bad_request(f"this is not valid HTTP/1.1: {error}"))
+
     # What the parser does not tell of.
 
     def _watch(self, request: Request, count: int, size: int, *, was_in_head: bool) -> None:
         """Hold a head, or the framing of a body, to its limit though it goes on and on."""
         if self.in_head:
-            self._head_bytes += count
-            if self._head_bytes > self._limits.head:
+            self._around += count
+            if self._around > self._limits.head:
                 request.refusal = head_too_large(self._limits)
         elif not was_in_head:
             self._around += count - (request.size - size)
@@ -128,8 +133,10 @@ class Reader:
             self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(frame))
             if rest:
                 self._parser.feed_data(rest)
+        except httptools.HttpParserUpgrade:
+            self.deaf = True  # of what came behind the request
         except httptools.HttpParserError as error:
-            self.refuse(bad_request(f"this is not valid HTTP/1.1: {error}"))
+            self._spoiled(error)
 
     # Called by the parser.
 
@@ -171,6 +178,7 @@ class Reader:
     def on_headers_complete(self) -> None:
         """Judge the head before the body comes."""
         self.in_head = False
+        self._around = 0
         request = self.partial
         if request is None:
             return
@@ -221,6 +229,7 @@ class Reader:
         if request.refusal is not None and request.refusal.close:
             request.keep_alive = False
             self.deaf = True
+            self._room.release(request)
         self._last = not request.keep_alive
         self._taker.take(request)
 

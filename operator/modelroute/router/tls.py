@@ -85,7 +85,7 @@ class Door:
         self, sock: socket.socket, certificate: Certificate, make: Callable[[], asyncio.Protocol], most: int
     ) -> None:
         """``make`` makes a connection's protocol; ``most`` is how many handshakes there are at a time."""
-        self.sockets = (sock,)
+        self.sockets: tuple[socket.socket, ...] = (sock,)
         self._certificate = certificate
         self._make = make
         self._most = most
@@ -94,6 +94,10 @@ class Door:
         self._resting: asyncio.TimerHandle | None = None
         sock.settimeout(0)
         self._open()
+
+    def is_serving(self) -> bool:
+        """Whether it takes connections."""
+        return bool(self.sockets)
 
     def close(self) -> None:
         """Take no more connections; handshakes that have begun are cut."""
