@@ -6,8 +6,8 @@ import pytest
 
 from modelroute.api.types import FailureKind
 from modelroute.policy.decide import Forward, Hold, Policy, Reject, compile_policy, decide, next_backend
-from modelroute.policy.facts import Facts, Moment, Trouble
-from modelroute.snapshot.types import Backend, Canary, ColdStart, Fallback, Rule, Snapshot, Timeouts, When
+from modelroute.policy.facts import Facts
+from modelroute.snapshot.types import Backend, Canary, Fallback, Rule, Snapshot, Timeouts, When
 from modelroute.snapshot.weights import shares
 
 TIMEOUTS = Timeouts(connect=1, first_token_streamed=60, first_token_whole=600, stream_idle=60)
@@ -196,115 +196,3 @@ class TestFactsAskedFor:
         rules = (Rule("a", When(headers={"x-task": "code"}), ("big",)),)
         found = policy(*TWO, rules=rules, user_header="x-user", tier_header="x-tier")
         assert found.header_names == {"x-task", "x-user", "x-tier"}
-
-
-def held(decision: Forward | Hold | Reject) -> tuple[str, str]:
-    assert isinstance(decision, Hold)
-    return decision.backend.name, decision.kind
-
-
-BIG_TAKES_OVER = (Fallback("big", ("ColdStart", "RateLimited", "Overloaded", "ServerError")),)
-
-
-class TestTroubles:
-    @pytest.mark.parametrize("kind", ["RateLimited", "Overloaded", "ServerError"])
-    def test_the_fallback_that_is_declared_for_a_trouble_takes_over(self, kind: FailureKind) -> None:
-        moment = Moment({"small": Trouble(kind, 9.0)})
-        found = decide(policy(*TWO, fallbacks=BIG_TAKES_OVER), ASK, 0.0, moment)
-        assert choice(found) == ("big", f"fallback {kind}")
-
-    def test_a_fallback_in_trouble_is_passed_over(self) -> None:
-        troubles = {"small": Trouble("ServerError"), "big": Trouble("RateLimited")}
-        third = (*TWO, backend("third", 0))
-        fallbacks = (*BIG_TAKES_OVER, Fallback("third", ("ServerError",)))
-        assert choice(decide(policy(*third, fallbacks=fallbacks), ASK, 0.0, Moment(troubles)))[0] == "third"
-
-    def test_a_failing_backend_without_fallback_leaves_its_share_to_the_others(self) -> None:
-        assert choice(decide(policy(*TWO), ASK, 0.0, Moment({"small": Trouble("ServerError")}))) == ("big", "weight 10")
-
-    def test_who_would_go_to_a_backend_at_its_limits_waits_for_it(self) -> None:
-        assert held(decide(policy(*TWO), ASK, 0.0, Moment({"small": Trouble("Overloaded")}))) == ("small", "Overloaded")
-
-    def test_when_all_are_rate_limited_the_client_is_told_how_long(self) -> None:
-        troubles = {"small": Trouble("RateLimited", 30.0), "big": Trouble("RateLimited", 12.0)}
-        found = decide(policy(*TWO), ASK, 0.0, Moment(troubles, now=10.0))
-        assert isinstance(found, Reject)
-        assert (found.status, found.wait, found.reason) == (429, 2.0, "rate_limited")
-
-    def test_when_all_fail_the_client_is_told_that_none_can_answer(self) -> None:
-        troubles = {"small": Trouble("RateLimited", 30.0), "big": Trouble("ServerError", 12.0)}
-        found = decide(policy(*TWO), ASK, 0.0, Moment(troubles, now=10.0))
-        assert isinstance(found, Reject)
-        assert (found.status, found.wait, found.reason) == (503, 2.0, "no_ready_backend")
-
-
-def cold(how: Any, wait: float = 20.0) -> Policy:
-    """A route whose weighted backend is cold, and whose fallback is not."""
-    small = Backend("small", 1, TIMEOUTS, cold_start=ColdStart(how, max_wait=wait))
-    return policy(small, backend("big", 0), fallbacks=BIG_TAKES_OVER)
-
-
-class TestColdStart:
-    def test_hold_waits_however_long_it_takes(self) -> None:
-        moment = Moment({"small": Trouble("ColdStart", 600.0)})
-        assert held(decide(cold("Hold"), Facts("chat", patience=1.0), 0.0, moment)) == ("small", "ColdStart")
-
-    def test_reject_refuses_though_a_fallback_is_there(self) -> None:
-        assert isinstance(decide(cold("Reject"), ASK, 0.0), Reject)
-
-    @pytest.mark.parametrize(
-        ("rest", "patience", "wait", "waits"),
-        [(5, 60, 20, True), (30, 60, 20, False), (5, 4, 20, False), (float("inf"), 60, 20, True)],
-    )
-    def test_hold_then_fallback_waits_while_the_rest_of_the_start_is_of_use(
-        self, rest: float, patience: float, wait: float, waits: bool
-    ) -> None:
-        moment = Moment({"small": Trouble("ColdStart", 100 + rest)}, now=100)
-        found = decide(cold("HoldThenFallback", wait), Facts("chat", patience=patience), 0.0, moment)
-        assert isinstance(found, Hold if waits else Forward)
-
-    def test_hold_then_fallback_waits_all_the_same_when_no_fallback_can_answer(self) -> None:
-        moment = Moment({"small": Trouble("ColdStart", 600.0), "big": Trouble("RateLimited")})
-        assert held(decide(cold("HoldThenFallback"), ASK, 0.0, moment)) == ("small", "ColdStart")
-
-
-class TestDataPolicy:
-    PRIVATE = Rule("private", When(headers={"x-data": "secret"}), fail_closed=True)
-    SECRET = Facts("chat", headers={"x-data": "secret"})
-
-    def route(self, *rules: Rule, **more: Any) -> Policy:
-        outside = Backend("big", 10, TIMEOUTS, ("h:1",), data_policy="External")
-        return policy(backend("small", 90), outside, rules=rules, **more)
-
-    def test_a_closed_rule_keeps_a_request_inside_whatever_the_draw(self) -> None:
-        assert {choice(decide(self.route(self.PRIVATE), self.SECRET, d / 10))[0] for d in range(10)} == {"small"}
-
-    def test_a_header_that_came_twice_still_closes(self) -> None:
-        twice = Facts("chat", headers={"x-data": "secret, other"})
-        assert choice(decide(self.route(self.PRIVATE), twice, 0.99))[0] == "small"
-
-    def test_it_is_not_overruled_by_an_earlier_rule_that_prefers(self) -> None:
-        code = Rule("code", When(headers={"x-data": "secret"}), prefer=("big",))
-        assert choice(decide(self.route(code, self.PRIVATE), self.SECRET, 0.99))[0] == "small"
-
-    def test_nor_by_a_canary_or_a_fallback(self) -> None:
-        route = self.route(self.PRIVATE, canary=Canary("big", 100), fallbacks=BIG_TAKES_OVER)
-        found = decide(route, self.SECRET, 0.0)
-        assert isinstance(found, Forward)
-        assert found.backend.name == "small"
-        assert next_backend(route, ("small",), "ServerError", bars=found.barred) is None
-
-    def test_when_nobody_inside_can_answer_the_request_is_refused(self) -> None:
-        moment = Moment({"small": Trouble("ServerError")})
-        route = self.route(self.PRIVATE, fallbacks=BIG_TAKES_OVER)
-        assert isinstance(decide(route, self.SECRET, 0.0, moment), Reject)
-
-    def test_what_a_rule_excludes_is_left_out(self) -> None:
-        without = Rule("no-small", When(min_chars=0), exclude=("small",))
-        assert choice(decide(self.route(without), ASK, 0.0)) == ("big", "weight 10")
-
-    def test_a_request_that_may_go_nowhere_says_so(self) -> None:
-        nobody = Rule("none", When(min_chars=0), exclude=("small", "big"))
-        found = decide(self.route(nobody), ASK, 0.0)
-        assert isinstance(found, Reject)
-        assert found.reason == "no_allowed_backend"
