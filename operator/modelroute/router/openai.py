@@ -235,9 +235,9 @@ def tells_error(body: bytes) -> bool:
 
 
 def status_in(error_body: bytes) -> int:
-    """The status that an error in the body of a 200 stands for: its numeric code if it has one, else 500."""
+    """The status that an error in the body of a 200 stands for: its numeric code if it has one, else 502."""
     code = _error_in(error_body).code
-    return code if isinstance(code, int) and 400 <= code < 600 else 500
+    return code if isinstance(code, int) and 400 <= code < 600 else 502
 
 
 def _error_in(body: bytes) -> _Error:

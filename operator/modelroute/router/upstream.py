@@ -135,6 +135,9 @@ class Upstream(asyncio.Protocol):
         if not self._told:
             self._told = True
             status = self._status
+            if sum(len(name) + len(value) + 4 for name, value in self._headers) > HEAD_LIMIT:
+                self._lose("the head of its answer is too large", malformed=True)
+                return
             if not 200 <= status < 600:
                 self._lose(f"{status} is not the status of an answer", malformed=True)
                 return

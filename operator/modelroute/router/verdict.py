@@ -14,6 +14,7 @@ from modelroute.router.sse import opening_error
 from modelroute.router.target import Target
 
 _WITH_CONTENT = range(200, 204)
+_NOT_VALID = b'{"error":{"message":"the backend gave an answer that is not valid"}}'
 _COOL_SECONDS = 1.0
 """A hosted API that says that it is asked too often, and not until when, is left alone for so long."""
 
@@ -36,12 +37,12 @@ def verdict_on(answer: Answer, target: Target) -> Verdict | None:
     status, body = answer.status, answer.held
     if status in _WITH_CONTENT:
         error = opening_error(body) if answer.events else body if openai.tells_error(body) else None
-        if error is None and not answer.events:
+        if error is None and body and not answer.events:
             return None
-        status, body = (openai.status_in(error), error) if error else (502, body)
+        status, body = (openai.status_in(error), error) if error else (502, _NOT_VALID)
     elif status < 400:
-        status = 502
-    kind = openai.failure_kind(status, body)
+        status, body = 502, _NOT_VALID
+    kind = openai.failure_kind(status, body, says_when=bool(answer.header(b"retry-after")))
     return Verdict(
         kind=kind,
         refusal=openai.upstream_refusal(target.name, status, scrubbed(target, body)),
