@@ -200,6 +200,14 @@ async def test_r24_those_turned_away_without_a_word_do_not_stay(plane: Plane) ->
     await until(lambda: room(plane)[0] == 1)
 
 
+async def test_r24_there_is_a_file_for_each_connection_and_its_backends(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelroute.router.app.resource.getrlimit", lambda _: (1512, 4096))
+    router = await plane.route(backend("small", weight=1))
+    assert (router.public.limits.connections, router.admin.limits.connections) == (500, 500)
+
+
 async def test_r24_out_of_files_it_goes_on_and_recovers(plane: Plane, caplog: pytest.LogCaptureFixture) -> None:
     unhandled: list[object] = []
     loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modelroute.cli.main import main
 from modelroute.errors import ModelRouteError
 from modelroute.router import tls
 from tests.dataplane.conftest import Plane, backend
@@ -122,6 +123,17 @@ async def test_without_a_good_pair_it_does_not_start(plane: Plane, tmp_path: Pat
     plane.write(backend("small", weight=1))
     with pytest.raises(ModelRouteError, match=r"the certificate in .* cannot be used"):
         await plane.start(tls_dir=tmp_path)
+
+
+def test_the_command_says_what_is_wrong_with_the_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--snapshot", "none", "--secrets", "none", "--tls", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", ["modelroute", "router", *flags])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "cannot be used: No such file" in capsys.readouterr().err
 
 
 async def test_handshakes_that_fail_cost_nothing(
