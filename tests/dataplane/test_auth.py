@@ -86,8 +86,9 @@ class TestFiles:
     async def test_a_change_is_taken_up(self, plane: Plane) -> None:
         await opened(plane)
         plane.secret("auth/keys.yaml", "- {name: app, key: mr-new}")
-        while (await plane.chat(headers={"x-api-key": "mr-new"})).status == 401:
-            assert plane.router is not None
+        assert plane.router is not None
+        plane.router.poll()
+        assert (await plane.chat(headers={"x-api-key": "mr-new"})).status == 200
         assert (await plane.chat(headers=BEARER)).status == 401
 
     async def test_no_file_lets_nobody_in(self, plane: Plane) -> None:
@@ -95,8 +96,9 @@ class TestFiles:
         reply = await plane.chat(headers=BEARER)
         assert (reply.status, reply.error["type"], reply.headers["retry-after"]) == (503, "overloaded_error", "5")
         keys(plane)
-        while (await plane.chat(headers=BEARER)).status == 503:
-            assert plane.router is not None
+        assert plane.router is not None
+        plane.router.poll()
+        assert (await plane.chat(headers=BEARER)).status == 200
 
     @pytest.mark.parametrize("change", ["- {name: app, key: [", None])
     async def test_a_file_that_is_broken_or_gone_changes_nothing(self, plane: Plane, change: str | None) -> None:

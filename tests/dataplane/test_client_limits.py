@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -12,10 +13,18 @@ from tests.fakes.client import http
 from tests.fakes.upstream import answers, resets, silent, streams
 
 
+async def answered(plane: Plane, until: Callable[[int], bool]) -> int:
+    """The first status of which ``until`` holds, on one connection."""
+    client = await plane.connect()
+    while True:
+        client.send(http("POST", "/v1/chat/completions", BODY, **BEARER))
+        if until(status := (await client.reply()).status):
+            return status
+
+
 async def settled(plane: Plane) -> None:
     """Until the first key has nothing running: it is let in again where it may run but one request at a time."""
-    while (await plane.chat(headers=BEARER)).status == 429:
-        pass
+    assert await answered(plane, lambda status: status != 429) == 200
 
 
 class TestLimits:
@@ -95,8 +104,7 @@ class TestNothingIsLeftOver:
         await opened(plane, limits=self.ONE)
         client = await plane.connect()
         client.send(http("POST", "/v1/chat/completions", BODY, **BEARER)[:-1])
-        while (await plane.chat(headers=BEARER)).status != 429:
-            pass
+        await answered(plane, lambda status: status == 429)
         client.close()
         await settled(plane)
 

@@ -28,9 +28,11 @@ def test_no_stretch_of_time_gets_more_than_its_limit_and_what_was_saved_up(
     bucket = Bucket(limit, 0.0)
     times = list(accumulate(step for step, *_ in schedule))
     taken = []
+    unneeded = 0.0
     for now, (_, amount, part) in zip(times, schedule, strict=True):
+        bucket.take(-unneeded, now)  # of the one before is given back when that is over
         got = take_if_there(bucket, min(amount, limit), now)
-        bucket.take(-got * (1 - part), now)  # what was not needed is given back
+        unneeded = got * (1 - part)
         taken.append(got * part)
     for i, j in combinations(range(len(times) + 1), 2):
         assert sum(taken[i:j]) <= limit * (1 + (times[j - 1] - times[i]) / 60) * (1 + 1e-9)

@@ -268,6 +268,13 @@ class TestLimits:
         clients = files.clients(limits={"tokensPerMinute": 100})
         lease(clients, size=10**7)
         assert refusal(clients).status == 429
+        files.clock.now += 60
+        lease(clients, size=10**7)
+
+    def test_who_has_used_all_of_it_is_not_let_in_for_being_small(self, files: Files) -> None:
+        clients = files.clients(limits={"tokensPerMinute": 100})
+        lease(clients).settle(100)
+        assert refusal(clients, size=0).status == 429
 
     def test_so_many_run_at_once_and_each_gives_its_place_back_once(self, files: Files) -> None:
         clients = files.clients(limits={"maxInFlight": 2})
