@@ -53,6 +53,9 @@ class Load:
         self.streamed = array("d")  # of whole streams
         self.refusals: list[tuple[float, float]] = []  # when, and after how many seconds
         self.offered = self.skipped = 0
+        self.phase = ""  # set by whoever makes faults; what follows is counted by the phase in which it was asked
+        self.refused_in: Counter[str] = Counter()
+        self.seconds_in: dict[str, array[float]] = {}
         self._looping = False
 
     @property
@@ -98,6 +101,7 @@ class Load:
 
     def _send(self, client: Marked, ask: Ask) -> None:
         self._live.add(client)
+        client.phase = self.phase
         client.send(ask)
 
     def _ended(self, client: Marked, ask: Ask, end: End) -> None:
@@ -109,8 +113,11 @@ class Load:
             self.begun[ask.mark] = client.first
         if end is End.REFUSED:
             self.refusals.append((client.last, took))
+            self.refused_in[f"{client.status} in {client.phase}"] += 1
         elif end is End.WHOLE:
             (self.streamed if ask.stream else self.seconds).append(took)
+            if not ask.stream:
+                self.seconds_in.setdefault(client.phase, array("d")).append(took)
         if client.open:
             self._idle.append(client)
         else:

@@ -56,6 +56,7 @@ class Marked(asyncio.Protocol):
         self.open = False
         self.asked = self.first = self.last = 0.0  # monotonic seconds; first: of the answer's first piece, 0: none yet
         self.status = 0
+        self.phase = ""
 
     @property
     def idle(self) -> bool:

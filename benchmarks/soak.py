@@ -75,12 +75,13 @@ class Watch:
         ]
 
 
-async def misbehave(replicas: list[Process], turns: list[str]) -> None:
-    """Without end: one replica after the other does what ``turns`` says next; notes each turn."""
+async def misbehave(replicas: list[Process], load: Load, turns: list[str]) -> None:
+    """Without end: one replica after the other does the next of FAULTS; notes each turn, and tells ``load`` of it."""
     for number in itertools.count():
         mode = FAULTS[number % len(FAULTS)]
         one = replicas[(number + number // len(FAULTS)) % len(replicas)]
         turns.append(mode)
+        load.phase = mode
         one.behave(mode)
         if mode == KILLED:
             await asyncio.sleep(FAULTY_S / 4)
@@ -123,7 +124,9 @@ async def _settled(router: Router, base: int) -> tuple[int, float]:
 def _ends(load: Load, made: list[Process]) -> list[Row]:
     """What became of the requests."""
     ends, refused = load.ends, load.ends[End.REFUSED] / load.offered * 100
-    statuses = ", ".join(f"{count} x {status}" for status, count in sorted(load.statuses.items()) if status != 200)
+    statuses = ", ".join(f"{count} x {where}" for where, count in load.refused_in.most_common(6))
+    slow = {phase: machine.percentile(seconds, 0.99) for phase, seconds in load.seconds_in.items()}
+    slowest = ", ".join(f"{s:.1f} s in {phase}" for phase, s in sorted(slow.items(), key=lambda i: -i[1])[:4])
     short = load.offered - sum(ends.values())
     whole = machine.percentile(load.seconds, 0.99) * 1e3 if load.seconds else 0.0
     return [
@@ -137,7 +140,7 @@ def _ends(load: Load, made: list[Process]) -> list[Row]:
         Row("cut with an error event", ends[End.TOLD]),
         Row("refused with an error", refused, "%", REFUSED, note=statuses),
         Row("arrivals at upstreams / requests", sum(tries(made).values()) / load.offered, "", 1.2),
-        Row("answers that were not streamed, p99", whole, "ms"),
+        Row("answers that were not streamed, p99", whole, "ms", note=slowest),
     ]
 
 
@@ -151,7 +154,7 @@ async def soak(directory: Path, core: int, minutes: float, rate: float) -> list[
         base = machine.sockets(router.pid)
         watch, load = Watch(router.pid), Load(router.port, mixed(seed=random.Random().randrange(10**9)))
         clock = Clock(router.pid)
-        beside = [asyncio.create_task(watch.run()), asyncio.create_task(misbehave(made[:3], turns))]
+        beside = [asyncio.create_task(watch.run()), asyncio.create_task(misbehave(made[:3], load, turns))]
         await load.opened(seconds, rate)
         for task in beside:
             task.cancel()
