@@ -61,8 +61,8 @@ async def test_a_hostile_answer_is_told_and_forgotten(plane: Plane, case: Case) 
     assert b"secret" not in reply.body
     assert up.address.encode() not in reply.body
     assert await plane.metric("modelroute_requests_in_flight", backend="small") == 0
-    for name in ("modelroute_prompt_tokens_total", "modelroute_completion_tokens_total"):
-        assert 0 <= await plane.metric(name, backend="small") < 10**9
+    for kind in ("prompt", "completion"):
+        assert 0 <= await plane.metric("modelroute_tokens_total", backend="small", kind=kind) < 10**9
     # The next request is answered with its own answer, on a connection on which nothing is left of this one.
     if case.sees not in (Error(429), Error(503)):
         assert b'"completion_tokens": 5' in (await plane.chat()).body
