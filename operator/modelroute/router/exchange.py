@@ -257,6 +257,7 @@ class Exchange:
         self._over = True
         if self._attempt is not None:
             self._attempt.stop()
+            self._attempt = None  # who knows whom in a circle is left to the garbage collector
         if self._wait is not None:
             self._wait.stop()
         self._retries.done()
