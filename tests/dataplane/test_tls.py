@@ -70,12 +70,15 @@ async def test_clients_are_served_over_tls_and_the_admin_port_stays_plain(
 
 
 async def test_a_client_that_is_refused_gets_to_read_why(plane: Plane, mounted: Path, trusting: ssl.SSLContext) -> None:
+    unhandled: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
     plane.write(backend("small", weight=1))
     await plane.start(tls_dir=mounted)
     client = await secure(plane, trusting)
     client.send(b"nonsense\r\n\r\n" + b"x" * 1_000_000)
     assert (await client.reply()).status == 400
     assert await client.ended()
+    assert unhandled == []
 
 
 async def test_a_renewed_pair_is_taken_up_and_open_connections_stay(
