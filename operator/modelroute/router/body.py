@@ -227,13 +227,14 @@ def few(raw: Raw, name: str) -> None:
     if len(memoryview(raw)) <= _LARGE:
         return
     data = bytes(raw)
-    objects, quotes = data.count(b"{") + data.count(b"["), data.count(b'"')
-    if objects > _MOST_ITEMS:
-        objects -= data.count(b'{\\"')  # JSON that is quoted in a text is none of ours
-    if quotes > 8 * _MOST_ITEMS:
-        quotes -= data.count(b'\\"')
-    if objects > _MOST_ITEMS or quotes > 8 * _MOST_ITEMS:
+    # What is quoted in a text is none of ours.
+    if _more(data, (b"{", b"["), b'{\\"', _MOST_ITEMS) or _more(data, (b'"',), b'\\"', 8 * _MOST_ITEMS):
         raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
+
+
+def _more(data: bytes, marks: tuple[bytes, ...], quoted: bytes, limit: int) -> bool:
+    count = sum(data.count(mark) for mark in marks)
+    return count > limit and (b"\\" not in data or count - data.count(quoted) > limit)
 
 
 def _said_in(raw: Raw, name: str) -> str:
