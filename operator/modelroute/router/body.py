@@ -78,6 +78,7 @@ class Ask(Struct, gc=False):
     dialect: Dialect = "openai"
     content_type: bytes = _JSON
     model_at: tuple[int, int] = (0, 0)  # in the body of a form
+    brackets: int = 0  # that JSON opens, at most
 
 
 class _Part(Struct, gc=False):
@@ -96,7 +97,8 @@ def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
     """The ask in ``body``; BadBodyError when it is not one."""
     if kind in _FORMS:
         return _read_form(kind, body, content_type)
-    fields = top_level(body)
+    brackets = body.count(b"[") + body.count(b"{")
+    fields = _top_level(body, brackets)
     model = typed(fields, "model", str, _NAME_OF_MODEL)
     if not model:
         raise BadBodyError(_NO_MODEL, "model")
@@ -108,14 +110,13 @@ def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
         if name in fields and kind in USAGE_KINDS and (typed(fields, name, int, "a whole number") or 0) > _MOST_ANSWERS:
             raise BadBodyError(f"{name} is above {_MOST_ANSWERS}", name)
     told = streams and "stream_options" in fields and _asks_for_usage(fields["stream_options"])
-    return Ask(kind, body, fields, model, user, streams, told, dialect_of(kind))
+    return Ask(kind, body, fields, model, user, streams, told, dialect_of(kind), brackets=brackets)
 
 
-def top_level(body: bytes) -> dict[str, Raw]:
+def _top_level(body: bytes, brackets: int) -> dict[str, Raw]:
     """The fields of a JSON object; BadBodyError when it is none, too deep, or has a field twice."""
     if not body:
         raise BadBodyError("the request has no body; send a JSON object", None)
-    brackets = body.count(b"[") + body.count(b"{")
     if brackets > depth.MOST_OPENERS:
         raise BadBodyError(_DEEP, None)
     try:
@@ -214,31 +215,26 @@ def text_of(ask: Ask) -> str:
     name = _NEEDED[ask.kind]
     raw = ask.fields[name]
     if name == "messages":
-        return _said_in(raw, name)
+        return _said_in(ask, name)
     if ask.kind is Kind.SCORE:
         return "\n".join([_written_in(raw, name), _written_in(ask.fields.get("text_2", _NULL), "text_2")])
     if ask.kind is Kind.RESPONSES and bytes(memoryview(raw)[:1]) != b'"':
-        return _said_in(raw, name)
+        return _said_in(ask, name)
     return _written_in(raw, name)
 
 
-def few(raw: Raw, name: str) -> None:
-    """BadBodyError when ``raw`` has so many items that to decode them would hold all others up."""
-    if len(memoryview(raw)) <= _LARGE:
-        return
-    data = bytes(raw)
-    # What is quoted in a text is none of ours.
-    if _more(data, (b"{", b"["), b'{\\"', _MOST_ITEMS) or _more(data, (b'"',), b'\\"', 8 * _MOST_ITEMS):
-        raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
+def few(ask: Ask, name: str) -> None:
+    """BadBodyError when a body has so many objects that to decode them would hold all others up."""
+    if ask.brackets > _MOST_ITEMS:
+        # What is quoted in a text is none of ours.
+        quoted = ask.body.count(b'{\\"') if b"\\" in ask.body else 0
+        if ask.brackets - quoted > _MOST_ITEMS:
+            raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
 
 
-def _more(data: bytes, marks: tuple[bytes, ...], quoted: bytes, limit: int) -> bool:
-    count = sum(data.count(mark) for mark in marks)
-    return count > limit and (b"\\" not in data or count - data.count(quoted) > limit)
-
-
-def _said_in(raw: Raw, name: str) -> str:
-    few(raw, name)
+def _said_in(ask: Ask, name: str) -> str:
+    raw = ask.fields[name]
+    few(ask, name)
     try:
         messages = _messages.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -253,8 +249,10 @@ def _text(content: str | list[_Part] | None) -> str:
 
 
 def _written_in(raw: Raw, name: str) -> str:
-    """A string, or the strings of a list; a list of token ids is no text, and a mix is refused."""
-    few(raw, name)
+    """A string, or the strings of a list; a list of token ids is no text, and a mix or too long a list is refused."""
+    data = memoryview(raw)
+    if len(data) > _LARGE and data[0] != ord('"') and bytes(data).count(b'"') > 2 * _MOST_ITEMS:
+        raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
     try:
         found = _strings.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -46,7 +46,7 @@ def rewritten(ask: Ask, backend: Backend) -> bytes:
     if wants_usage:
         _put_usage(fields)
     if not untouched:
-        _put_prompt(ask.kind, fields, parameters.system_prompt)
+        _put_prompt(ask, fields, parameters.system_prompt)
         _put_lengths(ask.kind, fields, parameters)
         _put_temperature(ask.kind, fields, parameters)
     return _encode(fields)
@@ -69,17 +69,17 @@ def _put_usage(fields: dict[str, Raw]) -> None:
     fields["stream_options"] = Raw(_encode({**options, "include_usage": True}))
 
 
-def _put_prompt(kind: Kind, fields: dict[str, Raw], prompt: str | None) -> None:
+def _put_prompt(ask: Ask, fields: dict[str, Raw], prompt: str | None) -> None:
     if prompt is None:
         return
-    if name := _PROMPTS.get(kind):
+    if name := _PROMPTS.get(ask.kind):
         if bytes(fields.get(name, b"null")) == b"null":
             fields[name] = Raw(_encode(prompt))
         return
-    if kind is not Kind.CHAT:
+    if ask.kind is not Kind.CHAT:
         return
     raw = fields["messages"]
-    few(raw, "messages")
+    few(ask, "messages")
     try:
         speakers = _speakers.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
