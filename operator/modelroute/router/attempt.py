@@ -43,8 +43,8 @@ class Owner(Protocol):
 
     out: Delivery
 
-    def failed(self, kind: FailureKind) -> None:
-        """The client has seen nothing of it."""
+    def failed(self, kind: FailureKind, *, free: bool) -> None:
+        """The client has seen nothing of it. ``free``: the backend has not even begun with it."""
 
     def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """All of an answer is here, and nothing of it is sent."""
@@ -171,7 +171,8 @@ class Attempt:
             else:
                 self._fail("Timeout", "it did not answer in the time of the request", blame=False)
         elif self.state is State.DIALING:
-            self._fail("ConnectFailure", "it did not accept a connection in time")
+            blame = self._windows.connect == self.target.backend.timeouts.connect
+            self._fail("ConnectFailure", "it did not accept a connection in time", blame=blame)
         elif self.state is State.WAITING:
             self._fail("Timeout", "it did not answer in time", blame=self._windows.counts)
         else:
@@ -252,7 +253,12 @@ class Attempt:
         elif answer.events and not answer.meter.ends():
             self._break_off("StreamLost", openai.upstream_error("the answer ended before it was complete"))
         else:
-            self.endpoint.succeeded(self._job.shared.loop.time())
+            now = self._job.shared.loop.time()
+            if answer.meter.failed:
+                self.endpoint.failed(now)
+                self._owner.out.failed(self.target, "ServerError")
+            else:
+                self.endpoint.succeeded(now)
             self.stop()
             self._owner.ended(answer)
 
@@ -271,11 +277,12 @@ class Attempt:
 
     def _fail(self, kind: FailureKind, problem: str, *, blame: bool = True) -> None:
         now = self._job.shared.loop.time()
+        free = self.state is State.DIALING
         self.endpoint.report(problem, now)
         self.stop()
         if blame:
             self.endpoint.failed(now)
-        self._owner.failed(kind)
+        self._owner.failed(kind, free=free)
 
     def _break_off(self, kind: str, refusal: openai.Refusal, *, blame: bool = True) -> None:
         answer = self._answer

@@ -19,7 +19,7 @@ from modelroute.router.deadline import Deadline
 from modelroute.router.delivery import Delivery, Failure
 from modelroute.router.endpoints import Endpoint
 from modelroute.router.facts import facts_of, key_of
-from modelroute.router.gate import Gate
+from modelroute.router.gate import Gate, Why
 from modelroute.router.job import Job
 from modelroute.router.live import Live, Route
 from modelroute.router.retries import Retries
@@ -40,12 +40,11 @@ class Exchange:
     _target: Target  # from the decision on
 
     def __init__(self, job: Job, live: Live, route: Route) -> None:
-        request = job.request
         self._job = job
         self._live = live
         self._route = route
         self.out = Delivery(job)
-        self._deadline = Deadline(request.headers, route.snapshot.total, job.shared.loop.time())
+        self._deadline = Deadline(job.request.headers, route.snapshot.total, job.shared.loop.time())
         self._retries = Retries(job.shared.budget, route.snapshot.retry, self._deadline.sdk_retries)
         self._attempt: Attempt | None = None
         self._wait: Wait | None = None
@@ -54,9 +53,7 @@ class Exchange:
         self._avoid: tuple[Endpoint, ...] = ()
         self._answered: Failure | None = None
         self._barred = EVERYBODY
-        self._body = b""
-        self._user = ""
-        self._over = False
+        self._body, self._user, self._over = b"", "", False
 
     def start(self) -> None:
         """Decide and send; BadBodyError, before anything is done, when the body turns out to be unusable."""
@@ -95,10 +92,12 @@ class Exchange:
     def go(self) -> None:
         """See ``Waits``: by the snapshot that is in force now, which may have brought the replica."""
         self._wait = None
-        route = self._live.route
-        if route is not None:
-            self._target = route.targets.get(self._target.name, self._target)
-        self._enter()
+        target = self._live.latest(self._target)
+        if target is not None:
+            self._target = target
+            self._enter()
+        else:
+            self._say(refusals.not_served(self._target.name, "ColdStart", "gone"))
 
     def awake(self) -> None:
         """See ``Waits``: in the meantime the backend may have come to be in trouble."""
@@ -111,11 +110,11 @@ class Exchange:
         else:
             self.go()
 
-    def give_up_waiting(self, kind: FailureKind, *, late: bool) -> None:
+    def give_up_waiting(self, kind: FailureKind, why: Why) -> None:
         """See ``Waits``: whoever is declared takes over."""
         self._wait = None
         if not self._over_to_fallback(kind):
-            self._say(refusals.not_served(self._target.name, kind, late=late))
+            self._say(refusals.not_served(self._target.name, kind, why))
 
     def call_off(self) -> None:
         """See ``Waits``."""
@@ -144,7 +143,7 @@ class Exchange:
             self._finish(self.out.refuse(error.refusal, "invalid_request"))
             return
         if target.keyless or target.pool is None:
-            self.failed("ConnectFailure")
+            self.failed("ConnectFailure", free=True)
         else:
             self._try(target.pool)
 
@@ -161,7 +160,7 @@ class Exchange:
         self._attempt = Attempt(self, job, target, endpoint, self._body, windows)
         self._attempt.start()
 
-    def failed(self, kind: FailureKind) -> None:
+    def failed(self, kind: FailureKind, *, free: bool) -> None:
         """See ``Owner``: another replica, another backend, the same again after a while, or the end."""
         target, attempt = self._target, self._attempt
         self.out.failed(target, kind)
@@ -173,14 +172,14 @@ class Exchange:
         if left <= 0:
             self._say(refusals.out_of_time())
         elif not (
-            (attempt is not None and self._elsewhere(kind))
+            (attempt is not None and self._elsewhere(kind, free))
             or self._over_to_fallback(kind)
             or (attempt is not None and self._later(kind, left))
         ):
             self._give(self._answered or Failure(self._target, refusals.failed(target.name, kind)))
 
-    def _elsewhere(self, kind: FailureKind) -> bool:
-        pool = self._retries.elsewhere(self._target, self._avoid, kind, self.out.attempts)
+    def _elsewhere(self, kind: FailureKind, free: bool) -> bool:  # noqa: FBT001
+        pool = self._retries.elsewhere(self._target, self._avoid, kind, self.out.attempts, free=free)
         if pool is None:
             return False
         self.out.tried_again(self._target, kind)
@@ -229,7 +228,7 @@ class Exchange:
             self._give(failure)
         else:
             self._answered = failure
-            self.failed(verdict.kind)
+            self.failed(verdict.kind, free=verdict.fatal)
 
     def ended(self, answer: Answer) -> None:
         """See ``Owner``."""

@@ -6,14 +6,19 @@ is wrong with a backend is put into ``troubles`` when it changes, so that a deci
 
 import asyncio
 import math
-from typing import Protocol
+from typing import Literal, Protocol
 
+from modelroute.api.types import FailureKind
 from modelroute.policy.facts import Trouble
 from modelroute.policy.line import Line
 from modelroute.snapshot.types import Backend, Start
 
 TRIAL_SECONDS = 1.0
 """A backend that is down is tried by one request in so many seconds: what says that it is down may be wrong."""
+
+
+Why = Literal["full", "late", "failing", "gone"]
+"""Why waiting is of no use: the line is full, the time is over, the backend fails, or the route has it no more."""
 
 
 class Waiter(Protocol):
@@ -27,16 +32,16 @@ class Waiter(Protocol):
     def called_off(self) -> None:
         """There is no use in waiting for another try."""
 
-    def displaced(self) -> None:
-        """The line is full and this user has most in it: go."""
+    def turned_away(self, why: Why, kind: FailureKind | None = None) -> None:
+        """There is no place for it any more; ``kind``: what is the matter now, if not what it waits for."""
 
 
 class Gate:
     """One backend as it lets requests through. ``in_flight`` counts those inside."""
 
     __slots__ = (
-        "_calling", "_cold_until", "_cooling", "_down", "_line", "_loop", "_most", "_next_trial", "_ready", "_thaw",
-        "_troubles", "in_flight", "name", "sleepers",
+        "_calling", "_closed", "_cold_until", "_cooling", "_down", "_line", "_loop", "_most", "_next_trial", "_ready",
+        "_thaw", "_troubles", "in_flight", "name", "sleepers",
     )  # fmt: skip
 
     def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
@@ -54,10 +59,12 @@ class Gate:
         self._down = False
         self._next_trial = -math.inf
         self._calling = False
+        self._closed = False
 
     def adopt(self, backend: Backend, now_unix: float) -> None:
         """Take over the settings of a new snapshot; those who wait are called if they can be."""
         limits = backend.limits
+        self._closed = False
         self._ready = bool(backend.endpoints)
         self._cold_until = self._loop.time() + _rest(backend.start, now_unix)
         self._most = math.inf if limits.max_in_flight is None else limits.max_in_flight
@@ -66,11 +73,22 @@ class Gate:
         self._call()
 
     def close(self) -> None:
-        """The backend is gone: nobody waits for it any more."""
+        """The backend is gone: nobody waits for it any more. It may come back while some are still inside."""
+        self._closed = True
         self._ready = False
-        self._troubles.pop(self.name, None)
-        while waiter := self._line.pop() or next(iter(self.sleepers), None):
-            self.sleepers.discard(waiter)
+        if self._thaw is not None:
+            self._thaw.cancel()
+            self._thawed()
+        self._refresh()
+        self._turn_away("gone")
+        self._call_off()
+
+    def _turn_away(self, why: Why, kind: FailureKind | None = None) -> None:
+        while waiter := self._line.pop():
+            waiter.turned_away(why, kind)
+
+    def _call_off(self) -> None:
+        for waiter in list(self.sleepers):
             waiter.called_off()
 
     @property
@@ -105,7 +123,7 @@ class Gate:
         taken = self._line.push(user, waiter)
         if not taken and (last := self._line.displace(user)) is not None:
             taken = self._line.push(user, waiter)
-            last.displaced()
+            last.turned_away("full")
         self._refresh()
         return taken
 
@@ -153,19 +171,20 @@ class Gate:
         self._down = down
         self._refresh()
         if down:
-            for waiter in list(self.sleepers):
-                waiter.called_off()
+            self._call_off()
+            self._turn_away("failing", "ServerError")
         else:
             self._call()
 
     def _open(self) -> bool:
         """Whether one from the line may enter now."""
         found = self._find(in_line=True)
-        return found is None or found.until <= self._loop.time()
+        # What a start was thought to take may be over without a replica.
+        return found is None or (found.kind != "ColdStart" and found.until <= self._loop.time())
 
     def _refresh(self) -> None:
         found = self._find()
-        if found is None:
+        if found is None or self._closed:
             self._troubles.pop(self.name, None)
         else:
             self._troubles[self.name] = found
@@ -176,7 +195,7 @@ class Gate:
         if self._cooling > -math.inf:
             return Trouble("RateLimited", self._cooling)
         if self._down:
-            return Trouble("ServerError", self._next_trial)
+            return Trouble("ServerError", self._next_trial if self.in_flight < self._most else math.inf)
         if self.in_flight >= self._most or (len(self._line) and not in_line):
             return Trouble("Overloaded")
         return None

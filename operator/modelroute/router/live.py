@@ -80,7 +80,18 @@ class Live(Collector):
             # All replicas are new to a router that has just begun; none of them is to be spared for that.
             target.take_over(now, time.time(), -math.inf if first else now)
         for name in self._gates.keys() - targets.keys():
-            self._gates.pop(name).close()
+            self._gates[name].close()
+            if not self._gates[name].in_flight:
+                del self._gates[name]
+
+    def latest(self, target: Target) -> Target | None:
+        """``target`` by the snapshot that is in force; None: a request that waited for it may go there no more.
+
+        That is where it has come to be External: the request may be one that must not leave.
+        """
+        found = self.route.targets.get(target.name) if self.route is not None else None
+        same = found is not None and found.backend.data_policy == target.backend.data_policy
+        return found if same else None
 
     def _gate(self, name: str) -> Gate:
         gate = self._gates.get(name)

@@ -8,6 +8,7 @@ from math import ceil
 
 from modelroute.api.types import FailureKind
 from modelroute.policy.decide import Reject
+from modelroute.router.gate import Why
 from modelroute.router.openai import RETRY_AFTER_SECONDS, Refusal, no_ready_backend, timed_out, upstream_error
 
 
@@ -28,8 +29,13 @@ def failed(backend: str, kind: FailureKind) -> Refusal:
     return upstream_error(f'backend "{backend}" could not be reached')
 
 
-def not_served(backend: str, kind: FailureKind, *, late: bool) -> Refusal:
-    """The answer when waiting was of no use: the line was full, or nothing happened in time (``late``)."""
+def not_served(backend: str, kind: FailureKind, why: Why) -> Refusal:
+    """The answer when waiting was of no use."""
+    if why == "failing":
+        return no_ready_backend(f'backend "{backend}" fails at the moment; try again shortly')
+    if why == "gone":
+        return no_ready_backend(f'backend "{backend}" does not take this request any more; try again')
+    late = why == "late"
     if kind == "ColdStart":
         if late:
             return timed_out(504, f'backend "{backend}" was not ready in time; it is still starting')

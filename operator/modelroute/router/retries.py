@@ -33,16 +33,16 @@ class Retries:
         return made + 1 >= self._most
 
     def elsewhere(
-        self, target: Target, avoid: Collection[Endpoint], kind: FailureKind, made: int
+        self, target: Target, avoid: Collection[Endpoint], kind: FailureKind, made: int, *, free: bool
     ) -> Pool[Endpoint] | None:
         """The other replicas, if one of them is to be tried now.
 
-        Who could not even be reached has done no work: to go elsewhere then adds no load, and spends no budget.
+        ``free``: who failed has done no work, so that to go elsewhere adds no load, and spends no budget.
         """
         if kind not in _ELSEWHERE or made >= self._most or target.pool is None or target.down:
             return None
         pool = target.pool.without(avoid)
-        return pool if pool is not None and (kind == "ConnectFailure" or self._take()) else None
+        return pool if pool is not None and (free or self._take()) else None
 
     def later(self, target: Target, kind: FailureKind, made: int, left: float, now: float) -> float | None:
         """Seconds after which to try the same backend again; not when all of it fails, nor past what is ``left``."""

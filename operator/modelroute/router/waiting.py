@@ -9,7 +9,7 @@ import math
 from typing import Protocol
 
 from modelroute.api.types import FailureKind
-from modelroute.router.gate import Gate
+from modelroute.router.gate import Gate, Why
 
 COMMENT_SECONDS = 5.0
 """Who is held hears from us so often: proxies cut what is silent for a minute, some of them for ten seconds."""
@@ -24,8 +24,8 @@ class Waits(Protocol):
     def awake(self) -> None:
         """The time for another try has come."""
 
-    def give_up_waiting(self, kind: FailureKind, *, late: bool) -> None:
-        """The line was full, or the time was over (``late``)."""
+    def give_up_waiting(self, kind: FailureKind, why: Why) -> None:
+        """There is no place, and no use in waiting for one."""
 
     def call_off(self) -> None:
         """There is no use in another try."""
@@ -52,7 +52,7 @@ class Wait:
         now = self._loop.time()
         self._until = now + seconds
         if seconds <= 0 or not self._gate.wait(self, user):
-            self._owner.give_up_waiting(self._kind, late=seconds <= 0)
+            self._owner.give_up_waiting(self._kind, "late" if seconds <= 0 else "full")
             return
         self._arm(now)
 
@@ -77,10 +77,10 @@ class Wait:
         self.stop()
         self._owner.call_off()
 
-    def displaced(self) -> None:
+    def turned_away(self, why: Why, kind: FailureKind | None = None) -> None:
         """See ``Waiter``."""
         self.stop()
-        self._owner.give_up_waiting(self._kind, late=False)
+        self._owner.give_up_waiting(kind or self._kind, why)
 
     def _awake(self) -> None:
         self.stop()
@@ -93,7 +93,7 @@ class Wait:
         now = self._loop.time()
         if now >= self._until:
             self.stop()
-            self._owner.give_up_waiting(self._kind, late=True)
+            self._owner.give_up_waiting(self._kind, "late")
         else:
             self._owner.comfort()
             self._arm(now)
