@@ -10,6 +10,7 @@ import httptools
 
 from modelroute.router.framing import Limits, bad_request, head_too_large, judge, overloaded
 from modelroute.router.openai import Refusal, too_large
+from modelroute.router.plain import plain_request
 from modelroute.router.request import Request
 from modelroute.router.room import Room
 
@@ -64,6 +65,8 @@ class Reader:
         if self.deaf:
             return
         before = self.partial
+        if before is None and self._take_plain(data):
+            return
         in_head, size = self.in_head, 0 if before is None else before.size
         try:
             self._parser.feed_data(data)
@@ -82,6 +85,24 @@ class Reader:
         refusal = partial.refusal
         if refusal is not None and (refusal.close or partial.expects):
             self.refuse(refusal)
+
+    def _take_plain(self, data: bytes) -> bool:
+        """Take a request that is whole and plain past the parser; what is called is what the parser would call."""
+        if self._last or self._around:
+            return False
+        plain = plain_request(data, self._limits.head)
+        if plain is None or len(plain.headers) > self._limits.fields:
+            return False
+        request = self.partial = Request()
+        self._taker.begun()
+        request.method, request.target, request.headers, body = plain
+        request.fields = len(request.headers)
+        request.keep_alive = True
+        request.refusal = judge(request, "1.1", self._limits) or self._admit(request)
+        if body:
+            self.on_body(body)
+        self.on_message_complete()
+        return True
 
     def refuse(self, refusal: Refusal) -> None:
         """Hand over what came of a request as one that is refused, and be deaf."""

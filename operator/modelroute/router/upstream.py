@@ -9,6 +9,8 @@ from typing import Protocol, cast
 
 import httptools
 
+from modelroute.router.plain import plain_answer
+
 HEAD_LIMIT = 65536
 Headers = list[tuple[bytes, bytes]]
 
@@ -114,6 +116,14 @@ class Upstream(asyncio.Protocol):
         """Parse and pass on; bytes that nobody asked for close the connection."""
         if self._asker is None:
             self.close()
+            return
+        if not self._received and (plain := plain_answer(data)) is not None:
+            self._received = len(data)
+            self._status, self._headers, body = plain
+            self._head_done = self._keep = self._complete = True
+            if body:
+                self._pieces.append(body)
+            self._pass_on()
             return
         self._received += len(data)
         try:
