@@ -50,11 +50,8 @@ def plain_request(data: bytes, head_limit: int) -> PlainRequest | None:
         or first[2] != b"HTTP/1.1"
     ):
         return None
-    fields = _fields(head, lines)
-    if fields is None:
-        return None
-    headers = dict(fields)
-    if len(headers) != len(fields) or not _is_framed_plainly(headers):
+    headers = _fields(head, lines)
+    if headers is None or not _is_framed_plainly(headers):
         return None
     length = headers.get(b"content-length", b"")
     if first[0] == b"GET" and not length:
@@ -75,34 +72,32 @@ def plain_answer(data: bytes) -> PlainAnswer | None:
     code = line[9:12]
     if line[:9] != b"HTTP/1.1 " or line[12:13] != b" " or not code.isdigit() or not b"200" <= code < b"600":
         return None
-    fields = _fields(head, lines)
-    if fields is None or code in (b"204", b"304"):
-        return None
-    headers = dict(fields)
-    # Set-Cookie may come twice, and what is said twice of the length goes the long way, too.
-    if len(headers) != len(fields) or not _is_framed_plainly(headers):
+    headers = _fields(head, lines)
+    if headers is None or code in (b"204", b"304") or not _is_framed_plainly(headers):
         return None
     if not _is_length(headers.get(b"content-length", b""), len(data) - end - 4):
         return None
-    return PlainAnswer(int(code), fields, data[end + 4 :])
+    return PlainAnswer(int(code), list(headers.items()), data[end + 4 :])
 
 
-def _fields(head: bytes, lines: list[bytes]) -> list[tuple[bytes, bytes]] | None:
-    """The header fields of ``head``, which was split into ``lines``; None unless each is a name, a colon and text."""
+def _fields(head: bytes, lines: list[bytes]) -> dict[bytes, bytes] | None:
+    """The header fields of ``head``, which was split into ``lines``; None unless each is a name, a colon and text.
+
+    None, too, where one comes twice: what that means depends on which it is.
+    """
     # Of all that is no text there are only the ends of these lines: no lone CR or LF, no NUL, nothing above ASCII.
     if head.translate(None, _TEXT) != b"\r\n" * (len(lines) - 1):
         return None
-    fields = []
-    names = []
+    headers = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
-        if not (name and colon):
+        if not colon:
             return None
-        name = name.lower()
-        names.append(name)
-        fields.append((name, value.strip(b" \t")))
-    # A name with a blank in or behind it, and a line that goes on the one before, are none.
-    return None if b"".join(names).translate(None, _TOKEN) else fields
+        headers[name.lower()] = value.strip(b" \t")
+    # A name with a blank in or behind it is none, nor is a line that goes on the one before.
+    if len(headers) != len(lines) - 1 or b"" in headers or b"".join(headers).translate(None, _TOKEN):
+        return None
+    return headers
 
 
 def _is_framed_plainly(headers: dict[bytes, bytes]) -> bool:
