@@ -1,0 +1,180 @@
+"""Backends that cannot be reached, or that are lost before their answer begins: who is asked instead."""
+
+import asyncio
+import time
+
+import pytest
+
+from modelroute.snapshot.types import Fallback, Health
+from tests.dataplane.conftest import Plane, backend, times
+from tests.dataplane.faults import UNWATCHED, asking, at_rest, ejected, many, nobody
+from tests.fakes.upstream import Script, answers, closes, resets, sends, silent
+
+BLACKHOLE = "192.0.2.1:80"  # a network that is set aside for documentation
+ON_ALL = (Fallback("big", ("ConnectFailure", "Timeout", "ServerError")),)
+
+
+async def test_r01_a_refused_connection_costs_nobody_an_answer_and_counts_toward_ejection(plane: Plane) -> None:
+    good = await plane.upstream()
+    gone = await nobody()
+    await plane.route(backend("small", gone, good, weight=1, health=Health(3, path="", ejection=60)))
+    replies = [await plane.chat() for _ in range(12)]
+    assert {(r.status, r.backend) for r in replies} == {(200, "small")}
+    assert ejected(plane) == [True, False]
+    assert await plane.metric("modelroute_errors_total", backend="small", type="ConnectFailure") == 3
+    await at_rest(plane)
+
+
+async def test_r01_a_fallback_takes_over_from_a_backend_that_refuses(plane: Plane) -> None:
+    await plane.route(
+        backend("small", await nobody(), weight=1), backend("big", await plane.upstream()), fallbacks=ON_ALL
+    )
+    began = time.monotonic()
+    replies = await many(plane, 20)
+    assert {(r.status, r.backend) for r in replies} == {(200, "big")}
+    assert time.monotonic() - began < 2  # not one of them waited for a timer
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_r02_a_blackhole_costs_the_connect_timeout_and_no_more(plane: Plane, stream: bool) -> None:
+    quick = times(connect=0.1, first_token_streamed=1000, first_token_whole=1000)
+    small = backend("small", BLACKHOLE, weight=1, timeouts=quick)
+    await plane.route(small, backend("big", await plane.upstream()), fallbacks=ON_ALL)
+    reply = await plane.chat(stream=stream)
+    assert (reply.status, reply.reason) == (200, "fallback ConnectFailure")
+    await at_rest(plane)
+
+
+async def test_r02_another_replica_comes_before_a_fallback(plane: Plane) -> None:
+    good = await plane.upstream()
+    small = backend("small", BLACKHOLE, good, weight=1, timeouts=times(connect=0.05), health=UNWATCHED)
+    await plane.route(small)
+    assert {r.status for r in await many(plane, 10)} == {200}
+    await at_rest(plane)
+
+
+async def test_r03_silence_is_a_504_in_openais_shape_when_nobody_takes_over(plane: Plane) -> None:
+    await plane.route(backend("small", await plane.upstream(silent), weight=1, timeouts=times(first_token_whole=0.1)))
+    reply = await plane.chat()
+    assert (reply.status, reply.error["type"], reply.error["code"]) == (504, "timeout_error", "timeout")
+    assert set(reply.error) == {"message", "type", "param", "code"}
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_r03_silence_is_taken_over_and_its_connection_closed(plane: Plane, stream: bool) -> None:
+    """As of a vLLM that sleeps: it takes the request, and says nothing until it is woken."""
+    asleep, big = await plane.upstream(silent), await plane.upstream()
+    quick = times(first_token_streamed=0.1, first_token_whole=0.1)
+    await plane.route(backend("small", asleep, weight=1, timeouts=quick), backend("big", big), fallbacks=ON_ALL)
+    assert (await plane.chat(stream=stream)).reason == "fallback Timeout"
+    await asleep.left()
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [resets, closes, sends(b"HTTP/1.1 200 OK\r\ncont", then_close=True)],
+    ids=["reset", "closed", "in the head"],
+)
+async def test_r04_a_reset_before_the_first_byte_is_retried_elsewhere_with_its_key(
+    plane: Plane, script: Script
+) -> None:
+    broken, big = await plane.upstream(script), await plane.upstream()
+    await plane.route(backend("small", broken, weight=1), backend("big", big), fallbacks=ON_ALL)
+    reply = await plane.chat(headers={"idempotency_key": "k-1"})
+    assert (reply.status, reply.backend) == (200, "big")
+    assert [up.received[0].headers["idempotency-key"] for up in (broken, big)] == ["k-1", "k-1"]
+    assert len(broken.received) == 1
+    await at_rest(plane)
+
+
+async def test_r15_a_flapping_replica_is_out_longer_each_time_and_costs_no_answer(plane: Plane) -> None:
+    good, flapping = await plane.upstream(), await plane.upstream()
+    health = Health(consecutive_failures=1, ejection=0.02, max_ejection=0.3, path="")
+    await plane.route(backend("small", good, flapping, weight=1, health=health))
+    statuses: list[int] = []
+    for _ in range(4):
+        flapping.deafen()
+        for writer in list(flapping.open):
+            writer.transport.abort()
+        while not ejected(plane)[1]:
+            statuses.append((await plane.chat()).status)
+        await flapping.listen()
+        while ejected(plane)[1]:
+            statuses += [r.status for r in await many(plane, 4)]
+    assert set(statuses) == {200}
+    assert plane.router is not None
+    assert plane.router.live.route is not None
+    assert plane.router.live.route.targets["small"].endpoints[1].vitals.times >= 2
+    await at_rest(plane)
+
+
+async def test_r16_a_down_backend_refuses_at_once_and_says_when_to_come_again(plane: Plane) -> None:
+    gone = await nobody()
+    await plane.route(backend("small", gone, weight=1, health=Health(1, path="", ejection=60)))
+    assert (await plane.chat()).status == 502
+    began = time.monotonic()
+    reply = await plane.chat()
+    assert time.monotonic() - began < 0.5
+    assert (reply.status, reply.error["code"]) == (503, "no_ready_backend")
+    assert int(reply.headers["retry-after"]) >= 1
+    await at_rest(plane)
+
+
+async def test_r16_one_request_a_second_tries_a_backend_of_which_all_is_out(plane: Plane) -> None:
+    sick = await plane.upstream(answers({"error": {}}, 500))
+    await plane.route(backend("small", sick, weight=1, health=Health(1, path="", ejection=0.01)))
+    await plane.chat()
+    statuses = [r.status for _ in range(12) for r in await many(plane, 5) if await asyncio.sleep(0.01) is None]
+    assert statuses.count(500) <= 2
+    assert set(statuses) <= {500, 503}
+    sick.scripts = [answers()]
+    while (await plane.chat()).status != 200:  # noqa: ASYNC110 # nothing tells of it
+        await asyncio.sleep(0.02)
+    assert ejected(plane) == [False]
+    assert {r.status for r in await many(plane, 10)} == {200}
+    await at_rest(plane)
+
+
+async def test_r16_the_last_half_is_never_taken_out(plane: Plane) -> None:
+    sick = [await plane.upstream(answers({"error": {}}, 500)) for _ in range(4)]
+    await plane.route(
+        backend("small", *sick, weight=1, health=Health(1, path="", ejection=60)),
+        backend("big", await plane.upstream()),
+        fallbacks=ON_ALL,
+    )
+    assert {r.backend for r in await many(plane, 20)} == {"big"}
+    assert plane.router is not None
+    assert plane.router.live.route is not None
+    pool = plane.router.live.route.targets["small"].pool
+    assert pool is not None
+    assert len(pool.replicas) == 2
+    await at_rest(plane)
+
+
+async def test_r17_a_fallback_that_is_down_too_is_no_storm(plane: Plane) -> None:
+    small, big = await plane.upstream(answers({"error": {}}, 500)), await plane.upstream(resets)
+    health = Health(1, path="", ejection=60)
+    await plane.route(
+        backend("small", small, weight=1, health=health), backend("big", big, health=health), fallbacks=ON_ALL
+    )
+    first = await plane.chat()
+    assert (first.status, first.backend) == (500, "small")  # the last error that a backend gave
+    began = time.monotonic()
+    replies = await many(plane, 50)
+    took = time.monotonic() - began
+    assert {r.status for r in replies} <= {500, 503}
+    assert sum(r.status == 503 and "retry-after" in r.headers for r in replies) >= 48
+    assert len(small.received) + len(big.received) <= 4 + 2 * int(took)
+    await at_rest(plane)
+
+
+async def test_r20_a_client_that_leaves_while_its_backend_is_dialed_frees_all(plane: Plane) -> None:
+    await plane.route(backend("small", BLACKHOLE, weight=1, timeouts=times(connect=1000)))
+    client = await asking(plane)
+    while not await plane.metric("modelroute_requests_in_flight", backend="small"):  # noqa: ASYNC110 # as above
+        await asyncio.sleep(0.01)
+    client.close()
+    await at_rest(plane)
