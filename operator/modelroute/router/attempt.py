@@ -152,7 +152,7 @@ class Attempt:
             if value := request.headers.get(name):
                 passed += b"%b: %b\r\n" % (name, value)
         self._arm(self._windows.first)
-        connection.ask(self, self.target.head(self.endpoint, ask.kind.value, passed, len(self._body)), self._body)
+        connection.ask(self, self.target.head(self.endpoint, ask.kind, passed, len(self._body)), self._body)
 
     # Deadlines.
 

@@ -33,6 +33,9 @@ class Kind(enum.Enum):
     METRICS = "metrics"
     STATUS = "status"
 
+    # Enum's own hashes the name in Python, and kinds are looked up several times a request.
+    __hash__ = object.__hash__
+
 
 Dialect = Literal["openai", "anthropic"]
 """How errors are written: as the clients of a path know them."""

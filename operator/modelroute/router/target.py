@@ -13,6 +13,7 @@ from modelroute.router.endpoints import Endpoint
 from modelroute.router.gate import Gate
 from modelroute.router.keys import Key
 from modelroute.router.metrics import Metrics
+from modelroute.router.openai import Kind
 from modelroute.router.tally import Tally
 from modelroute.snapshot.types import Backend, Load
 
@@ -24,7 +25,7 @@ class Target:
     """One backend. ``pool`` holds the replicas that may be chosen; None: there is none."""
 
     __slots__ = (
-        "_by_model", "_full", "_metrics", "_paths", "backend", "balance", "endpoints", "gate", "key", "name", "pool",
+        "_by_model", "_full", "_metrics", "_starts", "backend", "balance", "endpoints", "gate", "key", "name", "pool",
     )  # fmt: skip
 
     def __init__(
@@ -40,7 +41,7 @@ class Target:
         self.pool = self._full
         self._metrics = metrics
         self._by_model: dict[str, Tally] = {}
-        self._paths: dict[str, bytes] = {}
+        self._starts: dict[Kind, bytes] = {}
 
     @property
     def keyless(self) -> bool:
@@ -78,11 +79,12 @@ class Target:
             found = self._by_model[model] = self._metrics.tally(self.name, model, self.backend.version)
         return found
 
-    def head(self, endpoint: Endpoint, path: str, passed: bytes, length: int) -> bytes:
+    def head(self, endpoint: Endpoint, kind: Kind, passed: bytes, length: int) -> bytes:
         """The head of a request to ``endpoint``; ``passed`` are the header lines that come from the client."""
-        start = self._paths.get(path)
+        start = self._starts.get(kind)
         if start is None:
-            start = self._paths[path] = b"POST %b HTTP/1.1\r\n%b" % ((self.backend.prefix + path).encode(), _FIXED)
+            path = (self.backend.prefix + kind.value).encode()
+            start = self._starts[kind] = b"POST %b HTTP/1.1\r\n%b" % (path, _FIXED)
         return b"%bhost: %b\r\n%b%bcontent-length: %d\r\n\r\n" % (
             start,
             endpoint.host_header,
