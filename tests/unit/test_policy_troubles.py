@@ -8,6 +8,7 @@ from modelroute.api.types import FailureKind
 from modelroute.policy.decide import Forward, Hold, Policy, Reject, decide, next_backend
 from modelroute.policy.facts import Facts, Moment, Trouble
 from modelroute.snapshot.types import Backend, Canary, ColdStart, Fallback, Rule, When
+from modelroute.snapshot.weights import shares
 from tests.unit.test_policy import ASK, TIMEOUTS, TWO, backend, choice, policy
 
 
@@ -121,3 +122,9 @@ class TestDataPolicy:
         found = decide(self.route(nobody), ASK, 0.0)
         assert isinstance(found, Reject)
         assert found.reason == "no_allowed_backend"
+
+
+@pytest.mark.parametrize(("how", "who"), [("Hold", "small"), ("Reject", "small"), ("Fallback", "big")])
+def test_the_status_gives_the_share_of_a_cold_backend_to_whom_the_router_gives_it(how: Any, who: str) -> None:
+    snapshot = cold(how).snapshot
+    assert [s.backend.name for s in shares(snapshot.backends, snapshot.fallbacks)] == [who]

@@ -29,7 +29,8 @@ def shares(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> tuple[
     """The shares, summing to 1; empty when no backend can answer.
 
     A weighted backend with a ready replica keeps its share. The share of one without goes to the first fallback that
-    takes over on ColdStart; where none is declared, to the other weighted backends in proportion.
+    takes over on ColdStart; where none is declared, to the other weighted backends in proportion; one whose requests are
+    held, or refused, while it is cold keeps its share.
     """
     weighted = [b for b in backends if b.weight]
     total = sum(b.weight for b in weighted)
@@ -39,6 +40,8 @@ def shares(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> tuple[
         share = backend.weight / total
         if backend.endpoints:
             kept.append(Share(backend, share, f"weight {backend.weight}"))
+        elif backend.cold_start.policy in ("Hold", "Reject"):
+            kept.append(Share(backend, share, "held ColdStart" if backend.cold_start.policy == "Hold" else "cold"))
         elif stand_in:
             kept.append(Share(stand_in, share, "fallback ColdStart"))
     covered = sum(s.share for s in kept)
