@@ -29,8 +29,8 @@ def shares(backends: Sequence[Backend], fallbacks: Sequence[Fallback]) -> tuple[
     """The shares, summing to 1; empty when no backend can answer.
 
     A weighted backend with a ready replica keeps its share. The share of one without goes to the first fallback that
-    takes over on ColdStart; where none is declared, to the other weighted backends in proportion; one whose requests are
-    held, or refused, while it is cold keeps its share.
+    takes over on ColdStart; where none is declared, to the other weighted backends in proportion. One whose requests
+    are held, or refused, while it is cold keeps its share.
     """
     weighted = [b for b in backends if b.weight]
     total = sum(b.weight for b in weighted)
