@@ -78,7 +78,7 @@ class Router:
         limits = _fitting(options.limits)
         self.public = PublicService(self.live, limits, shared)
         self.admin = AdminService(self.live, limits, shared)
-        self._prober = Prober(self.live, shared)
+        self._prober = Prober(self.live, shared.tls)
         self.port = self.admin_port = 0
         self._servers: list[asyncio.Server | Door] = []
         self._certificate = Certificate(options.tls_dir, self.metrics.registry) if options.tls_dir else None

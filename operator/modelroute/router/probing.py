@@ -5,11 +5,11 @@ Ticked by ``app``. One probe of a replica at a time, on a connection of its own.
 """
 
 import asyncio
+import ssl
 
 from modelroute.router.dial import DialError, dial
 from modelroute.router.endpoints import Endpoint
 from modelroute.router.gate import TRIAL_SECONDS
-from modelroute.router.job import Shared
 from modelroute.router.live import Live
 from modelroute.router.target import Target
 from modelroute.router.upstream import Headers
@@ -44,9 +44,10 @@ class _Question:
 class Prober:
     """The probes of one router."""
 
-    def __init__(self, live: Live, shared: Shared) -> None:
+    def __init__(self, live: Live, tls: ssl.SSLContext) -> None:
         self._live = live
-        self._shared = shared
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
         self._running: set[asyncio.Task[None]] = set()
 
     def tick(self, now: float) -> None:
@@ -58,7 +59,7 @@ class Prober:
                 if down:  # nobody is left to do its work: there is nothing to wait for
                     endpoint.vitals.hasten(now + TRIAL_SECONDS)
                 if endpoint.vitals.probe_due(now):
-                    task = self._shared.loop.create_task(self._probe(target, endpoint))
+                    task = self._loop.create_task(self._probe(target, endpoint))
                     self._running.add(task)
                     task.add_done_callback(self._running.discard)
                 elif not down:
@@ -75,12 +76,12 @@ class Prober:
                 well = 200 <= await self._status(target, endpoint) < 300
         except (DialError, TimeoutError):
             well = False
-        endpoint.probed(self._shared.loop.time(), ok=well)
+        endpoint.probed(self._loop.time(), ok=well)
 
     async def _status(self, target: Target, endpoint: Endpoint) -> int:
-        connection = await dial(endpoint, self._shared.tls)
+        connection = await dial(endpoint, self._tls)
         try:
-            question = _Question(self._shared.loop)
+            question = _Question(self._loop)
             connection.ask(question, target.probe(endpoint), b"")
             return await question.status
         finally:
