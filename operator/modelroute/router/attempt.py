@@ -160,12 +160,16 @@ class Attempt:
         if self._timer is not None:
             self._timer.cancel()
         loop = self._job.shared.loop
-        self._timer = loop.call_at(min(loop.time() + seconds, self._windows.end), self._late)
+        self._timer = loop.call_at(min(loop.time() + seconds, self._end), self._late)
+
+    @property
+    def _end(self) -> float:
+        return self._windows.end if self.state is State.STREAMING else self._windows.patience
 
     def _late(self) -> None:
         """The time of the present state is over, or that of the whole try."""
         self._timer = None
-        if self._job.shared.loop.time() >= self._windows.end:
+        if self._job.shared.loop.time() >= self._end:
             if self.state is State.STREAMING:
                 self._break_off("Timeout", openai.timed_out(504, "the answer took longer than it may"), blame=False)
             else:

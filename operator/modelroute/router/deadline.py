@@ -52,7 +52,9 @@ class Deadline:
         configured = timeouts.first_token_streamed if streamed else timeouts.first_token_whole
         first = first_token_limit(configured, left, last=last, streamed=streamed)
         end = self.end if timeouts.total is None else min(self.end, now + timeouts.total)
-        return Windows(min(timeouts.connect, left), first, timeouts.stream_idle, end, first == configured)
+        return Windows(
+            min(timeouts.connect, left), first, timeouts.stream_idle, end, min(end, self.silence), first == configured
+        )
 
 
 def _before(seconds: float) -> float:

@@ -35,8 +35,9 @@ class Job(Struct, frozen=True):
 
 
 class Windows(Struct, frozen=True, gc=False):
-    """What one try may take: seconds, and the moment ``end`` on the loop's clock (inf: none).
+    """What one try may take: seconds, and two moments on the loop's clock (inf: none).
 
+    ``end``: of all of it; ``patience``: after which nobody waits for an answer of which nothing has gone out.
     ``counts``: whether to be late with the first byte is the backend's fault, and not the client's own impatience.
     """
 
@@ -44,4 +45,5 @@ class Windows(Struct, frozen=True, gc=False):
     first: float
     idle: float
     end: float
+    patience: float
     counts: bool
