@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from modelroute.api.types import FailureKind
 from modelroute.snapshot.types import Canary, Fallback, Health, Retry, Rule, When
 from tests.dataplane.conftest import Plane, backend, times
 from tests.dataplane.faults import (
@@ -137,7 +138,7 @@ async def test_r09_a_hosted_api_that_says_when_is_left_alone_until_then(
 ) -> None:
     api = await plane.upstream(script, answers())
     hosted = backend("api", api, weight=1, external=True, loopback_allowed=True, health=UNWATCHED)
-    kinds = ("RateLimited", "ServerError", "Overloaded")
+    kinds: tuple[FailureKind, ...] = ("RateLimited", "ServerError", "Overloaded")
     await plane.route(hosted, backend("big", await plane.upstream()), fallbacks=(Fallback("big", kinds),))
     assert [(await plane.chat()).backend for _ in range(2)] == ["big", "big" if cools else "api"]
     assert len(api.received) == (1 if cools else 2)
