@@ -155,8 +155,9 @@ async def test_limits_a_backend_that_goes_and_comes_back_counts_those_that_staye
     await plane.route(small)
     inside = [await asking(plane) for _ in range(2)]
     await up.seen(2)
-    await plane.route(other)
+    router = await plane.route(other)
     assert (await plane.chat()).backend == "other"
+    assert router.live._troubles == {}
     await plane.route(small)
     waiting = await asking(plane)
     await until(lambda: gate(plane).waiting == 1)
@@ -164,4 +165,27 @@ async def test_limits_a_backend_that_goes_and_comes_back_counts_those_that_staye
     assert [(await client.reply()).status for client in (*inside, waiting)] == [200] * 3
     assert held.most == 2
     assert (await plane.chat()).status == 200
+    await at_rest(plane)
+
+
+async def test_limits_are_not_exceeded_by_who_tries_a_backend_that_is_down(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelroute.router.gate.TRIAL_SECONDS", 0.05)
+    held = Held()
+    up = await plane.upstream(held, FAILS, held)
+    health = Health(1, path="", ejection=60)
+    await plane.route(backend("small", up, weight=1, limits=Limits(2), health=health))
+    inside = await asking(plane)
+    await up.seen(1)
+    assert (await plane.chat()).status == 500
+    trials = [await asking(plane) for _ in range(2)]
+    while gate(plane).in_flight < 2:
+        trials.append(await asking(plane))
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)  # the next one would be due
+    assert [(await plane.chat()).status for _ in range(3)] == [503] * 3
+    assert held.most == 2
+    for client in (inside, *trials):
+        client.close()
     await at_rest(plane)
