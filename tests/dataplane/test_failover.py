@@ -86,7 +86,7 @@ async def in_pieces(received: Received, wire: Wire) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_another_backend_takes_over(plane: Plane, script: Script, kind: str) -> None:
+async def test_r08_r11_r12_another_backend_takes_over(plane: Plane, script: Script, kind: str) -> None:
     big = await plane.upstream(answers({"from": "big"}))
     timeouts = QUICK if kind == "Timeout" else TIMES
     first = backend("small", await plane.upstream(script), weight=1, timeouts=timeouts)
@@ -180,7 +180,7 @@ async def test_no_ready_backend_is_a_503_that_says_when_to_come_again(plane: Pla
     assert (reply.headers["retry-after"], reply.backend, reply.reason) == ("5", "-", "no_ready_backend")
 
 
-async def test_the_last_error_that_a_backend_gave_is_what_the_client_sees(plane: Plane) -> None:
+async def test_r08_the_last_error_that_a_backend_gave_is_what_the_client_sees(plane: Plane) -> None:
     busy = answers({"error": {"message": "busy", "type": "t", "param": None, "code": 503}}, 503)
     first = backend("small", await plane.upstream(busy), weight=1)
     gone = backend("big", await nobody())
@@ -210,7 +210,7 @@ async def test_an_error_has_the_routers_content_type_alone(plane: Plane) -> None
 
 
 @pytest.mark.parametrize("status", [400, 404, 409, 422])
-async def test_a_backends_own_4xx_is_passed_on_and_not_retried(plane: Plane, status: int) -> None:
+async def test_r10_a_backends_own_4xx_is_passed_on_and_not_retried(plane: Plane, status: int) -> None:
     error = {"message": "too long", "type": "BadRequestError", "param": "input_tokens", "code": None}
     big = await plane.upstream()
     first = backend("small", await plane.upstream(answers({"error": error}, status)), weight=1)
@@ -242,7 +242,7 @@ async def test_a_fresh_connection_is_not_tried_twice(plane: Plane) -> None:
     assert len(up.received) == 1
 
 
-async def test_a_second_answer_that_nobody_asked_for_is_dropped(plane: Plane) -> None:
+async def test_r13_a_second_answer_that_nobody_asked_for_is_dropped(plane: Plane) -> None:
     one = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n"
     up = await plane.upstream(sends(one + b"1" + one + b"2"), sends(one + b"3"))
     await plane.route(backend("small", up, weight=1))
@@ -250,7 +250,7 @@ async def test_a_second_answer_that_nobody_asked_for_is_dropped(plane: Plane) ->
     assert [r.connection for r in up.received] == [1, 2]
 
 
-async def test_bytes_on_an_idle_connection_close_it(plane: Plane) -> None:
+async def test_r13_bytes_on_an_idle_connection_close_it(plane: Plane) -> None:
     stray = asyncio.Event()
 
     async def answers_and_more(received: Received, wire: Wire) -> None:

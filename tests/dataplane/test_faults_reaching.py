@@ -178,3 +178,30 @@ async def test_r20_a_client_that_leaves_while_its_backend_is_dialed_frees_all(pl
         await asyncio.sleep(0.01)
     client.close()
     await at_rest(plane)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_r10_a_misconfigured_backend_is_covered_where_that_is_declared_and_counted(
+    plane: Plane, status: int
+) -> None:
+    small = backend("small", await plane.upstream(answers({"error": {}}, status)), weight=1, health=Health(1, path=""))
+    await plane.route(small, backend("big", await plane.upstream()), fallbacks=(Fallback("big", ("Misconfigured",)),))
+    assert (await plane.chat()).reason == "fallback Misconfigured"
+    assert await plane.metric("modelroute_errors_total", backend="small", type="Misconfigured") == 1
+    assert ejected(plane) == [False]
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"content-length: 100\r\n", b"content-length: 1\r\ntransfer-encoding: chunked\r\n", b"content-length: x\r\n"],
+    ids=["truncated", "both framings", "no number"],
+)
+async def test_r12_a_wrongly_framed_answer_is_a_502_and_its_connection_not_used_again(
+    plane: Plane, head: bytes
+) -> None:
+    up = await plane.upstream(sends(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n{", then_close=True), answers())
+    await plane.route(backend("small", up, weight=1, health=UNWATCHED))
+    assert [(await plane.chat()).status for _ in range(2)] == [502, 200]
+    assert [r.connection for r in up.received] == [1, 2]
+    await at_rest(plane)

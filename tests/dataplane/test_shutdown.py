@@ -39,7 +39,7 @@ async def streaming(plane: Plane) -> Client:
     return client
 
 
-async def test_a_router_that_ends_is_unready_while_it_still_answers(plane: Plane) -> None:
+async def test_r29_a_router_that_ends_is_unready_while_it_still_answers(plane: Plane) -> None:
     plane.write(backend("small", await plane.upstream(), weight=1))
     router = await plane.start(delay=20)
     router.end()
@@ -51,7 +51,7 @@ async def test_a_router_that_ends_is_unready_while_it_still_answers(plane: Plane
     assert (reply.status, reply.headers["connection"]) == (200, "close")
 
 
-async def test_running_streams_come_to_their_end(plane: Plane) -> None:
+async def test_r29_running_streams_come_to_their_end(plane: Plane) -> None:
     held = Held()
     plane.write(backend("small", await plane.upstream(held), weight=1))
     router = await plane.start(grace=20)
@@ -109,7 +109,7 @@ async def test_a_request_that_is_half_sent_at_the_end_is_answered(plane: Plane) 
     assert (await client.reply()).status == 200
 
 
-async def test_streams_that_outlast_the_grace_are_told(plane: Plane) -> None:
+async def test_r29_streams_that_outlast_the_grace_are_told(plane: Plane) -> None:
     plane.write(backend("small", await plane.upstream(Held()), weight=1))
     router = await plane.start(grace=0.05)
     client = await streaming(plane)

@@ -134,7 +134,7 @@ GOOD_ENDPOINTS = "127.0.0.1:9"
     ],
     ids=lambda value: value.decode(),
 )
-async def test_a_bad_snapshot_is_kept_out(
+async def test_r28_a_bad_snapshot_is_kept_out(
     plane: Plane, what: bytes, instead: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     router = await plane.route(backend("small", await plane.upstream(), weight=1))
