@@ -35,7 +35,7 @@ make_go() {
 }
 
 lock clients
-[ -d "$NODE" ] && [ -x "$GO_PROGRAM" ] || need_tools npm=npm node=nodejs
+need_tools npm=npm node=nodejs
 [ -d "$NODE" ] || make_node
 [ -x "$GO_PROGRAM" ] || make_go
 printf '%s\n' "$NODE" "$GO_PROGRAM"

@@ -2,13 +2,15 @@
 import OpenAI, { toFile } from "openai";
 
 const [what, baseURL, apiKey, retries, seconds] = process.argv.slice(2);
-const client = new OpenAI({ baseURL, apiKey, maxRetries: Number(retries), timeout: Number(seconds) * 1000 });
+const client = new OpenAI({ baseURL, apiKey, maxRetries: Number(retries) });
+// Told with each request, since this client does not send the timeout that it was made with.
+const options = { timeout: Number(seconds) * 1000 };
 const messages = [{ role: "user", content: "hi" }];
 const model = "chat";
 const found = { said: "", usage: [] };
 
 async function stream(more) {
-  for await (const chunk of await client.chat.completions.create({ model, messages, stream: true, ...more })) {
+  for await (const chunk of await client.chat.completions.create({ model, messages, stream: true, ...more }, options)) {
     found.said += chunk.choices[0]?.delta?.content ?? "";
     if (chunk.usage) found.usage.push(chunk.usage.total_tokens);
     if (what === "leave" && found.said) break;
@@ -17,7 +19,7 @@ async function stream(more) {
 
 const asks = {
   async chat() {
-    const answer = await client.chat.completions.create({ model, messages });
+    const answer = await client.chat.completions.create({ model, messages }, options);
     found.said = answer.choices[0].message.content;
     found.usage.push(answer.usage.total_tokens);
   },
