@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 
+import anthropic
 import openai
 import pytest
 from openai import OpenAI
@@ -86,6 +87,53 @@ def test_the_official_client_reads_embeddings_which_it_asks_for_in_base64() -> N
         found = client(server).embeddings.create(model="e", input=["Hello world", "Hello world"])
     assert len(found.data[0].embedding) == 64
     assert found.data[0].embedding == found.data[1].embedding
+
+
+@pytest.mark.parametrize("role", ["engine", "hosted"])
+def test_the_official_client_reads_responses_whole_and_streamed(role: str, request: pytest.FixtureRequest) -> None:
+    api = client(request.getfixturevalue(role), key="right")
+    model = api.models.list().data[0].id
+    whole = api.responses.create(model=model, input="Hello, what is a route?", max_output_tokens=3)
+    assert whole.usage is not None
+    assert (whole.status, whole.usage.input_tokens, whole.usage.output_tokens) == ("incomplete", 11, 3)
+    with api.responses.stream(model=model, input="Hello, what is a route?") as events:
+        told = events.get_final_response()
+    assert told.status == "completed"
+    assert told.output_text.startswith(whole.output_text)
+
+
+def test_the_official_anthropic_client_reads_messages_whole_streamed_and_refused(engine: Standin) -> None:
+    hello: anthropic.types.MessageParam = {"role": "user", "content": "Hello, what is a route?"}
+    with anthropic.Anthropic(base_url=engine.url, api_key="any", max_retries=0, timeout=20) as api:
+        whole = api.messages.create(model="small", max_tokens=50, messages=[hello])
+        with api.messages.stream(model="small", max_tokens=50, messages=[hello]) as stream:
+            told = stream.get_final_message()
+        with pytest.raises(anthropic.NotFoundError) as unknown:
+            api.messages.create(model="nope", max_tokens=50, messages=[hello])
+    assert (whole.stop_reason, whole.usage.input_tokens) == ("end_turn", 11)
+    texts = [[block.text for block in each.content if block.type == "text"] for each in (whole, told)]
+    assert texts[0] == texts[1]
+    assert (told.usage, told.stop_reason) == (whole.usage, whole.stop_reason)
+    assert isinstance(unknown.value.body, dict)
+    assert unknown.value.body["error"]["type"] == "NotFoundError"
+
+
+def test_the_official_client_reads_what_was_heard(engine: Standin) -> None:
+    heard = client(engine).audio.transcriptions.create(model="small", file=("a.wav", b"\r\nRIFF\r\n"))
+    assert heard.text.startswith('This is small on "8 bytes of sound"')
+    with pytest.raises(openai.NotFoundError):
+        client(engine).audio.transcriptions.create(model="nope", file=("a.wav", b"RIFF"))
+
+
+def test_texts_are_ranked_and_scored_by_the_words_that_they_share() -> None:
+    with standin("--served-model-name", "e", "--runner", "pooling") as server:
+        ask = {"query": "sort a list", "documents": ["weather in Paris", "how to sort a list"], "top_n": 1}
+        ranked = json.loads(server.ask("POST", "/v1/rerank", ask)[1])
+        scored = json.loads(server.ask("POST", "/v1/score", {"text_1": "sort", "text_2": ["sort", "Paris"]})[1])
+        refused = server.ask("POST", "/v1/score", {"text_1": ["a", "b"], "text_2": ["a", "b", "c"]})[0]
+    assert [result["index"] for result in ranked["results"]] == [1]
+    assert scored["data"][0]["score"] > scored["data"][1]["score"]
+    assert refused == 400
 
 
 def test_a_body_in_chunks_is_read_like_one_with_a_length(engine: Standin) -> None:

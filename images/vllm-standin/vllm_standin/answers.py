@@ -64,3 +64,8 @@ def embedding(text: str) -> list[float]:
         vector[code % EMBEDDING_SIZE] += 1.0 if code & 0x1000 else -1.0
     length = math.sqrt(sum(v * v for v in vector)) or 1.0
     return [v / length for v in vector]
+
+
+def nearness(one: str, other: str) -> float:
+    """The cosine of two texts' embeddings."""
+    return sum(a * b for a, b in zip(embedding(one), embedding(other), strict=True))

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from vllm_standin import answers, asks, bodies, errors
-from vllm_standin.asks import Ask
+from vllm_standin import answers, asks, bodies, dialects, errors
+from vllm_standin.asks import Ask, Fields
 from vllm_standin.engine import Engine, Flight
 from vllm_standin.errors import ApiError
 from vllm_standin.metrics import CONTENT_TYPE
@@ -20,9 +20,11 @@ from vllm_standin.settings import Settings
 from vllm_standin.web import Answer, Stream
 from vllm_standin.wire import Request
 
+Writer = bodies.Writer | dialects.ResponseWriter | dialects.MessageWriter
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
 _JSON = "application/json"
-_JSON_PATHS = {"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/tokenize"}
+_FORM_PATHS = {"/v1/audio/transcriptions", "/v1/audio/translations"}
+_MESSAGES = "/v1/messages"
 
 
 class Api:
@@ -42,11 +44,11 @@ class Api:
                 raise errors.not_found(request.method, request.path)
             if request.method not in methods:
                 raise errors.wrong_method(request.method, request.path)
-            if request.path in _JSON_PATHS and not request.headers.get("content-type", "").startswith(_JSON):
+            if self._wants_json(request) and not request.headers.get("content-type", "").startswith(_JSON):
                 raise errors.not_json()
             reply = await methods[request.method](request)
         except ApiError as error:
-            reply = self._refusal(error)
+            reply = self._refusal(error, request.path)
             if request.method not in methods and methods:
                 reply.headers["allow"] = ", ".join(methods)
         handler = request.path if request.method in methods else "none"
@@ -58,9 +60,14 @@ class Api:
         routes: dict[str, dict[str, Handler]] = {"/health": {"GET": self._empty}, "/v1/models": {"GET": self._models}}
         if self._settings.embed:
             routes["/v1/embeddings"] = {"POST": self._embeddings}
+            routes["/v1/rerank"] = {"POST": self._rerank}
+            routes["/v1/score"] = {"POST": self._score}
         else:
             routes["/v1/chat/completions"] = {"POST": self._chat}
             routes["/v1/completions"] = {"POST": self._completion}
+            routes["/v1/responses"] = {"POST": self._response}
+            routes[_MESSAGES] = {"POST": self._message}
+            routes |= {path: {"POST": self._transcription} for path in _FORM_PATHS}
         if self._settings.openai:
             return routes
         routes["/ping"] = {"GET": self._empty, "POST": self._empty}
@@ -74,6 +81,10 @@ class Api:
             routes["/is_sleeping"] = {"GET": self._is_sleeping}
         return routes
 
+    def _wants_json(self, request: Request) -> bool:
+        sent = request.path.startswith("/v1/") or request.path == "/tokenize"
+        return sent and request.method == "POST" and request.path not in _FORM_PATHS
+
     def _check_key(self, request: Request) -> None:
         keys = self._settings.api_keys
         if not keys or not request.path.startswith("/v1/"):
@@ -83,9 +94,9 @@ class Api:
         if scheme.lower() != "bearer" or not any(right):
             raise errors.unauthorized()
 
-    def _refusal(self, error: ApiError) -> Answer:
+    def _refusal(self, error: ApiError, path: str) -> Answer:
         status, body = error.shaped(openai=self._settings.openai)
-        reply = _json(body, status)
+        reply = _json(dialects.message_error(body) if path == _MESSAGES else body, status)
         if status == 429:
             reply.headers["retry-after"] = "1"
         return reply
@@ -107,38 +118,72 @@ class Api:
         return Answer(200, page.encode(), CONTENT_TYPE)
 
     async def _chat(self, request: Request) -> Answer | Stream:
-        return await self._say(asks.chat(asks.fields(request.body), self._settings), chat=True)
+        ask = asks.chat(asks.fields(request.body), self._settings)
+        return await self._say(ask, bodies.Writer(ask, self._settings, chat=True))
 
     async def _completion(self, request: Request) -> Answer | Stream:
-        return await self._say(asks.completion(asks.fields(request.body), self._settings), chat=False)
+        ask = asks.completion(asks.fields(request.body), self._settings)
+        return await self._say(ask, bodies.Writer(ask, self._settings, chat=False))
 
-    async def _say(self, ask: Ask, *, chat: bool) -> Answer | Stream:
+    async def _response(self, request: Request) -> Answer | Stream:
+        ask = asks.chat(dialects.response_chat(asks.fields(request.body)), self._settings)
+        return await self._say(ask, dialects.ResponseWriter(ask, self._settings))
+
+    async def _message(self, request: Request) -> Answer | Stream:
+        ask = asks.chat(dialects.message_chat(asks.fields(request.body)), self._settings)
+        return await self._say(ask, dialects.MessageWriter(ask, self._settings))
+
+    async def _say(self, ask: Ask, writer: Writer) -> Answer | Stream:
         flight = await self._engine.admit(ask.prompt_tokens, ask.answer, ask.finish)
-        writer = bodies.Writer(ask, self._settings, chat)
         if ask.stream:
             return Stream(_events(flight, writer), flight.close)
-        try:
-            async for _ in flight.tokens():
-                pass
-        finally:
-            flight.close()
+        await _finished(flight)
         return _json(writer.whole())
+
+    async def _transcription(self, request: Request) -> Answer:
+        form = asks.form(request.headers.get("content-type", ""), request.body)
+        asks.check_model({"model": form.get("model", b"").decode(errors="replace")}, self._settings)
+        if "file" not in form:
+            raise errors.bad_field("file", "missing", "Field required", None)
+        said = answers.answer(self._settings.answer, self._settings.name, f"{len(form['file'])} bytes of sound")
+        await _finished(await self._engine.admit(1, said, "stop"))
+        return _json({"text": "".join(said), "usage": {"type": "duration", "seconds": 1}})
 
     async def _embeddings(self, request: Request) -> Answer:
         body = asks.fields(request.body)
         texts = asks.inputs(body, self._settings)
+        tokens = await self._pooled(texts)
+        as_text = body.get("encoding_format") == "base64"
+        vectors = [_packed(v) if as_text else v for v in map(answers.embedding, texts)]
+        return _json(bodies.embeddings(self._settings, vectors, tokens))
+
+    async def _rerank(self, request: Request) -> Answer:
+        body = asks.fields(request.body)
+        query, documents = asks.texts(body, "query")[:1], asks.texts(body, "documents")
+        scores = await self._compared(body, query, documents)
+        return _json(bodies.reranked(self._settings, documents, body.get("top_n"), scores))
+
+    async def _score(self, request: Request) -> Answer:
+        body = asks.fields(request.body)
+        ones, others = asks.texts(body, "text_1"), asks.texts(body, "text_2")
+        return _json(bodies.scores(self._settings, await self._compared(body, ones, others)))
+
+    async def _compared(self, body: Fields, ones: list[str], others: list[str]) -> tuple[list[float], int]:
+        """How near each of `others` is to its partner, or to the only one, and the tokens of all that was read."""
+        asks.check_model(body, self._settings)
+        if len(ones) not in {1, len(others)}:
+            raise errors.bad_value("Input lengths must be either 1:1, 1:N or N:N", None)
+        pairs = list(zip(ones * len(others) if len(ones) == 1 else ones, others, strict=True))
+        tokens = await self._pooled([text for pair in pairs for text in pair])
+        return [answers.nearness(one, other) for one, other in pairs], tokens
+
+    async def _pooled(self, texts: list[str]) -> int:
+        """Read texts through; returns their tokens."""
         lengths = [len(answers.pieces(text)) for text in texts]
         if max(lengths) > self._settings.max_model_len:
             raise errors.context_overflow(self._settings.max_model_len, max(lengths))
-        flight = await self._engine.admit(sum(lengths), [""], "stop")
-        try:
-            async for _ in flight.tokens():
-                pass
-        finally:
-            flight.close()
-        as_text = body.get("encoding_format") == "base64"
-        vectors = [_packed(v) if as_text else v for v in map(answers.embedding, texts)]
-        return _json(bodies.embeddings(self._settings, vectors, sum(lengths)))
+        await _finished(await self._engine.admit(sum(lengths), [""], "stop"))
+        return sum(lengths)
 
     async def _tokenize(self, request: Request) -> Answer:
         body = asks.fields(request.body)
@@ -170,7 +215,16 @@ class Api:
         return _json({"is_sleeping": self._engine.sleep_level > 0})
 
 
-async def _events(flight: Flight, writer: bodies.Writer) -> AsyncGenerator[bytes, None]:
+async def _finished(flight: Flight) -> None:
+    """Until the last token is made."""
+    try:
+        async for _ in flight.tokens():
+            pass
+    finally:
+        flight.close()
+
+
+async def _events(flight: Flight, writer: Writer) -> AsyncGenerator[bytes, None]:
     async for token in flight.tokens():
         if flight.made == 1:
             for event in writer.opening():

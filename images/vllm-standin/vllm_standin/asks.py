@@ -6,6 +6,8 @@ Fields that change nothing here (temperature, tools, logprobs, ...) are read pas
 
 import json
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
 from typing import Any
 
 from vllm_standin import answers, errors
@@ -62,9 +64,9 @@ def completion(body: Fields, settings: Settings) -> Ask:
 
 def inputs(body: Fields, settings: Settings) -> list[str]:
     """The texts to embed; token numbers stand for themselves as words."""
-    texts = _texts(body, "input")
+    found = texts(body, "input")
     check_model(body, settings)
-    return texts
+    return found
 
 
 def messages(body: Fields) -> list[tuple[str, str]]:
@@ -87,10 +89,33 @@ def prompt(body: Fields) -> str:
     """The text to continue, or to count; token numbers stand for themselves as words."""
     if not body.get("prompt"):
         raise errors.bad_value("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
-    texts = _texts(body, "prompt")
-    if len(texts) > 1:
-        raise errors.bad_value("prompt must be one text in the stand-in.", "prompt", f"<list of {len(texts)} items>")
-    return texts[0]
+    found = texts(body, "prompt")
+    if len(found) > 1:
+        raise errors.bad_value("prompt must be one text in the stand-in.", "prompt", f"<list of {len(found)} items>")
+    return found[0]
+
+
+def texts(body: Fields, name: str) -> list[str]:
+    """The texts of a field that holds one or several."""
+    given = _required(body, name)
+    found = [given] if isinstance(given, str) or _is_tokens(given) else given
+    if not isinstance(found, list) or not found or not all(isinstance(t, str) or _is_tokens(t) for t in found):
+        raise errors.bad_field(name, "string_type", "Input should be a valid string", given)
+    return [" ".join(map(str, text)) if isinstance(text, list) else text for text in found]
+
+
+def form(content_type: str, body: bytes) -> dict[str, bytes]:
+    """The parts of a multipart form by name."""
+    message = message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode("latin-1") + body)
+    if not message.is_multipart():
+        raise errors.bad_field("file", "missing", "Field required", None)
+    found = {}
+    for part in message.get_payload():
+        name = part.get_param("name", header="content-disposition") if isinstance(part, Message) else None
+        if isinstance(part, Message) and isinstance(name, str):
+            content = part.get_payload(decode=True)
+            found[name] = content if isinstance(content, bytes) else b""
+    return found
 
 
 def check_model(body: Fields, settings: Settings) -> None:
@@ -145,14 +170,6 @@ def _max_tokens(body: Fields, limit: int) -> int | None:
     if asked > limit:
         raise errors.too_many_tokens(name, asked, limit)
     return asked
-
-
-def _texts(body: Fields, name: str) -> list[str]:
-    given = _required(body, name)
-    texts = [given] if isinstance(given, str) or _is_tokens(given) else given
-    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) or _is_tokens(t) for t in texts):
-        raise errors.bad_field(name, "string_type", "Input should be a valid string", given)
-    return [" ".join(map(str, text)) if isinstance(text, list) else text for text in texts]
 
 
 def _is_tokens(given: object) -> bool:

@@ -164,6 +164,27 @@ def embeddings(settings: Settings, vectors: list[list[float] | str], prompt_toke
     return head | {"data": data, "usage": usage}
 
 
+def reranked(settings: Settings, documents: list[str], top: object, scored: tuple[list[float], int]) -> Body:
+    """The documents from the best to the worst, or the `top` of them; not held to a recording."""
+    scores, tokens = scored
+    results = [
+        {"index": i, "document": {"text": text, "multi_modal": None}, "relevance_score": score}
+        for i, (text, score) in enumerate(zip(documents, scores, strict=True))
+    ]
+    results.sort(key=lambda result: -scores[int(str(result["index"]))])
+    shown = results[:top] if isinstance(top, int) and top > 0 else results
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"id": f"rerank-{token_hex(8)}", "model": settings.name, "usage": usage, "results": shown}
+
+
+def scores(settings: Settings, scored: tuple[list[float], int]) -> Body:
+    """A score for each pair; not held to a recording."""
+    data = [{"index": i, "object": "score", "score": score} for i, score in enumerate(scored[0])]
+    usage = {"prompt_tokens": scored[1], "total_tokens": scored[1], "completion_tokens": 0}
+    head = {"id": f"score-{token_hex(8)}", "object": "list", "created": int(time.time()), "model": settings.name}
+    return head | {"data": data, "usage": usage | {"prompt_tokens_details": None}}
+
+
 def _permission(now: int) -> Body:
     allowed = {"create_engine": False, "sampling": True, "logprobs": True, "search_indices": False, "view": True}
     return (
