@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.snapshot.types import Limits, Retry
+from modelroute.snapshot.types import Health, Limits, Retry
 from tests.dataplane.clientkeys import AUTH, KEY, keys
 from tests.dataplane.conftest import Plane, backend, times
 from tests.dataplane.official import LANGUAGES, Found, ask
@@ -158,7 +158,7 @@ async def test_a_rate_limit_that_stays(plane: Plane, language: str) -> None:
 async def test_the_router_tries_less_often_when_the_client_tries_itself(plane: Plane, language: str) -> None:
     up = await plane.upstream(answers({"error": {"message": "broken"}}, 500))
     retry = Retry(attempts=3, min_wait=0.01, max_wait=0.02, budget_floor=10)
-    await plane.route(backend("small", up, weight=1), retry=retry)
+    await plane.route(backend("small", up, weight=1, health=Health(consecutive_failures=100)), retry=retry)
     raised(await asked(plane, language, "chat", retries=1), status=500)
     assert len(up.received) == 3 + 2
 
