@@ -22,7 +22,7 @@ from tests.dataplane.faults import (
     nobody,
     until,
 )
-from tests.fakes.upstream import Script, Upstream, answers, resets, silent
+from tests.fakes.upstream import Received, Script, Upstream, Wire, answers, resets, silent
 
 FULL = Retry(min_wait=0.001, max_wait=0.01, budget_percent=100)
 
@@ -67,20 +67,20 @@ async def test_retry_waits_are_drawn_from_nought_to_a_bound_that_doubles(
     assert waits == [1, 2, 3, 4][:3]
 
 
-@pytest.mark.parametrize("script", [FAILS, resets], ids=["500", "reset"])
+@pytest.mark.parametrize(("script", "health"), [(FAILS, UNWATCHED), (resets, Health())], ids=["500", "reset"])
 @pytest.mark.parametrize("replicas", [1, 2])
 async def test_retry_budget_cannot_be_passed_by_a_crowd_of_failures(
-    plane: Plane, script: Script, replicas: int
+    plane: Plane, script: Script, health: Health, replicas: int
 ) -> None:
     """All replicas fail all of a hundred requests at once: they are asked a fifth more, and what is tried thrice."""
     held = Held(script)
     ups = [await plane.upstream(held) for _ in range(replicas)]
-    router = await plane.route(backend("small", *ups, weight=1, health=UNWATCHED), retry=Retry(3, 0.01, 0.05))
+    router = await plane.route(backend("small", *ups, weight=1, health=health), retry=Retry(3, 0.01, 0.05))
     running = asyncio.create_task(many(plane, 100))
     await until(lambda: held.now == 100)
     held.go.set()
     assert {r.status for r in await running} <= {500, 502}
-    assert 100 < sum(len(up.received) for up in ups) <= 140
+    assert 100 <= sum(len(up.received) for up in ups) <= 140
     assert router.live.budget.retrying == 0
     await at_rest(plane)
 
@@ -238,3 +238,25 @@ async def test_closed_data_is_refused_where_no_backend_may_have_it(plane: Plane)
         await plane.route(out, rules=(Rule("private", When(), fail_closed=True),))
         reply = await plane.chat()
         assert (reply.status, reply.reason, up.received) == (503, "no_allowed_backend", [])
+
+
+async def test_g4_all_that_a_lost_replica_had_is_answered_by_another_within_the_budget(plane: Plane) -> None:
+    async def dies(_: Received, wire: Wire) -> None:
+        await lost.wait()
+        wire.reset()
+
+    lost = asyncio.Event()
+    one, other = await plane.upstream(dies), await plane.upstream()
+    patient = Retry(attempts=3, min_wait=0.02, max_wait=0.5)
+    router = await plane.route(backend("small", one, other, weight=1), retry=patient)
+    asked = [asyncio.create_task(plane.chat()) for _ in range(60)]
+    await until(lambda: len(one.received) + len(other.received) == 60)
+    lost.set()
+    one.deafen()
+    most = 0
+    while not all(task.done() for task in asked):
+        most = max(most, router.live.budget.retrying)
+        await asyncio.sleep(0)
+    assert {task.result().status for task in asked} == {200}
+    assert 0 < most <= 12  # a fifth of sixty
+    await at_rest(plane)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from modelroute.policy.retry import first_token_limit
 from modelroute.router.job import Windows
+from modelroute.router.waiting import COMMENT_SECONDS
 from modelroute.snapshot.types import Timeouts
 
 _TOTAL = b"x-request-timeout-ms"
@@ -38,8 +39,13 @@ class Deadline:
         retries = headers.get(_RETRIES, b"0")
         self.sdk_retries = int(retries) if retries.isdigit() and len(retries) < 4 else 0
 
-    def left(self, now: float) -> float:
-        """Seconds in which the first byte of an answer is of use; inf: no end."""
+    def left(self, now: float, *, comforted: bool = False) -> float:
+        """Seconds in which the first byte of an answer is of use; inf: no end.
+
+        ``comforted``: the client hears from us while it waits, so that only a silence shorter than that ends it.
+        """
+        if comforted and self.silence - now > COMMENT_SECONDS:
+            return self.end - now
         return min(self.end, self.silence) - now
 
     def heard(self) -> None:

@@ -25,7 +25,7 @@ from modelroute.router.live import Live, Route
 from modelroute.router.retries import Retries
 from modelroute.router.rewrite import rewritten
 from modelroute.router.target import Target
-from modelroute.router.verdict import verdict_on
+from modelroute.router.verdict import settle, verdict_on
 from modelroute.router.waiting import Wait
 
 
@@ -85,9 +85,10 @@ class Exchange:
         """Wait for a place at the target: until it is ready, or until it is less busy."""
         backend, loop = self._target.backend, self._job.shared.loop
         longest = backend.cold_start.max_wait if kind == "ColdStart" else backend.limits.max_wait
+        left = self._deadline.left(loop.time(), comforted=self._job.ask.stream)
         self._tried += (backend.name,)
         self._wait = Wait(self, self._target.gate, kind, loop)
-        self._wait.in_line(self._user, min(longest, self._deadline.left(loop.time())))
+        self._wait.in_line(self._user, min(longest, left))
 
     def go(self) -> None:
         """See ``Waits``: by the snapshot that is in force now, which may have brought the replica."""
@@ -99,21 +100,26 @@ class Exchange:
         else:
             self._say(refusals.not_served(self._target.name, "ColdStart", "gone"))
 
-    def awake(self) -> None:
+    def awake(self, kind: FailureKind) -> None:
         """See ``Waits``: in the meantime the backend may have come to be in trouble."""
         self._wait = None
-        trouble = self._target.gate.trouble
-        if trouble is not None and trouble.kind == "Overloaded":
+        trouble, now = self._target.gate.trouble, self._job.shared.loop.time()
+        if not self._retries.affordable():
+            if not self._later(kind, self._deadline.left(now)):
+                self.call_off()
+        elif trouble is not None and trouble.kind == "Overloaded":
             self._stand_in_line(trouble.kind)
-        elif trouble is not None and trouble.until > self._job.shared.loop.time():
+        elif trouble is not None and trouble.until > now:
             self.call_off()
         else:
+            self.out.tried_again(self._target, kind)
             self.go()
 
     def give_up_waiting(self, kind: FailureKind, why: Why) -> None:
-        """See ``Waits``: whoever is declared takes over."""
+        """See ``Waits``: whoever is declared takes over, unless all that was asked for is to be held."""
         self._wait = None
-        if not self._over_to_fallback(kind):
+        held = kind == "ColdStart" and why != "gone" and self._target.backend.cold_start.policy == "Hold"
+        if held or not self._over_to_fallback(kind):
             self._say(refusals.not_served(self._target.name, kind, why))
 
     def call_off(self) -> None:
@@ -202,7 +208,6 @@ class Exchange:
         seconds = self._retries.later(target, kind, self.out.attempts, left, loop.time())
         if seconds is None:
             return False
-        self.out.tried_again(target, kind)
         self._leave_gate()
         self._wait = Wait(self, target.gate, kind, loop)
         self._wait.for_another_try(seconds)
@@ -212,16 +217,11 @@ class Exchange:
 
     def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """See ``Owner``: give it to the client, or go on to another backend."""
-        target, now, verdict = self._target, self._job.shared.loop.time(), verdict_on(answer, self._target)
-        if verdict is None or verdict.well:
-            endpoint.succeeded(now)
-        elif verdict.well is False:
-            endpoint.failed(now, fatal=verdict.fatal)
+        target, verdict = self._target, verdict_on(answer, self._target)
+        settle(verdict, target, endpoint, self._job.shared.loop.time())
         if verdict is None:
             self._finish(self.out.whole(target, answer))
             return
-        if verdict.cool:
-            target.gate.cool(verdict.cool)
         failure = Failure(target, verdict.refusal, answer.error_headers)
         if verdict.kind is None:
             self.out.failed(target, f"http_{verdict.refusal.status}")

@@ -138,11 +138,13 @@ class Gate:
         if self._calling:
             return
         self._calling = True
-        while self._line and self._open():
-            waiter = self._line.pop()
-            if waiter is not None:
-                waiter.called()
-        self._calling = False
+        try:
+            while self._line and self._open():
+                waiter = self._line.pop()
+                if waiter is not None:
+                    waiter.called()
+        finally:
+            self._calling = False
         self._refresh()
 
     # What is the matter.

@@ -1,6 +1,6 @@
 """What a backend's complete answer is: good, or a failure of which kind, and what that says of the backend.
 
-Called by ``exchange`` before anything is sent to the client. Never acts on it.
+Called by ``exchange`` before anything is sent to the client. Never says what becomes of the request.
 """
 
 import time
@@ -10,6 +10,7 @@ from modelroute.api.types import FailureKind
 from modelroute.policy.retry import retry_after
 from modelroute.router import openai
 from modelroute.router.answer import Answer
+from modelroute.router.endpoints import Endpoint
 from modelroute.router.sse import opening_error
 from modelroute.router.target import Target
 
@@ -50,6 +51,17 @@ def verdict_on(answer: Answer, target: Target) -> Verdict | None:
         well={"ServerError": False, None: True, "ContextLength": True}.get(kind),
         fatal=openai.is_draining(status, body),
     )
+
+
+def settle(verdict: Verdict | None, target: Target, endpoint: Endpoint, now: float) -> None:
+    """Let the replica and the gate know; ``now`` on the loop's clock."""
+    if verdict is None or verdict.well:
+        endpoint.succeeded(now)
+        return
+    if verdict.well is False:
+        endpoint.failed(now, fatal=verdict.fatal)
+    if verdict.cool:
+        target.gate.cool(verdict.cool)
 
 
 def _cool_for(answer: Answer, target: Target, kind: FailureKind | None, status: int) -> float:

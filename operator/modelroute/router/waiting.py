@@ -21,8 +21,8 @@ class Waits(Protocol):
     def go(self) -> None:
         """There is a place: enter the gate now."""
 
-    def awake(self) -> None:
-        """The time for another try has come."""
+    def awake(self, kind: FailureKind) -> None:
+        """The time for another try has come, after a failure of this kind."""
 
     def give_up_waiting(self, kind: FailureKind, why: Why) -> None:
         """There is no place, and no use in waiting for one."""
@@ -84,7 +84,7 @@ class Wait:
 
     def _awake(self) -> None:
         self.stop()
-        self._owner.awake()
+        self._owner.awake(self._kind)
 
     def _arm(self, now: float) -> None:
         self._timer = self._loop.call_at(min(self._until, now + COMMENT_SECONDS), self._still)
