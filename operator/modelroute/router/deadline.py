@@ -16,7 +16,7 @@ _TOTAL = b"x-request-timeout-ms"
 _SILENCE = (b"x-stainless-read-timeout", b"x-stainless-timeout")
 _RETRIES = b"x-stainless-retry-count"
 _NAMES = frozenset({_TOTAL, _RETRIES, *_SILENCE})
-_MARGIN = 0.1
+_MARGIN = 0.5
 """Seconds before its client gives up that a request does, so that the client hears of it."""
 
 
