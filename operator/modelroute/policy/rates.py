@@ -3,7 +3,7 @@
 Used by the router's ``clients``, one or two a key. Never reads a clock: ``now`` is seconds of a monotonic one.
 """
 
-from math import ceil, floor
+from math import ceil
 
 _MINUTE = 60.0
 
@@ -33,10 +33,13 @@ class Bucket:
 
     def left(self, now: float) -> float:
         """What may be taken now; below zero when more was used than there was."""
-        if now > self._at:  # a clock that steps back gives nothing, and takes nothing
-            self._level = min(float(self.per_minute), self._level + (now - self._at) * self._per_second)
-            self._at = now
-        return self._level
+        at = self._at
+        if now <= at:  # a clock that steps back gives nothing, and takes nothing
+            return self._level
+        level, full = self._level + (now - at) * self._per_second, self.per_minute
+        self._level = level = level if level < full else float(full)
+        self._at = now
+        return level
 
     def wait(self, amount: float, now: float) -> float:
         """Seconds until ``amount`` may be taken. One above the whole limit waits until the bucket is full."""
@@ -52,8 +55,9 @@ class Bucket:
         Both are whole numbers, on the side that keeps whoever relies on them within the limit.
         """
         left = self.left(now)
-        return max(0, floor(left)), ceil((self.per_minute - left) / self._per_second)
+        return int(left) if left > 0 else 0, ceil((self.per_minute - left) / self._per_second)
 
     def take(self, amount: float, now: float) -> None:
         """Use ``amount`` up, there or not; a negative one is given back, to no more than the limit."""
-        self._level = min(float(self.per_minute), self.left(now) - amount)
+        level, full = (self._level if now <= self._at else self.left(now)) - amount, self.per_minute
+        self._level = level if level < full else float(full)

@@ -24,8 +24,7 @@ _MOST_RESERVED = 32_768  # tokens; a body of pictures or sound says little of wh
 _LARGE = 65_536  # bytes of a file that is read without holding up requests
 _NO_LIMITS = Limits()
 
-_LINES = "x-ratelimit-limit-{0}: %d\r\nx-ratelimit-remaining-{0}: %d\r\nx-ratelimit-reset-{0}: %ds\r\n"
-_REQUESTS, _TOKENS = _LINES.format("requests").encode(), _LINES.format("tokens").encode()
+_LINES = "x-ratelimit-limit-{0}: {1}\r\nx-ratelimit-remaining-{0}: %d\r\nx-ratelimit-reset-{0}: %ds\r\n"
 
 _HEADERS = (("www-authenticate", "Bearer"),)
 _HOW = "send one as 'Authorization: Bearer KEY'"
@@ -47,7 +46,7 @@ _NOT_YET = Refusal(
 class Allowance:
     """What is left of one key's limits in this router; outlives changes of the file."""
 
-    __slots__ = ("_in_flight", "_limits", "_requests", "_tokens", "limited")
+    __slots__ = ("_in_flight", "_limits", "_lines", "_requests", "_tokens", "limited")
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._in_flight = 0
@@ -61,6 +60,8 @@ class Allowance:
         self.limited = limits != _NO_LIMITS
         self._requests = _resized(self._requests, limits.requests_per_minute, now)
         self._tokens = _resized(self._tokens, limits.tokens_per_minute, now)
+        told = (("requests", limits.requests_per_minute), ("tokens", limits.tokens_per_minute))
+        self._lines = "".join([_LINES.format(what, most) for what, most in told if most]).encode()
 
     def estimate(self, size: int) -> int:
         """Tokens to reserve for a body of ``size`` bytes; no more than there can ever be."""
@@ -102,12 +103,11 @@ class Allowance:
 
     def told(self, now: float) -> bytes:
         """The header lines that tell a client of its limits."""
-        lines = b""
-        if self._requests is not None:
-            lines = _REQUESTS % (self._requests.per_minute, *self._requests.shown(now))
-        if self._tokens is not None:
-            lines += _TOKENS % (self._tokens.per_minute, *self._tokens.shown(now))
-        return lines
+        requests, tokens = self._requests, self._tokens
+        if requests is None:
+            return self._lines % tokens.shown(now) if tokens is not None else b""
+        shown = requests.shown(now)
+        return self._lines % (shown if tokens is None else shown + tokens.shown(now))
 
 
 def _resized(bucket: Bucket | None, per_minute: int | None, now: float) -> Bucket | None:
