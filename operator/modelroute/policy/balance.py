@@ -124,11 +124,19 @@ def hashed(pool: Pool[R], key: bytes, draw: float, now: float) -> R:
     if not key or not ring or len(replicas) == 1:
         return least_in_flight(pool, key, draw, now)
     place = crc32(key)
+    start = bisect_left(ring, place << _PLACE_SHIFT)
+    owner = members[ring[start if start < len(ring) else 0] & _INDEX]
+    slow_start = pool.settings.slow_start
+    grown = now - owner.since >= slow_start and owner not in pool.avoided
+    own = owner.in_flight + owner.waiting
+    # An idle one is within any bound, since the mean has this request in it: no need to add up all others.
+    if grown and not own:
+        return owner
     load = sum([r.in_flight + r.waiting for r in replicas]) + 1
     bound = -(-load * pool.settings.bound_percent // (100 * len(replicas)))
-    slow_start = pool.settings.slow_start
+    if grown and own < bound:
+        return owner
     eager = place % 1024 / 1024
-    start = bisect_left(ring, place << _PLACE_SHIFT)
     for at in chain(range(start, len(ring)), range(start)):
         owner = members[ring[at] & _INDEX]
         if owner.in_flight + owner.waiting >= bound or owner in pool.avoided:
