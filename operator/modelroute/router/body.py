@@ -49,6 +49,7 @@ _MOST_ITEMS = 100_000
 _LARGE = 2**20
 _NULL = Raw(b"null")
 _TRUE = Raw(b"true")
+_FALSE = Raw(b"false")
 _JSON = b"application/json"
 _SOME_MESSAGE = re.compile(rb"\[\s*[^\s\]]")
 _NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
@@ -105,7 +106,9 @@ def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
     _require(kind, fields)
     user = typed(fields, "user", str, "a string") if "user" in fields else None
     stream = fields.get("stream")
-    streams = stream is not None and (stream == _TRUE or bool(typed(fields, "stream", bool, "true or false")))
+    streams = stream == _TRUE
+    if stream is not None and not streams and stream != _FALSE:
+        streams = bool(typed(fields, "stream", bool, "true or false"))
     for name in _COUNTS:
         if name in fields and kind in USAGE_KINDS and (typed(fields, name, int, "a whole number") or 0) > _MOST_ANSWERS:
             raise BadBodyError(f"{name} is above {_MOST_ANSWERS}", name)

@@ -97,12 +97,15 @@ def _put_lengths(kind: Kind, fields: dict[str, Raw], parameters: Parameters) -> 
     """
     default, cap = parameters.default_max_tokens, parameters.max_max_tokens
     names = _LENGTHS.get(kind, ())
-    asked = {n: v for n in names if (v := typed(fields, n, int, "a whole number")) is not None}
+    asked = {}
+    for name in names:
+        if name in fields and (value := typed(fields, name, int, "a whole number")) is not None:
+            asked[name] = value
     if not asked and names:
-        value = default if default is not None else cap if kind is not Kind.COMPLETIONS else None
-        asked = {} if value is None else {names[0]: value}
+        put_in = default if default is not None else cap if kind is not Kind.COMPLETIONS else None
+        asked = {} if put_in is None else {names[0]: put_in}
     for name, value in asked.items():
-        fields[name] = Raw(_encode(value if cap is None else min(value, cap)))
+        fields[name] = Raw(b"%d" % (value if cap is None or value < cap else cap))
 
 
 def _put_temperature(kind: Kind, fields: dict[str, Raw], parameters: Parameters) -> None:
