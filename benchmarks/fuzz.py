@@ -19,14 +19,14 @@ from itertools import pairwise
 from typing import Any, cast
 
 from benchmarks.inmemory import Loop, Transport
-from modelroute.router.framing import Limits
-from modelroute.router.http1 import ClientConnection
-from modelroute.router.live import Live
-from modelroute.router.openai import PUBLIC_PATHS
-from modelroute.router.replies import JSON
-from modelroute.router.request import Request
+from modelroute.router.http.framing import Limits
+from modelroute.router.http.http1 import ClientConnection
+from modelroute.router.http.replies import JSON
+from modelroute.router.http.request import Request
+from modelroute.router.http.upstream import Headers, Upstream
+from modelroute.router.replicas.live import Live
 from modelroute.router.service import Service
-from modelroute.router.upstream import Headers, Upstream
+from modelroute.router.surface.openai import PUBLIC_PATHS
 
 LIMITS = Limits(body=3000, head=2000, fields=20, connections=3, held=20_000)
 LONG = 1000.0

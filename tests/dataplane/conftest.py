@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from modelroute.router.app import Options, Router
-from modelroute.router.framing import Limits
+from modelroute.router.http.framing import Limits
 from modelroute.router.source import FileSource
 from modelroute.snapshot.codec import decode, encode
 from modelroute.snapshot.types import Backend, Retry, Snapshot, Timeouts

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from modelroute.router.gate import Gate
+from modelroute.router.replicas.gate import Gate
 from modelroute.snapshot.types import Health, Retry
 from tests.dataplane.conftest import Plane
 from tests.fakes.client import Client, Reply, chat, http

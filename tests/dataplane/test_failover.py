@@ -164,7 +164,7 @@ async def test_a_client_that_leaves_ends_the_dialing(plane: Plane, monkeypatch: 
             ended.set()
 
     dialing, ended = asyncio.Event(), asyncio.Event()
-    monkeypatch.setattr("modelroute.router.attempt.dial", never)
+    monkeypatch.setattr("modelroute.router.flow.attempt.dial", never)
     await plane.route(backend("small", await plane.upstream(), weight=1))
     client = await plane.connect()
     client.send(http("POST", "/v1/chat/completions", chat()))

@@ -64,7 +64,7 @@ async def test_deadline_of_impatient_clients_takes_no_replica_out(
         await asyncio.Event().wait()
 
     if dialing:
-        monkeypatch.setattr("modelroute.router.attempt.dial", never)
+        monkeypatch.setattr("modelroute.router.flow.attempt.dial", never)
     up = await plane.upstream(silent)
     await plane.route(backend("small", up, weight=1, timeouts=WIDE, health=Health(1, path="")))
     for headers in ({"x_request_timeout_ms": "50"}, {"x_stainless_read_timeout": "0.05"}):

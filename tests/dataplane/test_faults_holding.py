@@ -23,7 +23,7 @@ def cold(policy: str = "Hold", *, start: Start | None = None, **settings: float)
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comments come so often that a test need not wait for them."""
-    monkeypatch.setattr("modelroute.router.waiting.COMMENT_SECONDS", 0.02)
+    monkeypatch.setattr("modelroute.router.flow.waiting.COMMENT_SECONDS", 0.02)
 
 
 async def test_hold_a_stream_hears_comments_and_then_the_answer_on_the_same_response(plane: Plane, often: None) -> None:

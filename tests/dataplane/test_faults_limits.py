@@ -171,7 +171,7 @@ async def test_limits_a_backend_that_goes_and_comes_back_counts_those_that_staye
 async def test_limits_are_not_exceeded_by_who_tries_a_backend_that_is_down(
     plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelroute.router.gate.TRIAL_SECONDS", 0.05)
+    monkeypatch.setattr("modelroute.router.replicas.gate.TRIAL_SECONDS", 0.05)
     held = Held()
     up = await plane.upstream(held, FAILS, held)
     health = Health(1, path="", ejection=60)

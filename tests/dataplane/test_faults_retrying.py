@@ -61,7 +61,7 @@ async def test_retry_waits_are_drawn_from_nought_to_a_bound_that_doubles(
         assert 0 <= draw < 1
         return 0.0
 
-    monkeypatch.setattr("modelroute.router.retries.backoff", noting)
+    monkeypatch.setattr("modelroute.router.flow.retries.backoff", noting)
     await plane.route(backend("small", await plane.upstream(FAILS), weight=1, health=UNWATCHED), retry=Retry(4))
     await plane.chat()
     assert waits == [1, 2, 3, 4][:3]

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from modelroute.router.framing import Limits
+from modelroute.router.http.framing import Limits
 from modelroute.snapshot.types import Parameters, Rule, When
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import chat, http

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from modelroute.router.framing import Limits
+from modelroute.router.http.framing import Limits
 from modelroute.snapshot.types import Fallback
 from tests.dataplane.conftest import Plane, backend, times
 from tests.fakes.client import Reply, chat, http

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from modelroute.router.framing import Limits
+from modelroute.router.http.framing import Limits
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import Client, chat, http
 from tests.fakes.upstream import Received, Wire, answers

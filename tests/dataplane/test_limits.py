@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from modelroute.router.app import Router
-from modelroute.router.framing import Limits
+from modelroute.router.http.framing import Limits
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import Client, chat, http
 from tests.fakes.upstream import Received, Wire, silent

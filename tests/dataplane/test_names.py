@@ -34,8 +34,8 @@ class Names:
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     """A name server, asked again at each look at the idle connections."""
     names = Names()
-    monkeypatch.setattr("modelroute.router.names.resolve", names.resolve)
-    monkeypatch.setattr("modelroute.router.names.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("modelroute.router.replicas.names.resolve", names.resolve)
+    monkeypatch.setattr("modelroute.router.replicas.names.REFRESH_SECONDS", 0.0)
     return names
 
 
@@ -154,9 +154,9 @@ async def test_an_address_where_nobody_answers_is_tried_last_from_then_on(plane:
 async def test_a_name_that_nobody_used_for_long_is_looked_up_before_it_is_used(
     plane: Plane, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelroute.router.names.STALE_SECONDS", 0.0)
-    monkeypatch.setattr("modelroute.router.names._RETRY_SECONDS", 0.0)
-    monkeypatch.setattr("modelroute.router.names._PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("modelroute.router.replicas.names.STALE_SECONDS", 0.0)
+    monkeypatch.setattr("modelroute.router.replicas.names._RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("modelroute.router.replicas.names._PATIENCE_SECONDS", 0.1)
     old, new = await plane.upstream(answers(connection="close")), Upstream()
     new.host, new.port = "127.0.0.2", old.port
     async with new:

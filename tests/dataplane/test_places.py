@@ -52,7 +52,7 @@ async def test_another_address_of_a_name_is_tried(plane: Plane, monkeypatch: pyt
 
     up = await plane.upstream()
     await plane.route(backend("big", f"api.example.com:{up.port}", weight=1))
-    monkeypatch.setattr("modelroute.router.names.resolve", resolve)
+    monkeypatch.setattr("modelroute.router.replicas.names.resolve", resolve)
     assert (await plane.chat()).status == 200
 
 
@@ -64,7 +64,7 @@ async def test_where_this_machine_is_allowed_other_odd_addresses_are_not(
 
     up = await plane.upstream()
     await plane.route(backend("big", f"name.test:{up.port}", weight=1, external=True, loopback_allowed=True))
-    monkeypatch.setattr("modelroute.router.names.resolve", resolve)
+    monkeypatch.setattr("modelroute.router.replicas.names.resolve", resolve)
     assert (await plane.chat()).status == 502
     assert up.received == []
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from modelroute.router.framing import Limits
+from modelroute.router.http.framing import Limits
 from tests.dataplane.conftest import TIMES, Plane, backend, times
 from tests.fakes.client import Client, Reply, chat, http
 from tests.fakes.upstream import DONE, OPENER, Received, Wire, answers, streams, text

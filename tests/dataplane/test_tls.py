@@ -11,7 +11,7 @@ import pytest
 
 from modelroute.cli.main import main
 from modelroute.errors import ModelRouteError
-from modelroute.router import tls
+from modelroute.router.http import tls
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.certificates import self_signed
 from tests.fakes.client import Client, chat, http

@@ -5,9 +5,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from modelroute.router.body import Ask, read
-from modelroute.router.openai import Kind
-from modelroute.router.rewrite import rewritten
+from modelroute.router.surface.body import Ask, read
+from modelroute.router.surface.openai import Kind
+from modelroute.router.surface.rewrite import rewritten
 from modelroute.snapshot.types import Backend, Parameters, Timeouts
 
 USER = {"role": "user", "content": "hi"}

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 
 from modelroute.policy.retry import Budget
-from modelroute.router.gate import Gate
+from modelroute.router.replicas.gate import Gate
 from modelroute.snapshot.types import Backend, ColdStart, Fallback, Health, Limits, Retry
 from tests.dataplane.conftest import Plane, backend, times
 from tests.dataplane.faults import DRAINS, FAILS, after, at_rest, begins, finishes, nobody

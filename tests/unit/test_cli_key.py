@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from modelroute.cli import main
-from modelroute.router.clients import Clients, Identity
+from modelroute.router.clients.clients import Clients, Identity
 
 
 def made(monkeypatch: pytest.MonkeyPatch, directory: Path, *flags: str) -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router import depth
-from modelroute.router.body import BadBodyError, read, text_of
-from modelroute.router.openai import Kind, Refusal
+from modelroute.router.surface import depth
+from modelroute.router.surface.body import BadBodyError, read, text_of
+from modelroute.router.surface.openai import Kind, Refusal
 from tests.fakes.bodies import USER, ask, json_values
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from modelroute.router.clientfile import ClientsError, Entry, Hasher, load
-from modelroute.router.clients import FREE, Clients, Identity, Lease, model_refusal
-from modelroute.router.openai import Refusal
+from modelroute.router.clients.clientfile import ClientsError, Entry, Hasher, load
+from modelroute.router.clients.clients import FREE, Clients, Identity, Lease, model_refusal
+from modelroute.router.surface.openai import Refusal
 
 PEPPER = b"pepper-pepper-pepper"
 KEY = "mr-planted-0123456789"

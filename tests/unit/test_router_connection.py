@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.fuzz import LIMITS, Router
 from benchmarks.inmemory import Loop, Transport
-from modelroute.router.http1 import ClientConnection
+from modelroute.router.http.http1 import ClientConnection
 
 ONE_READ = 250_000
 """What the event loop reads of a backend at once, at most."""

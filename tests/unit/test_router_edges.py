@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroute.policy.ejection import Vitals
-from modelroute.router.endpoints import Endpoint, Endpoints, place_of
-from modelroute.router.framing import Limits
-from modelroute.router.names import is_forbidden
-from modelroute.router.openai import Refusal
-from modelroute.router.reader import Reader
-from modelroute.router.request import Request
-from modelroute.router.room import Room
+from modelroute.router.http.framing import Limits
+from modelroute.router.http.reader import Reader
+from modelroute.router.http.request import Request
+from modelroute.router.http.room import Room
+from modelroute.router.replicas.endpoints import Endpoint, Endpoints, place_of
+from modelroute.router.replicas.names import is_forbidden
+from modelroute.router.surface.openai import Refusal
 from modelroute.snapshot.types import Backend, Health, Timeouts
 
 TIMES = Timeouts(1, 1, 1, 1)

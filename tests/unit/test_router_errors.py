@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.openai import (
+from modelroute.router.http.replies import as_event, error_event
+from modelroute.router.surface.openai import (
     Refusal,
     error_body,
     failure_kind,
@@ -15,7 +16,6 @@ from modelroute.router.openai import (
     tells_error,
     upstream_refusal,
 )
-from modelroute.router.replies import as_event, error_event
 
 LONG = b"This model's maximum context length is 9 tokens."
 LONGER, UNKNOWN = "context_length_exceeded", "model_not_found"

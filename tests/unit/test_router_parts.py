@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.openai import PUBLIC_PATHS, Kind, Refusal, resolve
-from modelroute.router.sse import Meter, Usage, may_open_with_error, opening_error, usage_in
+from modelroute.router.surface.openai import PUBLIC_PATHS, Kind, Refusal, resolve
+from modelroute.router.surface.sse import Meter, Usage, may_open_with_error, opening_error, usage_in
 
 # Paths.
 

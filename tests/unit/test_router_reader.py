@@ -2,11 +2,11 @@
 
 import pytest
 
-from modelroute.router.framing import Limits
-from modelroute.router.openai import Refusal
-from modelroute.router.reader import Reader
-from modelroute.router.request import Request
-from modelroute.router.room import Room
+from modelroute.router.http.framing import Limits
+from modelroute.router.http.reader import Reader
+from modelroute.router.http.request import Request
+from modelroute.router.http.room import Room
+from modelroute.router.surface.openai import Refusal
 from tests.dataplane.corpus_requests import CHUNKED, GET, JSON, LAST, POST, REFUSED, SERVED
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.body import BadBodyError, read, text_of
-from modelroute.router.openai import Kind
-from modelroute.router.rewrite import rewritten
+from modelroute.router.surface.body import BadBodyError, read, text_of
+from modelroute.router.surface.openai import Kind
+from modelroute.router.surface.rewrite import rewritten
 from modelroute.snapshot.types import Backend, Timeouts
 from tests.fakes.bodies import USER, ask, json_values, sent
 

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from modelroute.router.metrics import Metrics
+from modelroute.router.metrics.metrics import Metrics
 
 
 def read(metrics: Metrics) -> dict[tuple[str, str], float]:

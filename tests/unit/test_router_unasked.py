@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.unasked import Unasked
+from modelroute.router.surface.unasked import Unasked
 
 TEXT = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}'
 USAGE = b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":1}}'

@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from modelroute.errors import ModelRouteError
-from modelroute.router.clientfile import HASH_PREFIX, PEPPER_LEAST, Hasher, read_entry
+from modelroute.router.clients.clientfile import HASH_PREFIX, PEPPER_LEAST, Hasher, read_entry
 
 _PREFIX = "mr-"  # so that scanners for leaked secrets can know one when they see it
 _BYTES = 32

@@ -14,16 +14,16 @@ from pathlib import Path
 from msgspec import Struct, structs
 
 from modelroute.errors import ModelRouteError
-from modelroute.router.framing import Limits
-from modelroute.router.http1 import ClientConnection, Service
-from modelroute.router.job import Shared
-from modelroute.router.keys import Keys
-from modelroute.router.live import Live
-from modelroute.router.metrics import Metrics
-from modelroute.router.probing import Prober
+from modelroute.router.clients.keys import Keys
+from modelroute.router.flow.job import Shared
+from modelroute.router.http.framing import Limits
+from modelroute.router.http.http1 import ClientConnection, Service
+from modelroute.router.http.tls import Certificate, Door
+from modelroute.router.metrics.metrics import Metrics
+from modelroute.router.replicas.live import Live
+from modelroute.router.replicas.probing import Prober
 from modelroute.router.service import AdminService, PublicService
 from modelroute.router.source import Source
-from modelroute.router.tls import Certificate, Door
 
 log = logging.getLogger(__name__)
 

@@ -7,17 +7,19 @@ import asyncio
 
 import msgspec
 
-from modelroute.router import replies
-from modelroute.router.body import BadBodyError, read
-from modelroute.router.clients import KEY_NEEDED, model_refusal, visible
-from modelroute.router.exchange import Exchange
-from modelroute.router.framing import Limits
-from modelroute.router.gauges import described
-from modelroute.router.http1 import ClientConnection
-from modelroute.router.job import Job, Shared
-from modelroute.router.live import Live, Route
-from modelroute.router.metrics import NOBODY
-from modelroute.router.openai import (
+from modelroute.router.clients.clients import KEY_NEEDED, model_refusal, visible
+from modelroute.router.flow.exchange import Exchange
+from modelroute.router.flow.job import Job, Shared
+from modelroute.router.http import replies
+from modelroute.router.http.framing import Limits
+from modelroute.router.http.http1 import ClientConnection
+from modelroute.router.http.request import Request
+from modelroute.router.http.room import Room
+from modelroute.router.metrics.metrics import NOBODY
+from modelroute.router.replicas.gauges import described
+from modelroute.router.replicas.live import Live, Route
+from modelroute.router.surface.body import BadBodyError, read
+from modelroute.router.surface.openai import (
     ADMIN_PATHS,
     PUBLIC_PATHS,
     Kind,
@@ -29,8 +31,6 @@ from modelroute.router.openai import (
     no_ready_backend,
     resolve,
 )
-from modelroute.router.request import Request
-from modelroute.router.room import Room
 
 _TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 _METRICS = b"content-type: text/plain; version=1.0.0; charset=utf-8\r\n"

@@ -1,0 +1,48 @@
+"""What a request tells that a choice may rest on: its facts for the policy, its key for the balancer.
+
+Called by ``exchange``. Identity comes from headers only where the route trusts them, and from the body only where
+nobody needs a key.
+"""
+
+from modelroute.policy.facts import Facts
+from modelroute.router.http.request import Request
+from modelroute.router.replicas.live import Route
+from modelroute.router.surface.body import Ask, prompt_of, text_of
+from modelroute.snapshot.types import Balancing
+
+_SESSION = b"x-session-id"
+
+
+def facts_of(request: Request, ask: Ask, route: Route, patience: float) -> Facts:
+    """The facts; BadBodyError when a rule needs a text that cannot be read."""
+    headers, identity = request.headers, request.identity
+    user = headers.get(route.user_header) if route.user_header else None
+    tier = headers.get(route.tier_header) if route.tier_header else None
+    return Facts(
+        model=ask.model,
+        text=text_of(ask) if route.policy.needs_text else "",
+        user=_text(user) if user else (ask.user if identity is None else identity.user or identity.name) or None,
+        tier=_text(tier) if tier else identity.tier if identity is not None else None,
+        headers={name: _text(headers[raw]) for raw, name in route.header_names if raw in headers},
+        patience=patience,
+    )
+
+
+def key_of(balancing: Balancing, request: Request, ask: Ask, user: str) -> bytes:
+    """What a replica is found by: the prompt's beginning, or the session of this client; empty: nothing."""
+    if balancing.type == "LeastInFlight":
+        return b""
+    if balancing.type == "PrefixHash":
+        return bytes(memoryview(prompt_of(ask))[: balancing.prefix_chars])
+    session = request.headers.get(_SESSION, b"")
+    # Scoped by who asks: to guess another's session leads to no replica of theirs.
+    owner = request.identity.name if request.identity is not None else ""
+    return f"{owner}\0{user if not session else ''}\0".encode() + session if session or user else b""
+
+
+def _text(header: bytes) -> str:
+    """A header's value as its sender meant it: UTF-8, as in a body, else HTTP's old Latin-1."""
+    try:
+        return header.decode()
+    except UnicodeDecodeError:
+        return header.decode("latin-1")

@@ -1,0 +1,299 @@
+"""A client's connection: its requests one after the other, what is written to it, and how slow it may be.
+
+Made per connection by ``app``. Knows nothing of models; ``reader`` knows HTTP. Who answers is a ``Service``.
+"""
+
+import asyncio
+from collections import deque
+from typing import Protocol, cast
+
+from modelroute.router.http.framing import Limits, overloaded, read_until
+from modelroute.router.http.reader import Reader
+from modelroute.router.http.request import Request
+from modelroute.router.http.room import Room
+from modelroute.router.surface.openai import Refusal, timed_out
+
+_HIGH_WATER = 8192
+"""Bytes that wait for a client before its backend waits too. One read of a backend, at most 250,000 bytes, can come on
+top: together less than 256 KiB."""
+_MOST_TURNS = 8
+_LINGER_SECONDS = 2.0
+_IDLE_ENOUGH_SECONDS = 1.0
+
+
+class Running(Protocol):
+    """A request that is being answered."""
+
+    def client_gone(self) -> None:
+        """The client has left; nobody waits for the answer."""
+
+    def pause(self) -> None:
+        """The client does not take what was written."""
+
+    def resume(self) -> None:
+        """The client takes more again."""
+
+    def shut(self) -> None:
+        """The router ends; tell the client what can still be told."""
+
+
+class Service(Protocol):
+    """Who answers the requests of one port."""
+
+    limits: Limits
+    room: Room
+    draining: bool
+    clients: "set[ClientConnection]"
+
+    def joined(self, client: "ClientConnection") -> None:
+        """A client has connected."""
+
+    def left(self, client: "ClientConnection") -> None:
+        """A client's connection is closed."""
+
+    def admit(self, request: Request) -> Refusal | None:
+        """Whether the request is to be refused for its head."""
+
+    def serve(self, client: "ClientConnection", request: Request) -> None:
+        """Answer by ``client.write`` and then ``client.finish``, now or later."""
+
+
+class ClientConnection(asyncio.Protocol):
+    """One connection of a client."""
+
+    __slots__ = (
+        "_full", "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
+        "_waited", "running",
+    )  # fmt: skip
+
+    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
+        self._service = service
+        self._loop = loop
+        self._reader = Reader(self, service.limits, service.room)
+        self._full = False
+        self._transport: asyncio.Transport | None = None
+        self._serving: Request | None = None
+        self._turns: deque[Request] = deque()
+        self._since = loop.time()
+        self._paused_at: float | None = None
+        self._waited = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.running: Running | None = None
+
+    # Called by services and exchanges.
+
+    @property
+    def closing(self) -> bool:
+        """Whether the connection closes after the answer that is being given."""
+        return self._service.draining or self._serving is None or not self._serving.keep_alive
+
+    @property
+    def paused(self) -> bool:
+        """Whether the client does not take what was written."""
+        return self._paused_at is not None
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait for the client to take them."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the answer that is being given."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def finish(self) -> None:
+        """The answer is complete: on to the next request, or close."""
+        closing = self.closing
+        if self._serving is not None:
+            self._service.room.release(self._serving)
+        self.running = self._serving = None
+        self._since = self._loop.time()
+        if closing:
+            self._leave()
+        elif self._turns:
+            self._loop.call_soon(self._advance)
+
+    def cut(self) -> None:
+        """End the connection at once; an answer that is under way is seen not to be whole."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def retire(self) -> None:
+        """Close unless a request is being read or answered; then it closes after the answer."""
+        if self._serving is None and self._reader.partial is None and self._transport is not None:
+            self._transport.close()
+
+    def make_room(self, now: float) -> None:
+        """Close if nothing has been asked for a while."""
+        if now > self._since + _IDLE_ENOUGH_SECONDS:
+            self.retire()
+
+    def shut(self) -> None:
+        """Tell the client that the router ends, and close."""
+        if self.running is not None:
+            self.running.shut()
+        else:
+            self.cut()
+
+    # Called by the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_HIGH_WATER)
+        if not self._service.room.enter():
+            self._turn_away()
+            return
+        self._service.joined(self)
+        self._timer = self._loop.call_later(self._tick, self._check)
+
+    def _turn_away(self) -> None:
+        """Tell a client for which there is no room so, when it has asked; make room for the next ones."""
+        self._full = True
+        room, now = self._service.room, self._loop.time()
+        for client in list(self._service.clients) if room.may_sweep(now) else ():
+            client.make_room(now)
+        if not room.turn_away():
+            self.cut()
+        self._timer = self._loop.call_later(_LINGER_SECONDS, self.cut)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        if self._full:
+            self._reader.refuse(overloaded("connections"))
+        else:
+            self._reader.feed(data)
+
+    def eof_received(self) -> None:
+        """Take a client that ends its side for gone: one that was killed looks the same, and its slot is dear."""
+        if self.running is not None:
+            self.cut()
+
+    def pause_writing(self) -> None:
+        """Let the backend wait."""
+        self._paused_at = self._loop.time()
+        self._waited = self.waiting
+        if self.running is not None:
+            self.running.pause()
+
+    def resume_writing(self) -> None:
+        """Let the backend go on."""
+        self._paused_at = None
+        if self.running is not None:
+            self.running.resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Tell whoever is answering."""
+        self._transport = None
+        self._reader.deaf = True
+        self._drop_turns()
+        if self._reader.partial is not None:
+            self._drop(self._reader.partial)
+        if self._serving is not None:
+            self._service.room.release(self._serving)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._full:
+            self._service.room.turned_away()
+        else:
+            self._service.room.leave()
+            self._service.left(self)
+        running, self.running = self.running, None
+        if running is not None:
+            running.client_gone()
+
+    # Called by the reader.
+
+    def begun(self) -> None:
+        """The time for the request to come whole begins."""
+        self._since = self._loop.time()
+
+    def admit(self, request: Request) -> Refusal | None:
+        """See ``Service``."""
+        return self._service.admit(request)
+
+    def invite(self, request: Request) -> None:
+        """Ask for the body, unless it is of no use or other answers come first."""
+        if request.refusal is not None:
+            request.keep_alive = False  # whether a body comes is not known now
+        elif self._serving is None and not self._turns:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def take(self, request: Request) -> None:
+        """Serve it when those before it are answered."""
+        if self._serving is None and not self._turns:
+            self._serve(request)
+            return
+        self._turns.append(request)
+        if len(self._turns) == _MOST_TURNS and self._transport is not None:
+            self._transport.pause_reading()
+
+    # Turns.
+
+    def _serve(self, request: Request) -> None:
+        self._serving = request
+        request.identify()
+        self._service.serve(self, request)
+
+    def _advance(self) -> None:
+        if self._serving is not None or not self._turns or self._transport is None:
+            return
+        if len(self._turns) == _MOST_TURNS:
+            self._transport.resume_reading()
+        self._serve(self._turns.popleft())
+
+    def _drop_turns(self) -> None:
+        while self._turns:
+            self._drop(self._turns.popleft())
+
+    def _drop(self, request: Request) -> None:
+        self._service.room.release(request)
+        request.drop()
+
+    def _leave(self) -> None:
+        """Close; a client that is still sending gets the time to read the answer before it meets a reset."""
+        if self._transport is None:
+            return
+        self._drop_turns()
+        if self._reader.deaf and not self._transport.is_closing():
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._loop.call_later(_LINGER_SECONDS, self.cut)
+        else:
+            self._reader.deaf = True
+            self._transport.close()
+
+    # Deadlines: one timer per connection, which looks often enough to miss none.
+
+    @property
+    def _tick(self) -> float:
+        limits = self._service.limits
+        return min(limits.head_time, limits.stall, limits.read, limits.idle, limits.write)
+
+    def _check(self) -> None:
+        limits, now, reader, wait = self._service.limits, self._loop.time(), self._reader, self._tick
+        if self._paused_at is not None:
+            wait = self._paused_at + limits.write - now
+            if wait <= 0:
+                wait = self._still_taking(now)
+        elif reader.partial is not None:
+            allowed = read_until(limits, reader.partial, in_head=reader.in_head)
+            wait = self._since + allowed - now
+            if wait <= 0:
+                what = "head" if reader.in_head else "body"
+                reader.refuse(timed_out(408, f"the request's {what} did not come whole within {allowed:.3g} s"))
+        elif self._serving is None:
+            wait = self._since + limits.idle - now
+            if wait <= 0:
+                self.cut()
+        if self._transport is not None:
+            self._timer = self._loop.call_later(max(min(wait, self._tick), 0.001), self._check)
+
+    def _still_taking(self, now: float) -> float:
+        """Give a client that took enough since the last look more time, and cut one that did not."""
+        limits, left = self._service.limits, self.waiting
+        if left > self._waited - max(1.0, limits.take * limits.write):
+            self.cut()
+        self._paused_at, self._waited = now, left
+        return limits.write

@@ -1,0 +1,1 @@
+"""What is counted. Labels hold nothing that a client wrote."""

@@ -1,0 +1,100 @@
+"""One backend of a snapshot as this router runs it: its replicas, its gate, its key and the bytes prepared for it.
+
+Made by ``live`` for each snapshot. What it is made of outlives it; which of the replicas may be chosen changes with
+their health. Never sends anything.
+"""
+
+import math
+
+from modelroute import __version__
+from modelroute.policy.balance import Balancer, Pool, balancer
+from modelroute.policy.ejection import chosen_from
+from modelroute.router.clients.keys import Key
+from modelroute.router.metrics.metrics import Metrics
+from modelroute.router.metrics.tally import Tally
+from modelroute.router.replicas.endpoints import Endpoint
+from modelroute.router.replicas.gate import Gate
+from modelroute.router.surface.openai import Kind
+from modelroute.snapshot.types import Backend, Load
+
+_FIXED = f"accept-encoding: identity\r\nuser-agent: modelroute/{__version__}\r\n".encode()
+_UNKNOWN = Load()
+
+
+class Target:
+    """One backend. ``pool`` holds the replicas that may be chosen; None: there is none."""
+
+    __slots__ = (
+        "_by_model", "_full", "_metrics", "_starts", "backend", "balance", "endpoints", "gate", "key", "name", "pool",
+    )  # fmt: skip
+
+    def __init__(
+        self, backend: Backend, endpoints: tuple[Endpoint, ...], key: Key | None, gate: Gate, metrics: Metrics
+    ) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.endpoints = endpoints
+        self.key = key
+        self.gate = gate
+        self.balance: Balancer[Endpoint] = balancer(backend.balancing)
+        self._full = Pool(endpoints, backend.balancing) if endpoints else None
+        self.pool = self._full
+        self._metrics = metrics
+        self._by_model: dict[str, Tally] = {}
+        self._starts: dict[Kind, bytes] = {}
+
+    @property
+    def keyless(self) -> bool:
+        """Whether the key that this backend needs is not there."""
+        return self.key is not None and not self.key.value
+
+    @property
+    def down(self) -> bool:
+        """Whether all of its replicas are ejected."""
+        return bool(self.endpoints) and all(e.vitals.ejected for e in self.endpoints)
+
+    def take_over(self, now: float, now_unix: float, since: float) -> None:
+        """Come into force: replicas and gate get the settings of this snapshot. ``since``: when new replicas came."""
+        for endpoint in self.endpoints:
+            endpoint.vitals.settings = self.backend.health
+            load = self.backend.loads.get(endpoint.name, _UNKNOWN)
+            endpoint.waiting, endpoint.cache = load.waiting, load.cache
+            if endpoint.since == math.inf:
+                endpoint.since = since
+                endpoint.vitals.met(now)
+        self.gate.adopt(self.backend, now_unix)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """A replica was ejected or is back: choose among the right ones from now on."""
+        chosen, down = chosen_from([e.vitals for e in self.endpoints], self.backend.health)
+        left_out = [e for i, e in enumerate(self.endpoints) if i not in chosen]
+        self.pool = self._full.without(left_out) if self._full is not None else None
+        self.gate.set_down(down)
+
+    def tally(self, model: str) -> Tally:
+        """The counts of this backend for a model that the route serves."""
+        found = self._by_model.get(model)
+        if found is None:
+            found = self._by_model[model] = self._metrics.tally(self.name, model, self.backend.version)
+        return found
+
+    def head(self, endpoint: Endpoint, kind: Kind, passed: bytes, length: int) -> bytes:
+        """The head of a request to ``endpoint``; ``passed`` are the header lines that come from the client."""
+        start = self._starts.get(kind)
+        if start is None:
+            path = (self.backend.prefix + kind.value).encode()
+            start = self._starts[kind] = b"POST %b HTTP/1.1\r\n%b" % (path, _FIXED)
+        return b"%bhost: %b\r\n%b%bcontent-length: %d\r\n\r\n" % (
+            start,
+            endpoint.host_header,
+            self.key.header if self.key else b"",
+            passed,
+            length,
+        )
+
+    def probe(self, endpoint: Endpoint) -> bytes:
+        """A request to ``endpoint`` whether it is well."""
+        key = self.key.header if self.key else b""
+        path = self.backend.health.path.encode()
+        return b"GET %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (path, endpoint.host_header, _FIXED, key)

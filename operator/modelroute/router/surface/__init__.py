@@ -1,0 +1,1 @@
+"""The OpenAI surface: paths, bodies, streams and errors as bytes and values. Knows no socket and no backend."""

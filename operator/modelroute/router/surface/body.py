@@ -1,0 +1,267 @@
+"""Request bodies: what is read of them and what a policy may know. Pure functions.
+
+Called by the services and by ``facts``. Of JSON only the top level is taken apart: a body of 16 MiB must not hold up
+the event loop. A field that is given twice is refused, since a backend may read the other one.
+"""
+
+import re
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from modelroute.router.surface import depth
+from modelroute.router.surface.multipart import FormError, boundary_of, fields_of
+from modelroute.router.surface.openai import Dialect, Kind, Refusal, dialect_of
+
+T = TypeVar("T", str, bool, int, float)
+
+
+class _Key(str):
+    """A key that is like no other, so that a dict keeps both of two that are the same."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+
+
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__)
+_encode = msgspec.json.Encoder().encode
+_string = msgspec.json.Decoder(str)
+_strings = msgspec.json.Decoder(str | list[str])
+_NEEDED = {
+    Kind.CHAT: "messages",
+    Kind.COMPLETIONS: "prompt",
+    Kind.EMBEDDINGS: "input",
+    Kind.RESPONSES: "input",
+    Kind.RERANK: "query",
+    Kind.SCORE: "text_1",
+    Kind.MESSAGES: "messages",
+}
+_FORMS = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})
+USAGE_KINDS = frozenset({Kind.CHAT, Kind.COMPLETIONS})
+"""Those whose streams tell of usage only when they are asked to."""
+_COUNTS = ("n", "best_of")
+_MOST_ANSWERS = 128  # OpenAI's own limit of n
+_MOST_ITEMS = 100_000
+_LARGE = 2**20
+_NULL = Raw(b"null")
+_TRUE = Raw(b"true")
+_FALSE = Raw(b"false")
+_JSON = b"application/json"
+_SOME_MESSAGE = re.compile(rb"\[\s*[^\s\]]")
+_NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
+_NO_MODEL = "model is missing; set it to one of the ids that /v1/models lists"
+_NAME_OF_MODEL = "a string, one of the ids that /v1/models lists"
+_DEEP = f"the body is nested more than {depth.LIMIT} levels deep, or of too many brackets to tell"
+
+
+class BadBodyError(Exception):
+    """A body that cannot be served; ``refusal`` says what to change."""
+
+    def __init__(self, message: str, param: str | None) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(400, message, None, param)
+
+
+class Ask(Struct, gc=False):
+    """What a body asks for. ``fields`` are the top level of JSON, undecoded; of a form there are none."""
+
+    kind: Kind
+    body: bytes
+    fields: dict[str, Raw]
+    model: str
+    user: str | None
+    stream: bool
+    streams_usage: bool = False  # the client itself asked for the usage of its stream
+    dialect: Dialect = "openai"
+    content_type: bytes = _JSON
+    model_at: tuple[int, int] = (0, 0)  # in the body of a form
+    brackets: int = 0  # that JSON opens, at most
+
+
+class _Part(Struct, gc=False):
+    text: object = None
+
+
+class _Message(Struct, gc=False):
+    role: object = None
+    content: str | list[_Part] | None = None
+
+
+_messages = msgspec.json.Decoder(list[_Message])
+
+
+def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
+    """The ask in ``body``; BadBodyError when it is not one."""
+    if kind in _FORMS:
+        return _read_form(kind, body, content_type)
+    brackets = body.count(b"[") + body.count(b"{")
+    fields = _top_level(body, brackets)
+    model = typed(fields, "model", str, _NAME_OF_MODEL)
+    if not model:
+        raise BadBodyError(_NO_MODEL, "model")
+    _require(kind, fields)
+    user = typed(fields, "user", str, "a string") if "user" in fields else None
+    stream = fields.get("stream")
+    streams = stream == _TRUE
+    if stream is not None and not streams and stream != _FALSE:
+        streams = bool(typed(fields, "stream", bool, "true or false"))
+    for name in _COUNTS:
+        if name in fields and kind in USAGE_KINDS and (typed(fields, name, int, "a whole number") or 0) > _MOST_ANSWERS:
+            raise BadBodyError(f"{name} is above {_MOST_ANSWERS}", name)
+    told = streams and "stream_options" in fields and _asks_for_usage(fields["stream_options"])
+    return Ask(kind, body, fields, model, user, streams, told, dialect_of(kind), brackets=brackets)
+
+
+def _top_level(body: bytes, brackets: int) -> dict[str, Raw]:
+    """The fields of a JSON object; BadBodyError when it is none, too deep, or has a field twice."""
+    if not body:
+        raise BadBodyError("the request has no body; send a JSON object", None)
+    if brackets > depth.MOST_OPENERS:
+        raise BadBodyError(_DEEP, None)
+    try:
+        fields = _fields.decode(body)
+        # Written without white space, what was read is as long as what came only if nothing was there twice.
+        if len(_encode(fields)) != len(body) and len(_pairs.decode(body)) != len(fields):
+            _refuse_twice(body, "")
+    except msgspec.ValidationError:
+        raise BadBodyError("the body is JSON but not an object; send {...}", None) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadBodyError(f"the body is not valid JSON: {error}", None) from None
+    except RecursionError:
+        raise BadBodyError(_DEEP, None) from None
+    if brackets > depth.LIMIT and depth.too_deep(body):
+        raise BadBodyError(_DEEP, None)
+    return fields
+
+
+def _refuse_twice(data: bytes | Raw, inside: str) -> None:
+    seen: set[str] = set()
+    for name in map(str, _pairs.decode(data)):
+        if name in seen:
+            raise BadBodyError(f"the body has {inside}{name[:80]} twice; send it once", inside + name[:80])
+        seen.add(name)
+
+
+def _asks_for_usage(options: Raw) -> bool:
+    """Whether ``stream_options`` ask for the usage of the stream; of the wrong type: left to the backend to refuse."""
+    if options == _NULL:
+        return False
+    try:
+        _refuse_twice(options, "stream_options.")
+        return bool(typed(_fields.decode(options), "include_usage", bool, "true or false"))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadBodyError("stream_options has to be an object", "stream_options") from None
+
+
+def typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T | None:
+    """A field's value, None when it is null or not there; BadBodyError when it is of another type."""
+    raw = fields.get(name)
+    if raw is None or raw == _NULL:
+        return None
+    try:
+        return _string.decode(raw) if type_ is str else msgspec.json.decode(raw, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise BadBodyError(f"{name} has to be {wanted}", name) from None
+
+
+def _require(kind: Kind, fields: dict[str, Raw]) -> None:
+    name = _NEEDED[kind]
+    raw = fields.get(name)
+    if raw is None:
+        raise BadBodyError(f"{name} is missing", name)
+    # The JSON is known to be valid: its first bytes tell, and a list of a million messages holds nobody else up.
+    if name == "messages" and _SOME_MESSAGE.match(raw) is None:
+        raise BadBodyError("messages has to be a list with at least one message", "messages")
+
+
+def _read_form(kind: Kind, body: bytes, content_type: bytes) -> Ask:
+    boundary = boundary_of(content_type)
+    if boundary is None:
+        raise BadBodyError("this path takes a multipart/form-data body with a file and a model", None)
+    try:
+        fields = fields_of(body, boundary)
+    except FormError as error:
+        raise BadBodyError(str(error), None) from None
+    for name in ("model", "file"):
+        if name not in fields:
+            raise BadBodyError(f"{name} is missing in the form", name)
+    values = {name: body[slice(*fields[name])].strip() for name in ("model", "stream") if name in fields}
+    try:
+        model = values["model"].decode()
+    except UnicodeDecodeError:
+        raise BadBodyError("model is not UTF-8", "model") from None
+    if not model:
+        raise BadBodyError(_NO_MODEL, "model")
+    stream = values.get("stream", b"").lower() in {b"true", b"1", b"on", b"yes"}
+    return Ask(kind, body, {}, model, None, stream, content_type=content_type, model_at=fields["model"])
+
+
+# What a policy may know.
+
+
+def prompt_of(ask: Ask) -> Raw:
+    """The part of the body that a model reads, undecoded; empty where there is none."""
+    return ask.fields.get(_NEEDED.get(ask.kind, ""), Raw(b""))
+
+
+def text_of(ask: Ask) -> str:
+    """What the user wrote: all user messages, or the prompt, input or query, joined by newlines; of audio nothing.
+
+    BadBodyError where that cannot be told: a rule that looks at texts has to have seen all of it.
+    """
+    if ask.kind in _FORMS:
+        return ""
+    name = _NEEDED[ask.kind]
+    raw = ask.fields[name]
+    if name == "messages":
+        return _said_in(ask, name)
+    if ask.kind is Kind.SCORE:
+        return "\n".join([_written_in(raw, name), _written_in(ask.fields.get("text_2", _NULL), "text_2")])
+    if ask.kind is Kind.RESPONSES and bytes(memoryview(raw)[:1]) != b'"':
+        return _said_in(ask, name)
+    return _written_in(raw, name)
+
+
+def few(ask: Ask, name: str) -> None:
+    """BadBodyError when a body has so many objects that to decode them would hold all others up."""
+    if ask.brackets > _MOST_ITEMS:
+        # What is quoted in a text is none of ours.
+        quoted = ask.body.count(b'{\\"') if b"\\" in ask.body else 0
+        if ask.brackets - quoted > _MOST_ITEMS:
+            raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
+
+
+def _said_in(ask: Ask, name: str) -> str:
+    raw = ask.fields[name]
+    few(ask, name)
+    try:
+        messages = _messages.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadBodyError(_NO_MESSAGE.replace("messages", name), name) from None
+    return "\n".join([_text(m.content) for m in messages if m.role == "user"])
+
+
+def _text(content: str | list[_Part] | None) -> str:
+    if isinstance(content, list):
+        return "\n".join([part.text for part in content if isinstance(part.text, str)])
+    return content or ""
+
+
+def _written_in(raw: Raw, name: str) -> str:
+    """A string, or the strings of a list; a list of token ids is no text, and a mix or too long a list is refused."""
+    data = memoryview(raw)
+    if len(data) > _LARGE and data[0] != ord('"') and bytes(data).count(b'"') > 2 * _MOST_ITEMS:
+        raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
+    try:
+        found = _strings.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if b'"' in bytes(raw):
+            raise BadBodyError(
+                f"{name} has to be a string, or a list of only strings or only token ids", name
+            ) from None
+        return ""
+    return found if isinstance(found, str) else "\n".join(found)
