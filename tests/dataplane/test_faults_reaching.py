@@ -18,9 +18,10 @@ async def test_r01_a_refused_connection_costs_nobody_an_answer_and_counts_toward
     good = await plane.upstream()
     gone = await nobody()
     await plane.route(backend("small", gone, good, weight=1, health=Health(3, path="", ejection=60)))
-    replies = [await plane.chat() for _ in range(12)]
+    replies = []
+    while ejected(plane) != [True, False]:  # chance picks the replica
+        replies.append(await plane.chat())
     assert {(r.status, r.backend) for r in replies} == {(200, "small")}
-    assert ejected(plane) == [True, False]
     assert await plane.metric("modelroute_errors_total", backend="small", type="ConnectFailure") == 3
     await at_rest(plane)
 

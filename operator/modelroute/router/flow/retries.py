@@ -60,7 +60,8 @@ class Retries:
             return None
         if not self._take():
             self._owed += 1
-            if kind != "ConnectFailure" or self._owed > self._most:
+            hopeless = not (self._settings.budget_floor or self._settings.budget_percent)
+            if kind != "ConnectFailure" or hopeless or self._owed > self._most:
                 return None
         return wait
 
