@@ -128,8 +128,9 @@ async def test_r16_one_request_a_second_tries_a_backend_of_which_all_is_out(plan
     sick = await plane.upstream(answers({"error": {}}, 500))
     await plane.route(backend("small", sick, weight=1, health=Health(1, path="", ejection=0.01)))
     await plane.chat()
+    began = time.monotonic()
     statuses = [r.status for _ in range(12) for r in await many(plane, 5)]
-    assert statuses.count(500) <= 2
+    assert statuses.count(500) <= 1 + (time.monotonic() - began)
     assert set(statuses) <= {500, 503}
     sick.scripts = [answers()]
     while (await plane.chat()).status != 200:  # noqa: ASYNC110 # nothing tells of it
