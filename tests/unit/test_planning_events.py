@@ -102,3 +102,10 @@ def test_pods_that_cannot_run_are_told_once() -> None:
     told_of = [("Warning", "RoutersFailing"), ("Warning", "BackendFailing")]
     assert (told(COLD, failing), told(failing, failing)) == (told_of, [])
     assert told(None, failing) == told_of
+
+
+def test_pods_that_lack_a_claim_are_told_of_by_the_claim_once() -> None:
+    spec = {"backends": [VLLM | {"vllm": VLLM["vllm"] | {"modelCache": {"claimName": "models"}}}]}
+    failing = replace(COLD, troubles={"chat--small": "unschedulable"})
+    assert told(None, failing, spec) == [("Warning", "ClaimNotFound")]
+    assert told(failing, failing, spec) == []

@@ -26,7 +26,8 @@ class Event:
 def changes(old: Status | None, new: Status, troubles: Mapping[str, str]) -> tuple[Event, ...]:
     """What a person would want to know of the step from ``old`` to ``new``.
 
-    ``troubles``: what is wrong, now, with the replicas of a backend, by backend.
+    ``troubles``: what is wrong, now, with the replicas of a backend, by backend. Told where the status tells it: pods
+    that wait for something missing are told of by what is missing.
     """
     return tuple(event for found in (_of_conditions(old, new), _of_backends(old, new, troubles)) for event in found)
 
@@ -63,5 +64,5 @@ def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str) 
         yield Event("Normal", "BackendReady", f"{after.name} takes traffic now: {after.message}")
     elif was_ready and after.ready_replicas == 0 and wanted != 0:  # None: it became an external one
         yield Event("Warning", "BackendNotReady", f"{after.name} gets no traffic now: {after.message}")
-    elif wrong and (before is None or wrong not in before.message):
+    elif wrong and wrong in after.message and not (before and wrong in before.message):
         yield Event("Warning", "BackendFailing", f"{after.name}: {after.message}")
