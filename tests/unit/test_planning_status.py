@@ -62,7 +62,10 @@ class TestReady:
 
     def test_nobody_is_let_in(self) -> None:
         router = {"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}}
-        message = 'no client is let in: Secret "chat-keys" is not in namespace team-a'
+        message = (
+            "routers know no keys but those they have read, and one that starts lets nobody in: "
+            'Secret "chat-keys" is not in namespace team-a'
+        )
         assert said(WARM, "Ready", router=router) == ("False", "ClientKeysMissing", message)
 
     def test_a_certificate_that_is_missing_stops_no_router_that_runs(self) -> None:

@@ -41,7 +41,8 @@ class Auth(Resource, frozen=True):
         SecretRef | None,
         doc(
             "The clients' keys: a Secret with the entries keys.yaml (a list, made by `modelroute key`) and pepper "
-            "(what they are hashed with). While it is missing nobody is let in. Default: no client needs a key."
+            "(what they are hashed with). While it is missing, routers go on with the keys that they have read, and "
+            "one that starts lets nobody in; to shut all out, make the list empty. Default: no client needs a key."
         ),
     ] = None
 

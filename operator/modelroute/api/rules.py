@@ -152,7 +152,7 @@ _HEALTH = (
     _some_time("ejection"),
     rule(
         "!has(self.ejection) || !has(self.maxEjection) || duration(self.ejection) <= duration(self.maxEjection)",
-        "ejection is above maxEjection",
+        f"ejection is above maxEjection (default {t.Health().max_ejection})",
         lambda h: _longer(h.ejection, h.max_ejection),
         ".ejection",
     ),
@@ -167,7 +167,7 @@ _HEALTH = (
 _BACKOFF = (
     rule(
         "!has(self.min) || !has(self.max) || duration(self.min) <= duration(self.max)",
-        "min is above max",
+        f"min is above max (default {t.Backoff().max})",
         lambda b: _longer(b.min, b.max),
         ".min",
     ),

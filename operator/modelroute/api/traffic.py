@@ -56,7 +56,13 @@ class LoadBalancing(Resource, frozen=True):
         ),
     ] = "LeastInFlight"
     prefix_chars: Annotated[
-        int, doc("Of PrefixHash: the characters at a prompt's beginning that are looked at.", ge=1, le=100_000)
+        int,
+        doc(
+            "Of PrefixHash: how much of a prompt's beginning is looked at, in bytes of its JSON; of a chat that is the "
+            "list of messages, roles and punctuation too.",
+            ge=1,
+            le=100_000,
+        ),
     ] = 256
     bound_percent: Annotated[
         int,

@@ -100,7 +100,8 @@ def ready(
         return Verdict("Ready", "False", "RouterNotReady", message)
     closed = next((m.problem for m in missing if m.path == CLIENT_KEYS), "")
     if closed:
-        return Verdict("Ready", "False", "ClientKeysMissing", f"no client is let in: {closed}")
+        message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
+        return Verdict("Ready", "False", "ClientKeysMissing", message)
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
     resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}

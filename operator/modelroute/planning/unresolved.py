@@ -11,7 +11,7 @@ from modelroute.planning import names
 from modelroute.planning.observed import Observed
 
 CLIENT_KEYS = "spec.router.auth.apiKeysSecretRef"
-"""The path of what no client is let in without."""
+"""The path of what a router that starts lets no client in without."""
 _TLS_KEYS = ("tls.crt", "tls.key")
 
 _Problem = tuple[str, str, str]
