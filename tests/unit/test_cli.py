@@ -105,6 +105,13 @@ class TestMain:
             assert called(monkeypatch, "serve", "-f", str(tmp_path / "route.yaml"), "--port", port) == 2
         assert "choose others with --port and --admin-port" in capsys.readouterr().err
 
+    def test_a_certificate_that_is_not_there_keeps_serve_from_starting(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        (tmp_path / "route.yaml").write_text(MANIFEST)
+        assert called(monkeypatch, "serve", "-f", str(tmp_path / "route.yaml"), "--tls", str(tmp_path)) == 2
+        assert f"the certificate in {tmp_path} cannot be used" in capsys.readouterr().err
+
     def test_only_the_command_that_is_asked_for_is_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loaded: list[str] = []
 

@@ -105,7 +105,7 @@ def test_pods_that_cannot_run_are_told_once() -> None:
 
 
 def test_pods_that_lack_a_claim_are_told_of_by_the_claim_once() -> None:
-    spec = {"backends": [VLLM | {"vllm": VLLM["vllm"] | {"modelCache": {"claimName": "models"}}}]}
+    spec = {"backends": [VLLM | {"vllm": {"model": "Qwen/Qwen2.5-7B", "modelCache": {"claimName": "models"}}}]}
     failing = replace(COLD, troubles={"chat--small": "unschedulable"})
     assert told(None, failing, spec) == [("Warning", "ClaimNotFound")]
     assert told(failing, failing, spec) == []

@@ -26,6 +26,11 @@ def add_arguments(parser: argparse.ArgumentParser, host: str) -> None:
     )
 
 
+def add_tls_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--tls``, a directory or None."""
+    parser.add_argument("--tls", type=Path, metavar="DIR", help="serve clients over TLS by DIR/tls.crt and DIR/tls.key")
+
+
 def _port(text: str) -> int:
     number = int(text)
     if not 0 < number < 65536:  # the event loop would take it modulo 65536

@@ -17,12 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--snapshot", type=Path, required=True, metavar="FILE", help="the snapshot, watched for changes"
     )
     parser.add_argument("--secrets", type=Path, required=True, metavar="DIR", help="holds BACKEND/key")
-    parser.add_argument(
-        "--tls",
-        type=Path,
-        metavar="DIR",
-        help="serve clients over TLS by DIR/tls.crt and DIR/tls.key",
-    )
+    listening.add_tls_argument(parser)
     listening.add_arguments(parser, "0.0.0.0")  # noqa: S104 - a pod's own address is not known here
 
 

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="holds BACKEND/key, and for clients' keys auth/keys.yaml and auth/pepper (default ./secrets)",
     )
+    listening.add_tls_argument(parser)
     listening.add_arguments(parser, "127.0.0.1")
 
 
@@ -28,4 +29,4 @@ def run(args: argparse.Namespace) -> None:
         snapshot_from_manifest(args.file.read_bytes())
     except OSError as error:
         raise ModelRouteError(f"{args.file} cannot be read: {(error.strerror or '').lower()}") from None
-    listening.listen(FileSource(args.file, snapshot_from_manifest), args, args.secrets)
+    listening.listen(FileSource(args.file, snapshot_from_manifest), args, args.secrets, tls_dir=args.tls)
