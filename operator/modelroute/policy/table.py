@@ -53,7 +53,8 @@ class Table(Struct, frozen=True):
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Table":
-        """The table of ``snapshot``."""
+        """The table of ``snapshot``; ValueError when it names a backend that it does not have."""
+        _check_names(snapshot)
         weighted = tuple(b for b in snapshot.backends if b.weight)
         outside = frozenset(b.name for b in snapshot.backends if b.data_policy == "External")
         bars = [Bar(r.when, frozenset(r.exclude) | (outside if r.fail_closed else EVERYBODY)) for r in snapshot.rules]
@@ -68,6 +69,16 @@ class Table(Struct, frozen=True):
             canary=snapshot.canary,
             fallbacks=snapshot.fallbacks,
         )
+
+
+def _check_names(snapshot: Snapshot) -> None:
+    known = {b.name for b in snapshot.backends}
+    named = {name for rule in snapshot.rules for name in (*rule.prefer, *rule.exclude)}
+    named |= {fallback.backend for fallback in snapshot.fallbacks}
+    if snapshot.canary is not None:
+        named |= {snapshot.canary.backend, snapshot.canary.baseline or snapshot.canary.backend}
+    if named - known:
+        raise ValueError(f"the snapshot has no backend {', '.join(sorted(named - known))}")
 
 
 class Chance(Struct, frozen=True, gc=False):

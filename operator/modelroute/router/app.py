@@ -160,9 +160,13 @@ class Router:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            self.poll()
-            self.live.endpoints.reap(loop.time())
-            self._prober.tick(loop.time())
+            try:
+                self.poll()
+                self.live.endpoints.reap(loop.time())
+                self._prober.tick(loop.time())
+            # The edge of a background loop: what breaks once must not end snapshots and probes for good.
+            except Exception:
+                log.exception("unexpected")
 
     async def _drain(self) -> None:
         self.public.draining = self.admin.draining = True

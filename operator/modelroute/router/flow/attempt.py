@@ -5,12 +5,11 @@ Made by ``exchange``, which hears how it went. Never chooses who is tried next.
 
 import asyncio
 import enum
-from typing import Protocol
 
 from modelroute.api.types import FailureKind
 from modelroute.router.flow.answer import HOLD_LIMIT, Answer
-from modelroute.router.flow.delivery import Delivery
 from modelroute.router.flow.job import Job, Windows
+from modelroute.router.flow.owner import Owner
 from modelroute.router.http.upstream import Headers, Upstream
 from modelroute.router.replicas.dial import DialError, dial
 from modelroute.router.replicas.endpoints import Endpoint
@@ -27,6 +26,9 @@ _PASSED_REQUEST_HEADERS = (
     b"anthropic-beta",
 )
 
+_STALE_SECONDS = 0.25
+"""A kept connection that is lost so soon after a request was sent on it was closed before; later, work was begun."""
+
 
 class State(enum.Enum):
     """How far a try is. Until STREAMING the client has seen nothing, and another backend may take over."""
@@ -38,30 +40,12 @@ class State(enum.Enum):
     OVER = enum.auto()
 
 
-class Owner(Protocol):
-    """Who hears how a try went: of just one of failed, held, ended and broken, the last two after an answer began."""
-
-    out: Delivery
-
-    def failed(self, kind: FailureKind, *, free: bool) -> None:
-        """The client has seen nothing of it. ``free``: the backend has not even begun with it."""
-
-    def held(self, answer: Answer, endpoint: Endpoint) -> None:
-        """All of an answer is here, and nothing of it is sent."""
-
-    def ended(self, answer: Answer) -> None:
-        """All that was passed on was whole."""
-
-    def broken(self, answer: Answer, kind: str, refusal: openai.Refusal) -> None:
-        """What has begun cannot go on."""
-
-
 class Attempt:
     """One try, from the reservation of the slot to its return."""
 
     __slots__ = (
-        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_texted", "_timer", "_touched",
-        "_windows", "endpoint", "state", "target",
+        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_sent", "_texted", "_timer",
+        "_touched", "_windows", "endpoint", "state", "target",
     )  # fmt: skip
 
     def __init__(
@@ -78,7 +62,7 @@ class Attempt:
         self._connection: Upstream | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._fresh = False
+        self._fresh = self._sent = False
         self._texted = False
         self._touched = 0.0
 
@@ -151,6 +135,8 @@ class Attempt:
         for name in _PASSED_REQUEST_HEADERS:
             if value := request.headers.get(name):
                 passed += b"%b: %b\r\n" % (name, value)
+        self._sent = True
+        self._touched = self._job.shared.loop.time()
         self._arm(self._windows.first)
         connection.ask(self, self.target.head(self.endpoint, ask.kind, passed, len(self._body)), self._body)
 
@@ -272,16 +258,20 @@ class Attempt:
         if self.state is State.STREAMING:
             self.endpoint.report(problem, self._job.shared.loop.time())
             self._break_off("StreamLost", openai.upstream_error("the connection to the backend was lost"))
-        elif connection is not None and connection.silent and not self._fresh:
+        elif connection is not None and connection.silent and not self._fresh and self._is_early():
             self._dial()
         else:
             self._fail("ServerError" if malformed else "ConnectFailure", problem)
+
+    def _is_early(self) -> bool:
+        """Whether the connection may have been closed as idle when the request was sent, and nobody has read it."""
+        return self._job.shared.loop.time() < self._touched + _STALE_SECONDS
 
     # How it went.
 
     def _fail(self, kind: FailureKind, problem: str, *, blame: bool = True) -> None:
         now = self._job.shared.loop.time()
-        free = self.state is State.DIALING
+        free = self.state is State.DIALING and not self._sent
         self.endpoint.report(problem, now)
         self.stop()
         if blame:

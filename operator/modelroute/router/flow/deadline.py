@@ -26,16 +26,17 @@ class Deadline:
     ``sdk_retries`` are those that the client's SDK has made before this request.
     """
 
-    __slots__ = ("end", "sdk_retries", "silence")
+    __slots__ = ("_span", "end", "sdk_retries", "silence")
 
     def __init__(self, headers: Mapping[bytes, bytes], total: float | None, now: float) -> None:
         route = math.inf if total is None else total
         if headers.keys().isdisjoint(_NAMES):
-            self.end, self.silence, self.sdk_retries = now + route, math.inf, 0
+            self.end, self.silence, self._span, self.sdk_retries = now + route, math.inf, math.inf, 0
             return
         asked = _number(headers, _TOTAL) / 1000
         self.end = now + min(_before(asked), route)
-        self.silence = now + _before(min(_number(headers, name) for name in _SILENCE))
+        self._span = _before(min(_number(headers, name) for name in _SILENCE))
+        self.silence = now + self._span
         retries = headers.get(_RETRIES, b"0")
         self.sdk_retries = int(retries) if retries.isdigit() and len(retries) < 4 else 0
 
@@ -48,9 +49,9 @@ class Deadline:
             return self.end - now
         return min(self.end, self.silence) - now
 
-    def heard(self) -> None:
+    def heard(self, now: float) -> None:
         """The client has heard from us: it waits on."""
-        self.silence = math.inf
+        self.silence = now + self._span
 
     def windows(self, timeouts: Timeouts, now: float, *, streamed: bool, last: bool) -> Windows:
         """What a try that begins ``now`` may take; ``last``: no other can follow."""

@@ -41,9 +41,7 @@ class Exchange:
     _target: Target  # from the decision on
 
     def __init__(self, job: Job, live: Live, route: Route) -> None:
-        self._job = job
-        self._live = live
-        self._route = route
+        self._job, self._live, self._route = job, live, route
         self.out = Delivery(job)
         self._deadline = Deadline(job.request.headers, route.snapshot.total, job.shared.loop.time())
         self._retries = Retries(job.shared.budget, route.snapshot.retry, self._deadline.sdk_retries)
@@ -108,6 +106,7 @@ class Exchange:
             if not self._later(kind, self._deadline.left(now)):
                 self.call_off()
         elif trouble is not None and trouble.kind == "Overloaded":
+            self._retries.done()
             self._stand_in_line(trouble.kind)
         elif trouble is not None and trouble.until > now:
             self.call_off()
@@ -131,7 +130,7 @@ class Exchange:
         """See ``Waits``."""
         if self._job.ask.stream:
             self.out.keep_waiting(self._target.name)
-            self._deadline.heard()
+            self._deadline.heard(self._job.shared.loop.time())
 
     # Tries.
 
@@ -193,14 +192,16 @@ class Exchange:
 
     def _over_to_fallback(self, kind: FailureKind) -> bool:
         moment = Moment(self._route.troubles, self._job.shared.loop.time())
-        forward = next_backend(self._route.policy, self._tried, kind, moment, self._barred)
-        if forward is None:
-            return False
-        self.out.fell_back(self._target.name, kind, forward.backend.name)
-        self.out.reason = forward.reason
-        self._target = self._route.targets[forward.backend.name]
-        self._enter()
-        return True
+        while (forward := next_backend(self._route.policy, self._tried, kind, moment, self._barred)) is not None:
+            target = self._live.latest(self._route.targets[forward.backend.name])
+            if target is not None:
+                self.out.fell_back(self._target.name, kind, target.name)
+                self.out.reason = forward.reason
+                self._target = target
+                self._enter()
+                return True
+            self._tried += (forward.backend.name,)
+        return False
 
     def _later(self, kind: FailureKind, left: float) -> bool:
         target, loop = self._target, self._job.shared.loop

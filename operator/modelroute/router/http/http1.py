@@ -4,14 +4,17 @@ Made per connection by ``app``. Knows nothing of models; ``reader`` knows HTTP. 
 """
 
 import asyncio
+import logging
 from collections import deque
 from typing import Protocol, cast
 
 from modelroute.router.http.framing import Limits, overloaded, read_until
 from modelroute.router.http.reader import Reader
-from modelroute.router.http.request import Request
+from modelroute.router.http.request import Request, Running
 from modelroute.router.http.room import Room
 from modelroute.router.surface.openai import Refusal, timed_out
+
+log = logging.getLogger(__name__)
 
 _HIGH_WATER = 8192
 """Bytes that wait for a client before its backend waits too. One read of a backend, at most 250,000 bytes, can come on
@@ -19,22 +22,6 @@ top: together less than 256 KiB."""
 _MOST_TURNS = 8
 _LINGER_SECONDS = 2.0
 _IDLE_ENOUGH_SECONDS = 1.0
-
-
-class Running(Protocol):
-    """A request that is being answered."""
-
-    def client_gone(self) -> None:
-        """The client has left; nobody waits for the answer."""
-
-    def pause(self) -> None:
-        """The client does not take what was written."""
-
-    def resume(self) -> None:
-        """The client takes more again."""
-
-    def shut(self) -> None:
-        """The router ends; tell the client what can still be told."""
 
 
 class Service(Protocol):
@@ -121,7 +108,8 @@ class ClientConnection(asyncio.Protocol):
 
     def retire(self) -> None:
         """Close unless a request is being read or answered; then it closes after the answer."""
-        if self._serving is None and self._reader.partial is None and self._transport is not None:
+        busy = self._serving is not None or self._turns or self._reader.partial is not None
+        if not busy and self._transport is not None:
             self._transport.close()
 
     def make_room(self, now: float) -> None:
@@ -182,6 +170,8 @@ class ClientConnection(asyncio.Protocol):
         self._paused_at = None
         if self.running is not None:
             self.running.resume()
+        else:
+            self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell whoever is answering."""
@@ -222,7 +212,7 @@ class ClientConnection(asyncio.Protocol):
 
     def take(self, request: Request) -> None:
         """Serve it when those before it are answered."""
-        if self._serving is None and not self._turns:
+        if self._serving is None and not self._turns and not self.paused:
             self._serve(request)
             return
         self._turns.append(request)
@@ -233,11 +223,17 @@ class ClientConnection(asyncio.Protocol):
 
     def _serve(self, request: Request) -> None:
         self._serving = request
-        request.identify()
-        self._service.serve(self, request)
+        try:
+            request.identify()
+            self._service.serve(self, request)
+        # The edge of a connection: a request that breaks the router's own code must cost nobody else anything.
+        except Exception:
+            log.exception("unexpected")
+            request.drop()
+            self.cut()
 
     def _advance(self) -> None:
-        if self._serving is not None or not self._turns or self._transport is None:
+        if self._serving is not None or not self._turns or self._transport is None or self.paused:
             return
         if len(self._turns) == _MOST_TURNS:
             self._transport.resume_reading()

@@ -53,9 +53,7 @@ def plain_request(data: bytes, head_limit: int) -> PlainRequest | None:
     headers = _fields(head, lines)
     if headers is None or not _is_framed_plainly(headers):
         return None
-    length = headers.get(b"content-length", b"")
-    if first[0] == b"GET" and not length:
-        length = b"0"
+    length = headers.get(b"content-length", b"0" if first[0] == b"GET" else b"")
     if not _is_length(length, len(data) - end - 4):
         return None
     return PlainRequest(first[0].decode(), first[1], headers, data[end + 4 :])

@@ -3,6 +3,7 @@
 import itertools
 import re
 import secrets
+from typing import Protocol
 
 from modelroute.router.clients.clients import FREE, Identity, Lease
 from modelroute.router.surface.openai import Kind, Refusal
@@ -102,3 +103,19 @@ class Request:
         """Keep the client's own request id if it is sane, else make one."""
         given = self.headers.get(b"x-request-id", b"")
         self.request_id = given if _SANE_ID.fullmatch(given) else f"{_PROCESS}-{next(_numbers):x}".encode()
+
+
+class Running(Protocol):
+    """A request that is being answered."""
+
+    def client_gone(self) -> None:
+        """The client has left; nobody waits for the answer."""
+
+    def pause(self) -> None:
+        """The client does not take what was written."""
+
+    def resume(self) -> None:
+        """The client takes more again."""
+
+    def shut(self) -> None:
+        """The router ends; tell the client what can still be told."""

@@ -27,7 +27,6 @@ class Metrics(Collector):
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
         registry.register(self)
-        self._refused: dict[tuple[str, int, str], tuple[Counter, Counter]] = {}
         self._tallies: dict[Who, Tally] = {}
         self.fallbacks = Counter(
             "modelroute_fallbacks",

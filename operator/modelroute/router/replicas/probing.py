@@ -7,7 +7,7 @@ Ticked by ``app``. One probe of a replica at a time, on a connection of its own.
 import asyncio
 import ssl
 
-from modelroute.router.http.upstream import Headers
+from modelroute.router.http.upstream import Headers, Upstream
 from modelroute.router.replicas.dial import DialError, dial
 from modelroute.router.replicas.endpoints import Endpoint
 from modelroute.router.replicas.gate import TRIAL_SECONDS
@@ -19,15 +19,20 @@ ANSWER_SECONDS = 2.0
 
 
 class _Question:
-    """Who waits for a probe's answer: its status alone; see ``Asker``."""
+    """Who waits for a probe's answer: its status alone; see ``Asker``.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    It closes the connection as soon as that is there: kept, it might be given to a request in the same moment.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Upstream) -> None:
+        self._connection = connection
         self.status: asyncio.Future[int] = loop.create_future()
 
     def on_head(self, status: int, headers: Headers) -> None:  # noqa: ARG002
         """The answer."""
         if not self.status.done():
             self.status.set_result(status)
+        self._connection.close()
 
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Nothing of it matters."""
@@ -81,7 +86,7 @@ class Prober:
     async def _status(self, target: Target, endpoint: Endpoint) -> int:
         connection = await dial(endpoint, self._tls)
         try:
-            question = _Question(self._loop)
+            question = _Question(self._loop, connection)
             connection.ask(question, target.probe(endpoint), b"")
             return await question.status
         finally:

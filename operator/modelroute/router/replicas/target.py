@@ -62,15 +62,20 @@ class Target:
             if endpoint.since == math.inf:
                 endpoint.since = since
                 endpoint.vitals.met(now)
+        down = self._choose()  # before those who waited are called
         self.gate.adopt(self.backend, now_unix)
-        self.refresh()
+        self.gate.set_down(down)
 
     def refresh(self) -> None:
         """A replica was ejected or is back: choose among the right ones from now on."""
+        self.gate.set_down(self._choose())
+
+    def _choose(self) -> bool:
+        """Fill the pool; returns whether all replicas are out."""
         chosen, down = chosen_from([e.vitals for e in self.endpoints], self.backend.health)
         left_out = [e for i, e in enumerate(self.endpoints) if i not in chosen]
         self.pool = self._full.without(left_out) if self._full is not None else None
-        self.gate.set_down(down)
+        return down
 
     def tally(self, model: str) -> Tally:
         """The counts of this backend for a model that the route serves."""
