@@ -131,7 +131,9 @@ _BODIES = [
     Case("an extension of a chunk", JSON + CHUNKED + b"e;a=b\r\n%b\r\n0\r\n\r\n" % GOOD, Whole(GOOD)),
     Case("trailers", chunks(GOOD, end=b"0\r\nset-cookie: a=b\r\n\r\n"), Whole(GOOD)),
     Case("a length in the trailers", chunks(GOOD, end=b"0\r\ncontent-length: 1\r\n\r\n"), BAD),
-    Case("NULs", sized(b'{"choices":["\0"]}'), Whole(b'{"choices":["\0"]}')),
+    Case("NULs", sized(b'{"choices":["\0"]}'), BAD),
+    Case("a page", sized(b"<html>busy</html>"), BAD),
+    Case("half of JSON", sized(b'{"choices":'), BAD),
     Case("no UTF-8", sized(b'{"choices":["\xff\xfe"]}'), Whole(b'{"choices":["\xff\xfe"]}')),
     Case("deep JSON", sized(b'{"error":' * DEEP), Whole(b'{"error":' * DEEP)),
     Case(

@@ -224,15 +224,15 @@ async def test_a_client_that_wants_it_closed_gets_it_closed(plane: Plane, line: 
 
 async def test_requests_that_come_at_once_are_answered_in_order(plane: Plane) -> None:
     async def slow_first(received: Received, wire: Wire) -> None:
-        if received.json["n"] == 0:
+        if received.json["seed"] == 0:
             await second_sent.wait()
-        await answers({"n": received.json["n"]})(received, wire)
+        await answers({"n": received.json["seed"]})(received, wire)
 
     second_sent = asyncio.Event()
     await plane.route(backend("small", await plane.upstream(slow_first), weight=1))
     client = await plane.connect()
     for n in range(30):
-        client.send(http("POST", CHAT, chat(n=n)))
+        client.send(http("POST", CHAT, chat(seed=n)))
         client.send(http("GET", f"/v1/models/{n}"))
     second_sent.set()
     for n in range(30):

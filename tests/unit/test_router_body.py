@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroute.router.surface import depth
-from modelroute.router.surface.body import BadBodyError, read, text_of
+from modelroute.router.surface.body import read, text_of
 from modelroute.router.surface.openai import Kind, Refusal
+from modelroute.router.surface.pairs import BadBodyError
 from tests.fakes.bodies import USER, ask, json_values
 
 
@@ -90,10 +91,11 @@ def test_depth_is_told_from_brackets_outside_strings(value: Any) -> None:
 def test_answers_to_one_request_are_limited(name: str) -> None:
     assert ask(Kind.COMPLETIONS, **{name: 128})
     for value, told in (
-        (129, "above 128"),
+        (129, "from 1 to 128"),
+        (0, "from 1 to 128"),
         (1.5, "whole number"),
         ("2", "whole number"),
-        (10**30, "whole number|above"),
+        (10**30, "whole number|from"),
     ):
         with pytest.raises(BadBodyError, match=told):
             ask(Kind.COMPLETIONS, **{name: value})

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.surface.body import Ask, BadBodyError, read, text_of
+from modelroute.router.surface.body import Ask, read, text_of
 from modelroute.router.surface.multipart import FormError, boundary_of, fields_of
 from modelroute.router.surface.openai import Kind
+from modelroute.router.surface.pairs import BadBodyError
 from modelroute.router.surface.rewrite import rewritten
 from modelroute.snapshot.types import Backend, Parameters, Timeouts
 

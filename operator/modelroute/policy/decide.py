@@ -98,14 +98,15 @@ def _reject(table: Table, asked: Asked) -> Reject:
     wait = max(soonest - asked.moment.now, 0.0)
     if troubles and all(t.kind == "RateLimited" for t in troubles) and len(troubles) == len(allowed):
         return Reject("rate_limited", f"the providers behind this route limit its rate ({names})", wait, 429)
-    message = f"no backend of this route can answer now ({names}: {_kinds(troubles)}); try again shortly"
+    told = ", ".join(f"{b.name}: {_word(asked.trouble(b))}" for b in allowed)
+    message = f"no backend of this route can answer now ({told}); try again shortly"
     return Reject("no_ready_backend", message, wait)
 
 
-def _kinds(troubles: list[Trouble]) -> str:
+def _word(trouble: Trouble | None) -> str:
     """What is the matter, in a reader's words."""
-    words = {"ColdStart": "no replica is ready", "RateLimited": "rate limited", "Overloaded": "at their limits"}
-    return ", ".join(dict.fromkeys(words.get(t.kind, "failing") for t in troubles)) or "not chosen"
+    words = {"ColdStart": "no replica is ready", "RateLimited": "rate limited", "Overloaded": "at its limits"}
+    return words.get(trouble.kind, "failing") if trouble else "not asked for this"
 
 
 def next_backend(

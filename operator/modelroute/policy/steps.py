@@ -80,8 +80,14 @@ def by_weight(table: Table, asked: Asked, choice: Choice | None) -> Choice | Non
 
 
 def _among_the_rest(table: Table, asked: Asked, draw: float) -> Choice | None:
-    """A draw among those that can answer; where none can, the first that is worth waiting for."""
-    able = [b for b in table.weighted if asked.can(b)]
+    """A draw among those that can answer; where none can, the first that is worth waiting for.
+
+    Where rules bar all that have a weight, those without one are what is left.
+    """
+    left_over = [b for b in table.weighted if b.name not in asked.barred]
+    if not left_over:
+        return next((Choice(b, "what is left") for b in table.backends.values() if asked.can(b)), None)
+    able = [b for b in left_over if asked.can(b)]
     left = draw * sum(b.weight for b in able)
     for backend in able:
         left -= backend.weight

@@ -18,7 +18,7 @@ from modelroute.router.http.room import Room
 from modelroute.router.metrics.metrics import NOBODY
 from modelroute.router.replicas.gauges import described
 from modelroute.router.replicas.live import Live, Route
-from modelroute.router.surface.body import BadBodyError, read
+from modelroute.router.surface.body import read
 from modelroute.router.surface.openai import (
     ADMIN_PATHS,
     PUBLIC_PATHS,
@@ -31,6 +31,7 @@ from modelroute.router.surface.openai import (
     no_ready_backend,
     resolve,
 )
+from modelroute.router.surface.pairs import BadBodyError
 
 _TEXT = b"content-type: text/plain; charset=utf-8\r\n"
 _METRICS = b"content-type: text/plain; version=1.0.0; charset=utf-8\r\n"

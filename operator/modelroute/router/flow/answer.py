@@ -9,7 +9,7 @@ from modelroute.router.http.replies import LAST_CHUNK, as_event, chunk, error_ev
 from modelroute.router.http.request import Request
 from modelroute.router.http.upstream import Headers
 from modelroute.router.surface.body import USAGE_KINDS, Ask
-from modelroute.router.surface.openai import Refusal
+from modelroute.router.surface.openai import Kind, Refusal, is_json
 from modelroute.router.surface.sse import Meter, Usage, usage_in
 from modelroute.router.surface.unasked import Unasked
 
@@ -19,6 +19,7 @@ HOLD_LIMIT = 262144
 _PASSED = {b"content-type", b"content-encoding", b"cache-control", b"retry-after"}
 _PASSED_PREFIX = b"x-ratelimit-"
 _TAIL = 4096
+_FREE_FORM = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})  # text and subtitles, too
 
 
 def passed_on(headers: Headers, *, error: bool = False) -> bytes:
@@ -67,6 +68,13 @@ class Answer:
     def header(self, name: bytes) -> bytes:
         """The value of a header (lower case); empty when there is none."""
         return next((value for found, value in self._headers if found == name), b"")
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether what is held is what was asked for: JSON, but of audio and of what is packed."""
+        if self._ask.kind in _FREE_FORM or self.header(b"content-encoding"):
+            return bool(self.held_size)
+        return is_json(self.held)
 
     @property
     def error_headers(self) -> bytes:

@@ -10,6 +10,7 @@ from modelroute.api.types import FailureKind
 from modelroute.router.flow.answer import HOLD_LIMIT, Answer
 from modelroute.router.flow.job import Job, Windows
 from modelroute.router.flow.owner import Owner
+from modelroute.router.flow.verdict import scrubbed
 from modelroute.router.http.upstream import Headers, Upstream
 from modelroute.router.replicas.dial import DialError, dial
 from modelroute.router.replicas.endpoints import Endpoint
@@ -195,7 +196,7 @@ class Attempt:
             return
         self._touched = self._job.shared.loop.time()
         if self.state is State.STREAMING:
-            answer.more(data)
+            answer.more(scrubbed(self.target, data) if b'"error"' in data else data)
             if not self._texted:
                 self._look_for_text(answer)
             return
@@ -223,7 +224,8 @@ class Attempt:
         if self.endpoint.vitals.ejected:
             self.endpoint.succeeded(self._touched)  # it was tried whether it answers again, and it does
         self._arm(self._windows.idle)
-        answer.begin(self._owner.out.own_headers(self.target.name), data)
+        shown = scrubbed(self.target, data) if b'"error"' in data else data
+        answer.begin(self._owner.out.own_headers(self.target.name), shown)
         self._look_for_text(answer)
 
     def _look_for_text(self, answer: Answer) -> None:

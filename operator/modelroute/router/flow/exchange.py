@@ -26,7 +26,7 @@ from modelroute.router.replicas.gate import Gate, Why
 from modelroute.router.replicas.live import Live, Route
 from modelroute.router.replicas.target import Target
 from modelroute.router.surface import openai
-from modelroute.router.surface.body import BadBodyError
+from modelroute.router.surface.pairs import BadBodyError
 from modelroute.router.surface.rewrite import rewritten
 
 
@@ -67,8 +67,7 @@ class Exchange:
         if isinstance(decision, Reject):
             self._finish(self.out.refuse(refusals.rejected(decision), decision.reason))
             return
-        self._barred = decision.barred
-        self.out.reason = decision.reason
+        self._barred, self.out.reason = decision.barred, decision.reason
         self._target = route.targets[decision.backend.name]
         if isinstance(decision, Hold):
             self._stand_in_line(decision.kind)
@@ -169,6 +168,7 @@ class Exchange:
         """See ``Owner``: another replica, another backend, the same again after a while, or the end."""
         target, attempt, self._attempt = self._target, self._attempt, None
         self.out.failed(target, kind)
+        target.gate.failed(kind)
         self._retries.done()
         if attempt is not None:
             self._avoid += (attempt.endpoint,)
@@ -227,7 +227,7 @@ class Exchange:
             self.out.failed(target, f"http_{verdict.refusal.status}")
             self._give(failure)
         else:
-            self._answered = failure
+            self._answered, self._retries.asked = failure, verdict.wait
             self.failed(verdict.kind, free=verdict.fatal)
 
     def ended(self, answer: Answer) -> None:

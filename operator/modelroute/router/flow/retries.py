@@ -20,7 +20,7 @@ _LATER = frozenset({"ConnectFailure", "ServerError", "Overloaded", "RateLimited"
 class Retries:
     """The tries of one request; ``made`` are those so far, at fallbacks too."""
 
-    __slots__ = ("_budget", "_most", "_owed", "_settings", "_taken")
+    __slots__ = ("_budget", "_most", "_owed", "_settings", "_taken", "asked")
 
     def __init__(self, budget: Budget, settings: Retry, sdk_retries: int) -> None:
         self._budget = budget
@@ -28,6 +28,7 @@ class Retries:
         self._most = tries(settings, sdk_retries)
         self._taken = False
         self._owed = 0  # times that it waited for the budget
+        self.asked = 0.0  # seconds that the backend asked for, by Retry-After
 
     def is_last(self, made: int) -> bool:
         """Whether no retry can follow the next try."""
@@ -52,10 +53,7 @@ class Retries:
         """
         if kind not in _LATER or made >= self._most or target.down:
             return None
-        trouble = target.gate.trouble
-        wait = backoff(self._settings, made, random.random())  # noqa: S311
-        if trouble is not None and trouble.kind == "RateLimited":
-            wait = max(wait, trouble.until - now)
+        wait = max(backoff(self._settings, made, random.random()), self.asked, target.gate.cooling - now)  # noqa: S311
         if wait >= left or wait > self._settings.max_wait:
             return None
         if not self._take():

@@ -3,6 +3,7 @@
 Called by ``exchange`` before anything is sent to the client. Never says what becomes of the request.
 """
 
+import re
 import time
 from typing import NamedTuple
 
@@ -15,13 +16,19 @@ from modelroute.router.surface import openai
 from modelroute.router.surface.sse import opening_error
 
 _WITH_CONTENT = range(200, 204)
+# What looks like a key, or like an address within a cluster.
+_TELLTALE = re.compile(
+    rb"\bsk-[A-Za-z0-9_-]{8,}|\b(?:10|127|169\.254|192\.168|172\.(?:1[6-9]|2[0-9]|3[01]))(?:\.[0-9]{1,3}){2,3}(?::[0-9]{1,5})?"
+    rb"|\b[a-z0-9.-]+\.svc(?:\.cluster\.local)?(?::[0-9]{1,5})?"
+)
 _NOT_VALID = b'{"error":{"message":"the backend gave an answer that is not valid"}}'
 _COOL_SECONDS = 1.0
 """A hosted API that says that it is asked too often, and not until when, is left alone for so long."""
 
 
 class Verdict(NamedTuple):
-    """``kind``: the failure that others may cover; None: the request's own fault. ``cool``: seconds to leave it alone.
+    """``kind``: the failure that others may cover; None: the request's own fault. ``cool``: seconds to leave all of
+    it alone; ``wait``: seconds after which this replica asks to be tried again.
 
     ``well``: the replica is, whatever it answered; None: that cannot be told.
     """
@@ -29,6 +36,7 @@ class Verdict(NamedTuple):
     kind: FailureKind | None
     refusal: openai.Refusal
     cool: float = 0.0
+    wait: float = 0.0
     well: bool | None = None
     fatal: bool = False
 
@@ -38,16 +46,18 @@ def verdict_on(answer: Answer, target: Target) -> Verdict | None:
     status, body = answer.status, answer.held
     if status in _WITH_CONTENT:
         error = opening_error(body) if answer.events else body if openai.tells_error(body) else None
-        if error is None and body and not answer.events:
+        if error is None and not answer.events and answer.is_valid:
             return None
         status, body = (openai.status_in(error), error) if error else (502, _NOT_VALID)
     elif status < 400:
         status, body = 502, _NOT_VALID
-    kind = openai.failure_kind(status, body, says_when=bool(answer.header(b"retry-after")))
+    wait = retry_after(answer.header(b"retry-after"), time.time())
+    kind = openai.failure_kind(status, body, says_when=wait is not None)
     return Verdict(
         kind=kind,
         refusal=openai.upstream_refusal(target.name, status, scrubbed(target, body)),
-        cool=_cool_for(answer, target, kind, status),
+        cool=_cool_for(target, kind, status, wait),
+        wait=wait or 0.0,
         well={"ServerError": False, None: True, "ContextLength": True}.get(kind),
         fatal=openai.is_draining(status, body),
     )
@@ -60,13 +70,12 @@ def settle(verdict: Verdict | None, target: Target, endpoint: Endpoint, now: flo
         return
     if verdict.well is False:
         endpoint.failed(now, fatal=verdict.fatal)
-    if verdict.cool:
-        target.gate.cool(verdict.cool)
+    if verdict.cool and verdict.kind is not None:
+        target.gate.cool(verdict.cool, verdict.kind)
 
 
-def _cool_for(answer: Answer, target: Target, kind: FailureKind | None, status: int) -> float:
+def _cool_for(target: Target, kind: FailureKind | None, status: int, wait: float | None) -> float:
     """A replica that is too busy says nothing of the others; a hosted API speaks for itself."""
-    wait = retry_after(answer.header(b"retry-after"), time.time())
     hosted = target.backend.external
     if kind == "RateLimited" or (hosted and kind == "Overloaded"):
         return _COOL_SECONDS if wait is None else wait
@@ -80,4 +89,4 @@ def scrubbed(target: Target, body: bytes) -> bytes:
         known += [endpoint.name.encode(), endpoint.host_header]
     for secret in filter(None, known):
         body = body.replace(secret, b"***")
-    return body
+    return _TELLTALE.sub(b"***", body)

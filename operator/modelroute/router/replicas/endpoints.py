@@ -30,8 +30,7 @@ class Place(NamedTuple):
     port: int
     tls: bool
     name: str  # Host header and TLS server name; empty: the host
-    guarded: bool  # forbidden addresses are refused
-    loopback: bool  # but for this machine
+    loopback: bool  # this machine is allowed; link-local and metadata addresses never are
 
 
 def place_of(backend: Backend, address: str) -> Place:
@@ -39,7 +38,8 @@ def place_of(backend: Backend, address: str) -> Place:
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise ValueError(f'backend "{backend.name}": endpoint "{address}" is not host:port')
-    return Place(host.strip("[]"), int(port), backend.tls, backend.host, backend.external, backend.loopback_allowed)
+    loopback = backend.loopback_allowed or not backend.external
+    return Place(host.strip("[]"), int(port), backend.tls, backend.host, loopback)
 
 
 class Endpoint:
@@ -61,7 +61,7 @@ class Endpoint:
         self._changed = changed
         self.idle: list[Upstream] = []
         self.retired = False
-        self.where = Whereabouts(place.host, place.port, self._moved, guarded=place.guarded, loopback=place.loopback)
+        self.where = Whereabouts(place.host, place.port, self._moved, loopback=place.loopback)
         self._reported = -REPORT_SECONDS
         name = place.name or (f"[{place.host}]" if ":" in place.host else place.host)
         usual = 443 if place.tls else 80

@@ -21,6 +21,9 @@ Why = Literal["full", "late", "failing", "gone"]
 """Why waiting is of no use: the line is full, the time is over, the backend fails, or the route has it no more."""
 
 
+_SICK = frozenset({"ConnectFailure", "Timeout", "ServerError"})
+
+
 class Waiter(Protocol):
     """A request that waits: in line for a place, or for the next try. Hashed by identity."""
 
@@ -40,8 +43,8 @@ class Gate:
     """One backend as it lets requests through. ``in_flight`` counts those inside."""
 
     __slots__ = (
-        "_calling", "_closed", "_cold_until", "_cooling", "_down", "_line", "_loop", "_most", "_next_trial", "_ready",
-        "_thaw", "_troubles", "in_flight", "name", "sleepers",
+        "_calling", "_closed", "_cold_until", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop",
+        "_most", "_next_trial", "_ready", "_thaw", "_troubles", "in_flight", "name", "sleepers",
     )  # fmt: skip
 
     def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
@@ -55,6 +58,8 @@ class Gate:
         self._most: float = math.inf
         self._line: Line[Waiter] = Line(0)
         self._cooling = -math.inf
+        self._cooling_for: FailureKind = "RateLimited"
+        self._failing: FailureKind = "ServerError"
         self._thaw: asyncio.TimerHandle | None = None
         self._down = False
         self._next_trial = -math.inf
@@ -95,6 +100,11 @@ class Gate:
     def waiting(self) -> int:
         """How many wait in line."""
         return len(self._line)
+
+    @property
+    def cooling(self) -> float:
+        """Until when it is left alone, on the loop's clock; minus infinity: it is not."""
+        return self._cooling
 
     @property
     def trouble(self) -> Trouble | None:
@@ -149,12 +159,17 @@ class Gate:
 
     # What is the matter.
 
-    def cool(self, seconds: float) -> None:
-        """Let nothing through for a while: the backend said that it is asked too often."""
+    def failed(self, kind: FailureKind) -> None:
+        """A try failed. When all replicas are out, the way in which the last one failed is what is the matter."""
+        if kind in _SICK:
+            self._failing = kind
+
+    def cool(self, seconds: float, kind: FailureKind) -> None:
+        """Let nothing through for a while: the backend said that it is asked too often, or when to come again."""
         until = self._loop.time() + seconds
         if until <= self._cooling:
             return
-        self._cooling = until
+        self._cooling, self._cooling_for = until, kind
         if self._thaw is not None:
             self._thaw.cancel()
         self._thaw = self._loop.call_at(until, self._thawed)
@@ -174,7 +189,7 @@ class Gate:
         self._refresh()
         if down:
             self._call_off()
-            self._turn_away("failing", "ServerError")
+            self._turn_away("failing", self._failing)
         else:
             self._call()
 
@@ -195,9 +210,9 @@ class Gate:
         if not self._ready:
             return Trouble("ColdStart", self._cold_until)
         if self._cooling > -math.inf:
-            return Trouble("RateLimited", self._cooling)
+            return Trouble(self._cooling_for, self._cooling)
         if self._down:
-            return Trouble("ServerError", self._next_trial if self.in_flight < self._most else math.inf)
+            return Trouble(self._failing, self._next_trial if self.in_flight < self._most else math.inf)
         if self.in_flight >= self._most or (len(self._line) and not in_line):
             return Trouble("Overloaded")
         return None

@@ -60,17 +60,14 @@ class Whereabouts:
     """
 
     __slots__ = (
-        "_asked", "_changed", "_failing", "_found", "_guarded", "_host", "_looking", "_loopback", "_port", "_shunned",
+        "_asked", "_changed", "_failing", "_found", "_host", "_looking", "_loopback", "_port", "_shunned",
         "addresses", "is_name", "problem",
     )  # fmt: skip
 
-    def __init__(
-        self, host: str, port: int, changed: Callable[[], None], *, guarded: bool = False, loopback: bool = False
-    ) -> None:
+    def __init__(self, host: str, port: int, changed: Callable[[], None], *, loopback: bool = False) -> None:
         self._host = host
         self._port = port
         self._changed = changed
-        self._guarded = guarded
         self._loopback = loopback
         self._asked = self._found = float("-inf")
         self._failing = False
@@ -130,7 +127,7 @@ class Whereabouts:
 
     def _allowed(self, found: list[str]) -> tuple[str, ...]:
         self.problem = f"{self._host} is at an address that is not allowed for an external backend"
-        kept = (a for a in found if not (self._guarded and is_forbidden(a, loopback=self._loopback)))
+        kept = (a for a in found if not is_forbidden(a, loopback=self._loopback))
         return self._sorted(tuple(dict.fromkeys(kept)))
 
     def _sorted(self, addresses: tuple[str, ...]) -> tuple[str, ...]:

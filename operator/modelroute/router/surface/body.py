@@ -12,22 +12,13 @@ from msgspec import Raw, Struct
 
 from modelroute.router.surface import depth
 from modelroute.router.surface.multipart import FormError, boundary_of, fields_of
-from modelroute.router.surface.openai import Dialect, Kind, Refusal, dialect_of
+from modelroute.router.surface.openai import Dialect, Kind, dialect_of
+from modelroute.router.surface.pairs import BadBodyError, count_of, refuse_twice, refuse_twice_within
 
 T = TypeVar("T", str, bool, int, float)
 
 
-class _Key(str):
-    """A key that is like no other, so that a dict keeps both of two that are the same."""
-
-    __slots__ = ()
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-
-
 _fields = msgspec.json.Decoder(dict[str, Raw])
-_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=str.__new__)
 _encode = msgspec.json.Encoder().encode
 _string = msgspec.json.Decoder(str)
 _strings = msgspec.json.Decoder(str | list[str])
@@ -58,12 +49,10 @@ _NAME_OF_MODEL = "a string, one of the ids that /v1/models lists"
 _DEEP = f"the body is nested more than {depth.LIMIT} levels deep, or of too many brackets to tell"
 
 
-class BadBodyError(Exception):
-    """A body that cannot be served; ``refusal`` says what to change."""
-
-    def __init__(self, message: str, param: str | None) -> None:
-        super().__init__(message)
-        self.refusal = Refusal(400, message, None, param)
+_MOST_FIELDS = 1000
+_MANY = f"the body has more than {_MOST_FIELDS} fields"
+_FLOOD = 262144
+"""Bytes above which a body with many fields in few objects is refused unread: a million take a second."""
 
 
 class Ask(Struct, gc=False):
@@ -110,10 +99,15 @@ def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
     if stream is not None and not streams and stream != _FALSE:
         streams = bool(typed(fields, "stream", bool, "true or false"))
     for name in _COUNTS:
-        if name in fields and kind in USAGE_KINDS and (typed(fields, name, int, "a whole number") or 0) > _MOST_ANSWERS:
-            raise BadBodyError(f"{name} is above {_MOST_ANSWERS}", name)
+        if name in fields and kind in USAGE_KINDS and not 0 < _count_in(fields, name) <= _MOST_ANSWERS:
+            raise BadBodyError(f"{name} has to be from 1 to {_MOST_ANSWERS}", name)
     told = streams and "stream_options" in fields and _asks_for_usage(fields["stream_options"])
     return Ask(kind, body, fields, model, user, streams, told, dialect_of(kind), brackets=brackets)
+
+
+def _refuse_floods(body: bytes, brackets: int) -> None:
+    if len(body) > _FLOOD and body.translate(None, b" \t\r\n").count(b'":') > _FLOOD // 8 + 20 * brackets:
+        raise BadBodyError(_MANY, None)
 
 
 def _top_level(body: bytes, brackets: int) -> dict[str, Raw]:
@@ -122,11 +116,16 @@ def _top_level(body: bytes, brackets: int) -> dict[str, Raw]:
         raise BadBodyError("the request has no body; send a JSON object", None)
     if brackets > depth.MOST_OPENERS:
         raise BadBodyError(_DEEP, None)
+    _refuse_floods(body, brackets)
     try:
+        if not body.isascii():
+            body.decode()
         fields = _fields.decode(body)
+        if len(fields) > _MOST_FIELDS:
+            raise BadBodyError(_MANY, None)
         # Written without white space, what was read is as long as what came only if nothing was there twice.
-        if len(_encode(fields)) != len(body) and len(_pairs.decode(body)) != len(fields):
-            _refuse_twice(body, "")
+        if len(_encode(fields)) != len(body) and count_of(body) != len(fields):
+            refuse_twice(body, "")
     except msgspec.ValidationError:
         raise BadBodyError("the body is JSON but not an object; send {...}", None) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -138,12 +137,9 @@ def _top_level(body: bytes, brackets: int) -> dict[str, Raw]:
     return fields
 
 
-def _refuse_twice(data: bytes | Raw, inside: str) -> None:
-    seen: set[str] = set()
-    for name in map(str, _pairs.decode(data)):
-        if name in seen:
-            raise BadBodyError(f"the body has {inside}{name[:80]} twice; send it once", inside + name[:80])
-        seen.add(name)
+def _count_in(fields: dict[str, Raw], name: str) -> int:
+    found = typed(fields, name, int, "a whole number")
+    return 1 if found is None else found
 
 
 def _asks_for_usage(options: Raw) -> bool:
@@ -151,7 +147,7 @@ def _asks_for_usage(options: Raw) -> bool:
     if options == _NULL:
         return False
     try:
-        _refuse_twice(options, "stream_options.")
+        refuse_twice(options, "stream_options.")
         return bool(typed(_fields.decode(options), "include_usage", bool, "true or false"))
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BadBodyError("stream_options has to be an object", "stream_options") from None
@@ -242,6 +238,7 @@ def _said_in(ask: Ask, name: str) -> str:
         messages = _messages.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadBodyError(_NO_MESSAGE.replace("messages", name), name) from None
+    refuse_twice_within(raw, name, len(messages), whole=all(m.content is not None for m in messages))
     return "\n".join([_text(m.content) for m in messages if m.role == "user"])
 
 
