@@ -1,6 +1,7 @@
 """What failures of one kind mean for the choice, and what nobody may learn from an answer."""
 
 import asyncio
+from typing import cast
 
 import pytest
 
@@ -51,7 +52,7 @@ async def test_a_replica_at_a_link_local_or_metadata_address_is_not_called(plane
 async def test_r21_no_turn_is_given_to_a_client_that_does_not_read(plane: Plane) -> None:
     router = await plane.route(backend("a", await plane.upstream(), weight=1))
     client = await plane.connect()
-    client.writer.transport.pause_reading()
+    cast("asyncio.Transport", client.writer.transport).pause_reading()
     client.send(http("GET", "/v1/models") * 30_000)
     (served,) = router.public.clients
     while not served.paused:  # noqa: ASYNC110 # nothing tells of it
