@@ -24,6 +24,8 @@ from tests.fakes.upstream import DONE, Received, Script, Wire, answers, silent, 
 
 ON_TIME = (Fallback("big", ("Timeout", "ServerError", "ConnectFailure")),)
 WIDE = times(connect=1000, first_token_streamed=1000, first_token_whole=1000, stream_idle=1000)
+BETWEEN_TICKS = {"x_request_timeout_ms": "50.4"}
+"""Ends 45.36 ms after the beginning, which a timer that counts whole milliseconds takes for 45."""
 SHORT = pytest.mark.parametrize(
     "headers", [{"x_request_timeout_ms": "300"}, {"x_stainless_read_timeout": "0.3"}, {"x_stainless_timeout": "0.3"}]
 )
@@ -67,9 +69,19 @@ async def test_deadline_of_impatient_clients_takes_no_replica_out(
         monkeypatch.setattr("modelroute.router.flow.attempt.dial", never)
     up = await plane.upstream(silent)
     await plane.route(backend("small", up, weight=1, timeouts=WIDE, health=Health(1, path="")))
-    for headers in ({"x_request_timeout_ms": "50"}, {"x_stainless_read_timeout": "0.05"}):
+    for headers in ({"x_request_timeout_ms": "50"}, {"x_stainless_read_timeout": "0.05"}, BETWEEN_TICKS):
         assert (await plane.chat(headers=headers)).status == 504
     assert ejected(plane) == [False]
+    await at_rest(plane)
+
+
+async def test_deadline_that_is_over_starts_no_other_try(plane: Plane) -> None:
+    """A timer that is early by a part of a millisecond leaves no time that anybody could use."""
+    asleep, big = await plane.upstream(silent), await plane.upstream(begins(finishes))
+    small = backend("small", asleep, weight=1, timeouts=WIDE)
+    await plane.route(small, backend("big", big, timeouts=WIDE), fallbacks=ON_TIME, retry=Retry(attempts=1))
+    replies = [await plane.chat(headers=BETWEEN_TICKS) for _ in range(9)]
+    assert ({r.status for r in replies}, big.received) == ({504}, [])
     await at_rest(plane)
 
 

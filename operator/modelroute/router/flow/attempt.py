@@ -8,6 +8,7 @@ import enum
 
 from modelroute.api.types import FailureKind
 from modelroute.router.flow.answer import HOLD_LIMIT, Answer
+from modelroute.router.flow.deadline import TICK
 from modelroute.router.flow.job import Job, Windows
 from modelroute.router.flow.owner import Owner
 from modelroute.router.flow.verdict import scrubbed
@@ -156,7 +157,7 @@ class Attempt:
     def _late(self) -> None:
         """The time of the present state is over, or that of the whole try."""
         self._timer = None
-        if self._job.shared.loop.time() >= self._end:
+        if self._job.shared.loop.time() > self._end - TICK:
             if self.state is State.STREAMING:
                 self._break_off("Timeout", openai.timed_out(504, "the answer took longer than it may"), blame=False)
             else:

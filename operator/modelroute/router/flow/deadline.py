@@ -18,6 +18,8 @@ _RETRIES = b"x-stainless-retry-count"
 _NAMES = frozenset({_TOTAL, _RETRIES, *_SILENCE})
 _MARGIN = 0.5
 """Seconds before its client gives up that a request does, so that the client hears of it."""
+TICK = 0.001
+"""Seconds: uvloop's clock goes by whole milliseconds, and its timers may be early by half of one."""
 
 
 class Deadline:

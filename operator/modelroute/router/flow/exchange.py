@@ -14,7 +14,7 @@ from modelroute.policy.table import EVERYBODY
 from modelroute.router.flow import refusals
 from modelroute.router.flow.answer import Answer
 from modelroute.router.flow.attempt import Attempt
-from modelroute.router.flow.deadline import Deadline
+from modelroute.router.flow.deadline import TICK, Deadline
 from modelroute.router.flow.delivery import Delivery, Failure
 from modelroute.router.flow.facts import facts_of, key_of
 from modelroute.router.flow.job import Job
@@ -173,7 +173,7 @@ class Exchange:
         if attempt is not None:
             self._avoid += (attempt.endpoint,)
         left = self._deadline.left(self._job.shared.loop.time())
-        if left <= 0:
+        if left < TICK:
             self._say(refusals.out_of_time())
         elif not (
             (attempt is not None and self._elsewhere(kind, free))
