@@ -2,14 +2,15 @@
 
 import json
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelroute.router.surface.lines import Lines
 from modelroute.router.surface.openai import PUBLIC_PATHS, Kind, Refusal, resolve
-from modelroute.router.surface.sse import Meter, Usage, may_open_with_error, opening_error, usage_in
+from modelroute.router.surface.sse import Meter, may_open_with_error, opening_error, tells_failure
+from modelroute.router.surface.usage import Usage
 
 # Paths.
 
@@ -87,37 +88,31 @@ def test_the_usage_of_a_message_is_told_in_two_events(spaced: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("usage", "expected"),
+    ("event", "failure"),
     [
-        ({"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 3}}, Usage(5, 2, 3)),
-        ({"input_tokens": 5, "input_tokens_details": {"cached_tokens": 3}, "output_tokens": 2,
-          "output_tokens_details": {"reasoning_tokens": 1}}, Usage(5, 2, 3, 1)),
-        ({"total_tokens": 7}, Usage(7)),
-        ({"prompt_tokens": -1, "completion_tokens": 1.5}, Usage()),
-        ({"prompt_tokens": 10**12, "completion_tokens": 10**30}, Usage()),
-        ({"prompt_tokens": "5"}, Usage()),
+        ('{"error":{"message":"m"}}', True),
+        ('{"type":"error","message":"m"}', True),
+        ('{ "error" : "m"}', True),
+        ('{"id":"c","err\\u006fr":{"message":"m"},"choices":[{"finish_reason":"error"}]}', True),
+        ('{"id":"c","choices":[{"finish_reason":"error"}],"error":{"message":"m"}}', True),
+        ('{"type":"response.failed","response":{"error":{"message":"m"}}}', True),
+        ('{"error":{"message":"cut', True),
+        ('{"type":"response.completed","response":{"error":null}}', False),
+        ('{"error":null,"choices":[]}', False),
+        ('{"item":{"type":"mcp_call","error":"the tool failed"}}', False),
+        ('{"choices":[{"delta":{"content":"\\n\\ndata: {\\"error\\":{}}"}}]}', False),
     ],
-)  # fmt: skip
-def test_usage_is_told_by_many_names_and_never_by_nonsense(usage: dict[str, Any], expected: Usage) -> None:
-    assert usage_in(json.dumps({"usage": usage}).encode()) == expected
-
-
-@pytest.mark.parametrize("event", ['{"error":{"message":"m"}}', '{"type":"error","message":"m"}', '{ "error" : "m"}'])
-def test_an_error_in_the_midst_of_a_stream_is_an_end(event: str) -> None:
-    meter = Meter()
-    meter.feed(b'data: {"choices":[{"delta":{"content":"\\n\\ndata: {\\"error\\":{}}"}}]}\n\n')
-    assert not meter.ended
-    meter.feed(f"data: {event}\n\n".encode())
-    assert meter.failed
-    assert meter.ends()
+)
+def test_an_event_that_tells_of_a_failure_is_known(event: str, failure: bool) -> None:
+    assert tells_failure(f"data: {event}\n".encode()) is failure
 
 
 @given(cuts=st.lists(st.integers(0, len(STREAM))))
 def test_a_stream_is_read_the_same_wherever_it_is_cut(cuts: list[int]) -> None:
-    meter = Meter()
+    meter, lines = Meter(), Lines()
     for start, end in pairwise([0, *sorted(cuts), len(STREAM)]):
         if start < end:
-            meter.feed(STREAM[start:end])
+            meter.feed(lines.feed(STREAM[start:end]))
     assert (meter.texts, meter.usage, meter.ended) == (2, Usage(11, 2), True)
 
 
@@ -145,16 +140,22 @@ def test_a_piece_that_stops_in_an_event_is_no_fresh_line(piece: bytes) -> None:
     assert not meter.fresh_line
 
 
+@given(
+    stream=st.lists(st.sampled_from([b"data: x", b"\n", b"\r", b": y", b""])).map(b"".join),
+    cuts=st.lists(st.integers(0, 99)),
+)
+def test_pieces_end_where_lines_do(stream: bytes, cuts: list[int]) -> None:
+    lines = Lines()
+    ends = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
+    pieces = [lines.feed(stream[start:end]) for start, end in pairwise(ends)]
+    assert all(piece.endswith((b"\n", b"\r")) for piece in pieces if piece)
+    assert b"".join(pieces) + lines.rest() == stream
+
+
 def test_a_line_without_end_is_not_kept_for_ever() -> None:
-    meter = Meter()
-    for _ in range(100):
-        meter.feed(b"x" * 10_000)
-    assert len(meter._line) <= 75_536
-
-
-def test_usage_is_the_last_one_told() -> None:
-    assert usage_in(b'{"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":7,"completion_tokens":0}}') == Usage(7, 0)
-    assert usage_in(b'{"text":"\\"usage\\""}') == Usage()
+    lines = Lines()
+    fed = b"".join(lines.feed(b"x" * 10_000) for _ in range(100))
+    assert len(fed) >= 1_000_000 - 65_536
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,8 @@ def test_usage_is_the_last_one_told() -> None:
     [
         (b'{"error":{"message":"m"}}', b'{"error":{"message":"m"}}'),
         (b'data: {"error": "m"}\n\n', b'{"error": "m"}'),
-        (b': wait\r\n\r\nevent: error\r\ndata:{"error":"m"}\r\n\r\n', b'{"error":"m"}\r'),
+        (b': wait\r\n\r\nevent: error\r\ndata:{"error":"m"}\r\n\r\n', b'{"error":"m"}'),
+        (b'data: {"id":"c","error":{"message":"m"}}\n\n', b'{"id":"c","error":{"message":"m"}}'),
         (b'data: {"error":null,"choices":[]}\n\n', None),
         (b"\n" * 300_000, None),
         (b"", None),

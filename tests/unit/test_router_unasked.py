@@ -2,10 +2,10 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelroute.router.surface.lines import Lines
 from modelroute.router.surface.unasked import Unasked
 
 TEXT = b'data: {"choices":[{"delta":{"content":"a"}}],"usage":null}'
@@ -22,7 +22,7 @@ LINES = [
     (b"data: [DONE]", True),
     (b": a comment", True),
     (b"data:", True),
-    (b"\xff\x00\r", True),
+    (b"\xff\x00", True),
     (b"event: x", True),
 ]
 events = st.lists(
@@ -30,12 +30,12 @@ events = st.lists(
 )
 
 
-def sifted(stream: bytes, cuts: list[int]) -> tuple[bytes, list[bytes]]:
-    """What a client gets, as a whole and piece by piece."""
-    unasked = Unasked()
+def sifted(stream: bytes, cuts: list[int]) -> bytes:
+    """What a client gets."""
+    lines, unasked = Lines(), Unasked()
     ends = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    pieces = [unasked.feed(stream[start:end]) for start, end in pairwise(ends) if start < end]
-    return b"".join(pieces) + unasked.rest(), pieces
+    pieces = [unasked.feed(lines.feed(stream[start:end])) for start, end in pairwise(ends) if start < end]
+    return b"".join(pieces) + unasked.feed(lines.rest())
 
 
 @given(
@@ -50,33 +50,14 @@ def test_a_client_gets_the_same_wherever_the_stream_is_cut(
         stream += b"".join(line + end for line, _ in lines) + end
         expected += b"".join(line + end for line in kept) + (end if kept and lines[0][1] else b"")
         expected += end if kept and not lines[0][1] else b""
-    assert sifted(stream + tail, cuts)[0] == expected + tail
-    assert sifted(stream + tail, list(range(len(stream) + 5)))[0] == expected + tail
-
-
-@pytest.mark.parametrize("line", [TEXT, b": wait", b"event: x", b'data: {"choices":[{"delta":{"conte'], ids=repr)
-def test_what_is_no_usage_does_not_wait(line: bytes) -> None:
-    unasked = Unasked()
-    assert unasked.feed(line) == line
-    assert unasked.feed(b"\n\n") == b"\n\n"
-    assert unasked.feed(line + b"\n\n") == line + b"\n\n"
-
-
-def test_what_may_yet_be_a_usage_waits_alone() -> None:
-    unasked = Unasked()
-    assert unasked.feed(TEXT + b"\n\n" + USAGE[:20]) == TEXT + b"\n\n"
-    assert unasked.feed(USAGE[20:] + b"\n\ndata: [DONE]\n\n") == b"data: [DONE]\n\n"
+    assert sifted(stream + tail, cuts) == expected + tail
+    assert sifted(stream + tail, list(range(len(stream) + 5))) == expected + tail
 
 
 def test_a_usage_without_an_end_is_taken_out_too() -> None:
-    unasked = Unasked()
-    assert unasked.feed(USAGE) == unasked.rest() == b""
+    assert Unasked().feed(USAGE) == b""
 
 
-def test_a_line_that_is_too_long_for_a_usage_does_not_wait() -> None:
-    unasked = Unasked()
-    long = b'data: {"x":"' + b"x" * 70_000
-    assert unasked.feed(long) == long
-    end = b'","choices":[],"usage":{}}\n\n'
-    assert unasked.feed(end) == end
-    assert sifted(long + end, [])[0] == long + end
+def test_a_line_that_is_too_long_is_no_usage() -> None:
+    long, end = b'data: {"x":"' + b"x" * 70_000, b'","choices":[],"usage":{}}\n\n'
+    assert sifted(long + end, [len(long)]) == long + end

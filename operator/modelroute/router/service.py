@@ -99,14 +99,14 @@ class Service:
     def reply(self, client: ClientConnection, request: Request, headers: bytes, body: bytes, status: int = 200) -> None:
         """Give an answer of the router's own."""
         own = replies.route_headers(request, NOBODY, "router", 0)
-        client.write(replies.whole(request, status, headers + own, body, close=client.closing))
+        client.write(replies.whole(request, status, headers + own, body, close=client.closes()))
         client.finish()
 
     def refuse(self, client: ClientConnection, request: Request, refusal: Refusal) -> None:
         """Give an error that needed no backend."""
         headers, body = replies.refused(refusal, dialect_of(request.kind))
         own = replies.route_headers(request, NOBODY, refusal.code or "invalid_request", 0)
-        client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closing))
+        client.write(replies.whole(request, refusal.status, headers + own, body, close=client.closes()))
         client.finish()
 
 
@@ -165,6 +165,9 @@ class PublicService(Service):
         try:
             ask = read(kind or Kind.CHAT, request.body, request.headers.get(b"content-type", b""))
             request.pieces.clear()
+            if b"transfer-encoding" in request.headers and (refusal := request.lease.grow(len(ask.body))) is not None:
+                self.refuse(client, request, refusal)
+                return
             if (refusal := model_refusal(request.identity, ask.model, route.snapshot.models)) is not None:
                 self.refuse(client, request, refusal)
                 return

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _LONGEST_KEY = 512
 _BYTES_PER_TOKEN = 4  # of English text, by OpenAI's rule of thumb
 _MOST_RESERVED = 32_768  # tokens; a body of pictures or sound says little of what it will cost
-_LARGE = 65_536  # bytes of a file that is read without holding up requests
+_LARGE = 8_192  # bytes of a file that is read aside: 55 entries of YAML, which take some 3 ms
 _NO_LIMITS = Limits()
 
 _LINES = "x-ratelimit-limit-{0}: {1}\r\nx-ratelimit-remaining-{0}: %d\r\nx-ratelimit-reset-{0}: %ds\r\n"
@@ -76,9 +76,18 @@ class Allowance:
             return self._refused(f"has {limits.max_in_flight} requests running, which is its limit", 1.0, now)
         if self._requests is not None and (wait := self._requests.wait(1, now)):
             return self._refused(f"has used up its {limits.requests_per_minute} requests a minute", wait, now)
-        if self._tokens is not None and (wait := self._tokens.wait(reserved, now)):
-            return self._refused(f"has used up its {limits.tokens_per_minute} tokens a minute", wait, now)
+        return self.shortage(reserved, now)
+
+    def shortage(self, tokens: int, now: float) -> Refusal | None:
+        """Why so many tokens cannot be reserved now; None when they can."""
+        if self._tokens is not None and (wait := self._tokens.wait(tokens, now)):
+            return self._refused(f"has used up its {self._limits.tokens_per_minute} tokens a minute", wait, now)
         return None
+
+    def reserve(self, tokens: int, now: float) -> None:
+        """Take tokens before it is known what is used."""
+        if self._tokens is not None:
+            self._tokens.take(tokens, now)
 
     def _refused(self, what: str, wait: float, now: float) -> Refusal:
         seconds = math.ceil(wait)
@@ -92,14 +101,12 @@ class Allowance:
         self._in_flight += 1
         if self._requests is not None:
             self._requests.take(1, now)
-        if self._tokens is not None:
-            self._tokens.take(reserved, now)
+        self.reserve(reserved, now)
 
-    def leave(self, reserved: int, tokens: int | None, now: float) -> None:
+    def leave(self, reserved: int, tokens: int, now: float) -> None:
         """One request less, which took ``tokens``."""
         self._in_flight -= 1
-        if self._tokens is not None and tokens is not None:
-            self._tokens.take(tokens - reserved, now)
+        self.reserve(tokens - reserved, now)
 
     def told(self, now: float) -> bytes:
         """The header lines that tell a client of its limits."""
@@ -143,14 +150,26 @@ class Lease:
         self._clock = clock
         self._open = True
 
-    def settle(self, tokens: int | None) -> None:
-        """The request is over and took ``tokens``; None: nobody can tell, and what was reserved is what it took.
+    def grow(self, size: int) -> Refusal | None:
+        """Reserve what a body of ``size`` bytes takes, now that its size is known; why not, where there is no room."""
+        allowance, now = self._allowance, self._clock()
+        if allowance is None or (more := allowance.estimate(size) - self._reserved) <= 0:
+            return None
+        refusal = allowance.shortage(more, now)
+        if refusal is None:
+            allowance.reserve(more, now)
+            self._reserved += more
+        return refusal
+
+    def settle(self, prompt: int | None, completion: int = 0) -> None:
+        """The request is over and took so many tokens; a ``prompt`` that nobody tells of took what was reserved.
 
         Only the first call counts.
         """
         if self._allowance is not None and self._open:
             self._open = False
-            self._allowance.leave(self._reserved, tokens, self._clock())
+            prompt = self._reserved if prompt is None else prompt
+            self._allowance.leave(self._reserved, prompt + completion, self._clock())
 
     def headers(self) -> bytes:
         """Header lines that tell the client of its limits; empty where it has none."""

@@ -15,14 +15,15 @@ _Signature = tuple[int, int, int] | None
 
 
 class Key:
-    """One key. ``value`` is empty while the file is missing or unusable."""
+    """One key. ``value`` is empty while the file is missing or unusable; ``known`` are it and the one before it."""
 
-    __slots__ = ("_path", "_seen", "header", "value")
+    __slots__ = ("_path", "_seen", "header", "known", "value")
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: _Signature | bool = False
         self.value = b""
+        self.known: tuple[bytes, ...] = ()
         self.header = b""
         self.poll()
 
@@ -37,7 +38,9 @@ class Key:
         if seen == self._seen:
             return
         self._seen = seen
+        before = self.value
         self.value, problem = self._read()
+        self.known = tuple(filter(None, {before, self.value}))
         self.header = b"authorization: Bearer %b\r\n" % self.value if self.value else b""
         if problem:
             log.warning("key file %s %s; its backend is not called", self._path, problem)

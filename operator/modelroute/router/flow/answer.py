@@ -4,82 +4,85 @@ Made by ``attempt`` for each answer that begins. An answer that is held has cost
 backend may still take over. Never decides that.
 """
 
-from modelroute.router.http.http1 import ClientConnection
+from modelroute.policy.retry import retry_after
+from modelroute.router.flow.job import Job
 from modelroute.router.http.replies import LAST_CHUNK, as_event, chunk, error_event, framed, status_line, whole
-from modelroute.router.http.request import Request
 from modelroute.router.http.upstream import Headers
-from modelroute.router.surface.body import USAGE_KINDS, Ask
-from modelroute.router.surface.openai import Kind, Refusal, is_json
-from modelroute.router.surface.sse import Meter, Usage, usage_in
+from modelroute.router.replicas.target import Target
+from modelroute.router.surface.body import USAGE_KINDS
+from modelroute.router.surface.lines import Lines
+from modelroute.router.surface.openai import Refusal
+from modelroute.router.surface.sse import Meter, tells_failure
 from modelroute.router.surface.unasked import Unasked
+from modelroute.router.surface.usage import NO_USAGE, Usage, greatest_in
+from modelroute.router.surface.whole import Said, may_begin, said_in
 
 HOLD_LIMIT = 262144
 """Bytes of an answer that is not streamed that are held until it is whole; what is longer is passed on as it comes."""
 
-_PASSED = {b"content-type", b"content-encoding", b"cache-control", b"retry-after"}
-_PASSED_PREFIX = b"x-ratelimit-"
+_PASSED = (b"content-type", b"cache-control", b"retry-after")
+_LIMITS = tuple(
+    b"x-ratelimit-%b-%b" % (what, of) for what in (b"limit", b"remaining", b"reset") for of in (b"requests", b"tokens")
+)
 _TAIL = 4096
-_FREE_FORM = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})  # text and subtitles, too
-
-
-def passed_on(headers: Headers, *, error: bool = False) -> bytes:
-    """The header lines of an answer that clients may see; of an ``error``, whose body is ours, those about waiting."""
-    passed = {b"retry-after"} if error else _PASSED
-    return b"".join(
-        b"%b: %b\r\n" % (name, value) for name, value in headers if name in passed or name.startswith(_PASSED_PREFIX)
-    )
 
 
 class Answer:
     """Status, head and body as they come."""
 
     __slots__ = (
-        "_ask", "_chunked", "_client", "_headers", "_held", "_opened", "_request", "_tail", "_told", "_unasked",
-        "events", "held_size", "meter", "status",
+        "_ask", "_chunked", "_client", "_headers", "_held", "_lines", "_opened", "_request", "_said", "_tail",
+        "_target", "_told", "_unasked", "events", "held_size", "meter", "status",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        client: ClientConnection,
-        request: Request,
-        ask: Ask,
-        status: int,
-        headers: Headers,
-        *,
-        opened: bool = False,
-    ) -> None:
-        self._client = client
-        self._request = request
-        self._ask = ask
+    def __init__(self, job: Job, target: Target, status: int, headers: Headers, *, opened: bool = False) -> None:
+        self._client, self._request, self._ask = job.client, job.request, job.ask
+        self._target = target
         self._opened = opened  # the client has a head already, and a comment or more
         self._headers = headers
         self._held: list[bytes] = []
         self._tail = b""
-        self._chunked = request.http11
+        self._chunked = job.request.http11
         self.status = status
         self.held_size = 0
-        kind = next((value for name, value in headers if name == b"content-type"), b"")
-        self.events = status == 200 and kind.lower().startswith(b"text/event-stream")
+        ask = job.ask
+        self.events = status == 200 and headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
         self.meter = Meter(ask.kind)
-        self._told = Usage()
+        self._lines = Lines()
+        self._said: Said | None = None
+        self._told = NO_USAGE
         wished = self.events and ask.stream and not ask.streams_usage and ask.kind in USAGE_KINDS
         self._unasked = Unasked() if wished else None
 
     def header(self, name: bytes) -> bytes:
         """The value of a header (lower case); empty when there is none."""
-        return next((value for found, value in self._headers if found == name), b"")
+        return self._headers.get(name, b"")
 
     @property
-    def is_valid(self) -> bool:
-        """Whether what is held is what was asked for: JSON, but of audio and of what is packed."""
-        if self._ask.kind in _FREE_FORM or self.header(b"content-encoding"):
-            return bool(self.held_size)
-        return is_json(self.held)
+    def said(self) -> Said:
+        """What the whole that is held is: an answer, an error, or nothing that was asked for."""
+        if self._said is None:
+            self._said = said_in(self._ask.kind, self.held)
+        return self._said
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether what is held of a long answer may be the beginning of a good one."""
+        return self.status < 300 and may_begin(self._ask.kind, self.held)
 
     @property
     def error_headers(self) -> bytes:
-        """The header lines that go with the backend's error."""
-        return passed_on(self._headers, error=True)
+        """The header lines that go with the backend's error: those about waiting."""
+        return self._lines_of((b"retry-after",))
+
+    def _lines_of(self, names: tuple[bytes, ...]) -> bytes:
+        """The backend's header lines that clients may see. Its rate limits are nobody's who has a key of ours."""
+        headers, found = self._headers, b""
+        for name in names if self._request.identity is not None else names + _LIMITS:
+            value = headers.get(name)
+            if value is not None and (name != b"retry-after" or retry_after(value, 0.0) is not None):
+                found += b"%b: %b\r\n" % (name, value)
+        return self._target.without_key(found)
 
     @property
     def held(self) -> bytes:
@@ -93,13 +96,13 @@ class Answer:
 
     def send_whole(self, own: bytes) -> Usage:
         """Send the answer that is held, with our ``own`` header lines."""
-        body = self.held
-        close = self._client.closing
+        body = self._target.without_key(self.held)
+        close = self._client.closes()
         if self._opened:
             self._client.write(framed(self._request, as_event(body)) + (LAST_CHUNK if self._chunked else b""))
-            return usage_in(body)
-        self._client.write(whole(self._request, self.status, passed_on(self._headers) + own, body, close=close))
-        return usage_in(body)
+        else:
+            self._client.write(whole(self._request, self.status, self._lines_of(_PASSED) + own, body, close=close))
+        return self.said.usage
 
     def begin(self, own: bytes, data: bytes) -> None:
         """Send the head, if the client has none yet, and ``data`` behind it."""
@@ -107,8 +110,8 @@ class Answer:
             self.more(data)
             return
         frame = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        close = b"connection: close\r\n\r\n" if self._client.closing else b"\r\n"
-        head = b"".join((status_line(self.status), passed_on(self._headers), own, frame, close))
+        close = b"connection: close\r\n\r\n" if self._client.closes() else b"\r\n"
+        head = b"".join((status_line(self.status), self._lines_of(_PASSED), own, frame, close))
         shown = self._watch(data)
         self._client.write(head + chunk(shown) if self._chunked and shown else head + shown)
 
@@ -120,26 +123,45 @@ class Answer:
     def _watch(self, data: bytes) -> bytes:
         """Count what passes by; returns what of it the client gets."""
         if self.events:
-            self.meter.feed(data)
-            return data if self._unasked is None else self._unasked.feed(data)
+            return self._watch_lines(self._lines.feed(data))
         if not self._tail:
-            self._told = usage_in(data[:_TAIL])
+            self._told = greatest_in(data[:_TAIL])
         self._tail = (self._tail + data)[-_TAIL:]
         return data
 
+    def _watch_lines(self, data: bytes) -> bytes:
+        data = self._target.without_key(data)
+        if b'"error"' in data:
+            data = b"".join(map(self._scrubbed, data.splitlines(keepends=True)))
+        self.meter.feed(data)
+        return data if self._unasked is None else self._unasked.feed(data)
+
+    def _scrubbed(self, line: bytes) -> bytes:
+        if not tells_failure(line):
+            return line
+        self.meter.fail()
+        return self._target.scrubbed(line)
+
+    def is_complete(self) -> bool:
+        """Whether a stream may end here: it has said that it is done, be it in a line that has no end."""
+        rest, fresh = self._lines.rest(), self.meter.fresh_line
+        shown = self._watch_lines(rest) if rest else b""
+        if not self.meter.ended:
+            self.meter.fresh_line = fresh  # half a line is of no use to anybody
+        elif shown:
+            self._client.write(chunk(shown) if self._chunked else shown)
+        return self.meter.ended
+
     def end(self) -> Usage:
         """Send the end of what has begun; returns the tokens that it told of or that were counted."""
-        rest = self._unasked.rest() if self._unasked is not None else b""
         if self._chunked:
-            self._client.write(chunk(rest) + LAST_CHUNK if rest else LAST_CHUNK)
-        elif rest:
-            self._client.write(rest)
+            self._client.write(LAST_CHUNK)
         return self.usage()
 
     def usage(self) -> Usage:
         """The tokens so far."""
         if not self.events:
-            return self._told.then(usage_in(self._tail))
+            return self._told.then(greatest_in(self._tail))
         told = self.meter.usage
         return told if told.completion is not None else told._replace(completion=self.meter.texts)
 

@@ -3,7 +3,6 @@
 Called by ``exchange`` before anything is sent to the client. Never says what becomes of the request.
 """
 
-import re
 import time
 from typing import NamedTuple
 
@@ -16,11 +15,6 @@ from modelroute.router.surface import openai
 from modelroute.router.surface.sse import opening_error
 
 _WITH_CONTENT = range(200, 204)
-# What looks like a key, or like an address within a cluster.
-_TELLTALE = re.compile(
-    rb"\bsk-[A-Za-z0-9_-]{8,}|\b(?:10|127|169\.254|192\.168|172\.(?:1[6-9]|2[0-9]|3[01]))(?:\.[0-9]{1,3}){2,3}(?::[0-9]{1,5})?"
-    rb"|\b[a-z0-9.-]+\.svc(?:\.cluster\.local)?(?::[0-9]{1,5})?"
-)
 _NOT_VALID = b'{"error":{"message":"the backend gave an answer that is not valid"}}'
 _COOL_SECONDS = 1.0
 """A hosted API that says that it is asked too often, and not until when, is left alone for so long."""
@@ -45,9 +39,9 @@ def verdict_on(answer: Answer, target: Target) -> Verdict | None:
     """The verdict; None: the answer is good."""
     status, body = answer.status, answer.held
     if status in _WITH_CONTENT:
-        error = opening_error(body) if answer.events else body if openai.tells_error(body) else None
-        if error is None and not answer.events and answer.is_valid:
+        if not answer.events and answer.said.valid and not answer.said.error:
             return None
+        error = opening_error(body) if answer.events else body if answer.said.error else None
         status, body = (openai.status_in(error), error) if error else (502, _NOT_VALID)
     elif status < 400:
         status, body = 502, _NOT_VALID
@@ -55,7 +49,7 @@ def verdict_on(answer: Answer, target: Target) -> Verdict | None:
     kind = openai.failure_kind(status, body, says_when=wait is not None)
     return Verdict(
         kind=kind,
-        refusal=openai.upstream_refusal(target.name, status, scrubbed(target, body)),
+        refusal=openai.upstream_refusal(target.name, status, target.scrubbed(body)),
         cool=_cool_for(target, kind, status, wait),
         wait=wait or 0.0,
         well={"ServerError": False, None: True, "ContextLength": True}.get(kind),
@@ -80,13 +74,3 @@ def _cool_for(target: Target, kind: FailureKind | None, status: int, wait: float
     if kind == "RateLimited" or (hosted and kind == "Overloaded"):
         return _COOL_SECONDS if wait is None else wait
     return wait or 0.0 if hosted and status >= 500 else 0.0
-
-
-def scrubbed(target: Target, body: bytes) -> bytes:
-    """A backend's own error without what only the router should know: the key, the addresses."""
-    known = [target.key.value] if target.key else []
-    for endpoint in target.endpoints:
-        known += [endpoint.name.encode(), endpoint.host_header]
-    for secret in filter(None, known):
-        body = body.replace(secret, b"***")
-    return _TELLTALE.sub(b"***", body)

@@ -66,7 +66,6 @@ RETRY_AFTER_SECONDS = 5
 
 Paths = Mapping[str, tuple[Kind, tuple[str, ...]]]
 _encode = msgspec.json.Encoder().encode
-_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 def resolve(method: str, target: str, paths: Paths) -> tuple[Kind, str] | Refusal:
@@ -226,27 +225,6 @@ def is_draining(status: int, body: bytes) -> bool:
 def _too_long(error: "_Error") -> bool:
     message = error.message if isinstance(error.message, str) else ""
     return error.code == "context_length_exceeded" or "context length" in message or "prompt is too long" in message
-
-
-def is_json(body: bytes) -> bool:
-    """Whether ``body`` is one JSON value; nothing of it is decoded."""
-    try:
-        _raw.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    except RecursionError:
-        pass  # how deep an answer may be is between the backend and the client
-    return True
-
-
-def tells_error(body: bytes) -> bool:
-    """Whether a whole answer is an error, whatever its status: a JSON object with an ``error`` that is not null."""
-    if b'"error"' not in body:
-        return False
-    try:
-        return bool(msgspec.json.decode(body, type=_Errors).error)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
 
 
 def status_in(error_body: bytes) -> int:

@@ -1,13 +1,16 @@
-"""What passes by in an answer: tokens, and whether a stream came to its end.
+"""What passes by in an answer: tokens, whether a stream came to its end, and whether its backend says that it failed.
 
-Called by ``answer`` for each piece. Looks only for a few patterns in the bytes: to decode each event would cost more
-than to forward it; quotes inside JSON strings are escaped, so text that a model writes cannot look like them.
+Called by ``answer`` with whole lines. Looks only for a few patterns in the bytes: to decode each event would cost more
+than to forward it; quotes inside JSON strings are escaped, so text that a model writes cannot look like them. Never
+changes what it looks at.
 """
 
 import re
-from typing import NamedTuple
+
+import msgspec
 
 from modelroute.router.surface.openai import Kind
+from modelroute.router.surface.usage import NO_USAGE, usage_in
 
 # Keys whose strings are text that a model writes. A delta that carries none, as a role-only opener, has "" there.
 _CHAT_TEXTS = ("content", "arguments", "reasoning_content", "reasoning", "refusal")
@@ -37,57 +40,12 @@ _END_WORDS = {
     Kind.TRANSLATIONS: (*_CHAT_END_WORDS, b"transcript.text.done"),
 }
 
-_NUMBER = rb'": ?(\d{1,9})(?![\d.eE])'
-_PROMPT = re.compile(rb'"(?:prompt|input)_tokens' + _NUMBER)
-_COMPLETION = re.compile(rb'"(?:completion|output)_tokens' + _NUMBER)
-_CACHED = re.compile(rb'"(?:cached_tokens|cache_read_input_tokens)' + _NUMBER)
-_REASONING = re.compile(rb'"reasoning_tokens' + _NUMBER)
-_TOTAL = re.compile(rb'"total_tokens' + _NUMBER)
-_CREATED = re.compile(rb'"cache_creation_input_tokens' + _NUMBER)
 # Lines before the first data: comments, names of events, blank ones. Possessive, since backends are not trusted.
 _PRELUDE = re.compile(rb"(?:(?:event|id|retry)?:[^\n]*+\n|\r?\n)*+")
-_ERROR = rb'(\{\s*+(?:"type"\s*+:\s*+"error"|"error"\s*+:\s*+[{"]).*)'
-_OPENING_ERROR = re.compile(rb"(?:data:)?[ \t]*+" + _ERROR)
-_LATER_ERROR = re.compile(rb"^data:[ \t]*+" + _ERROR, re.MULTILINE)
-_LONGEST_LINE = 65536
+# As much of an error as can be told of what is no valid JSON.
+_BROKEN_ERROR = re.compile(rb'\s*+\{\s*+(?:"type"\s*+:\s*+"error"|"error"\s*+:\s*+[{"])')
 _LONGEST_OPENING = 4096
-
-
-class Usage(NamedTuple):
-    """Tokens; None where the answer does not tell. Those of the cache count as the prompt's, too."""
-
-    prompt: int | None = None
-    completion: int | None = None
-    cached: int | None = None  # of the prompt
-    reasoning: int | None = None  # of the completion
-
-    def then(self, later: "Usage") -> "Usage":
-        """What is known when ``later`` has been told, too."""
-        return Usage(*(old if new is None else new for old, new in zip(self, later, strict=True)))
-
-
-_NO_USAGE = Usage()
-
-
-def usage_in(data: bytes) -> Usage:
-    """The last usage that ``data`` tells of; a number that cannot be one of tokens is not told.
-
-    OpenAI's names and those of responses and messages; where there is but a total, as of a rerank, it is the prompt's.
-    """
-    at = data.rfind(b'"usage"')
-    if at < 0:
-        return _NO_USAGE
-    prompt, completion, cached = _told(_PROMPT, data, at), _told(_COMPLETION, data, at), _told(_CACHED, data, at)
-    if prompt is None:
-        prompt = _told(_TOTAL, data, at) if completion is None else None
-    elif b'"cache_read_input_tokens"' in data:  # Anthropic's prompt leaves out what the cache had and what it got
-        prompt += (cached or 0) + (_told(_CREATED, data, at) or 0)
-    return Usage(prompt, completion, cached, _told(_REASONING, data, at))
-
-
-def _told(pattern: re.Pattern[bytes], data: bytes, at: int) -> int | None:
-    found = pattern.search(data, at)
-    return int(found[1]) if found else None
+_USAGE = re.compile(rb'"usage"[ \t]*+:[ \t]*+\{')
 
 
 def _first_data(data: bytes) -> int:
@@ -96,10 +54,37 @@ def _first_data(data: bytes) -> int:
     return found.end() if found else 0
 
 
+class _Event(msgspec.Struct):
+    type: object = None
+    error: object = None
+
+
+_event = msgspec.json.Decoder(_Event)
+
+
+def tells_failure(line: bytes) -> bool:
+    """Whether a line, of a stream or a whole JSON, is an event by which the backend says that it has failed.
+
+    That is an ``error`` which is not null, wherever in the object it stands; Anthropic's and OpenAI's events have a
+    type that says so. An error deeper down is that of a tool, say.
+    """
+    if b'"error"' not in line:
+        return False
+    data = line.removeprefix(b"data:")
+    try:
+        event = _event.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _BROKEN_ERROR.match(data) is not None
+    return bool(event.error) or event.type in ("error", "response.failed")
+
+
 def opening_error(data: bytes) -> bytes | None:
-    """The JSON of an error that a stream begins with; None when there is none."""
-    found = _OPENING_ERROR.match(data, _first_data(data))
-    return found[1] if found else None
+    """The JSON of an error that a stream begins with; None when there is none. JSON without an event is one, too."""
+    rest = data[_first_data(data) :]
+    if not rest.startswith(b"data:"):
+        return rest if tells_failure(rest) else None
+    line = rest.partition(b"\n")[0]
+    return line[5:].strip() if tells_failure(line) else None
 
 
 def may_open_with_error(data: bytes) -> bool:
@@ -135,41 +120,28 @@ class Meter:
     ``failed`` once the backend has told of an error in the stream; that is an end, too.
     """
 
-    __slots__ = ("_line", "_signs", "ended", "failed", "fresh_line", "texts", "usage")
+    __slots__ = ("_signs", "ended", "failed", "fresh_line", "texts", "usage")
 
     def __init__(self, kind: Kind = Kind.CHAT) -> None:
         self._signs = _SIGNS[kind]
-        self._line = b""
         self.texts = 0
-        self.usage = _NO_USAGE
+        self.usage = NO_USAGE
         self.ended = False
         self.failed = False
         self.fresh_line = True
 
-    def ends(self) -> bool:
-        """Whether the stream may end here: it said that it was done, be it in a line that has no end."""
-        if self._line:
-            self.feed(b"\n")
-        return self.ended
-
     def feed(self, data: bytes) -> None:
-        """Take the next piece."""
-        if self._line:
-            data = self._line + data
-        cut = data.rfind(b"\n") + 1
-        if cut < len(data):
-            self._line, data = data[cut:], data[:cut]
-            self.fresh_line = False
-            if len(self._line) > _LONGEST_LINE:
-                self._line = b""
-        else:
-            self._line = b""
-            self.fresh_line = data.endswith((b"\n\n", b"\n\r\n"))
+        """Take the next lines."""
+        self.fresh_line = data.endswith((b"\n\n", b"\n\r\n"))
         self._count(data)
-        if b'"usage"' in data:
+        if b'"usage"' in data and _USAGE.search(data):
             self._use(data)
         if not self.ended:
             self._look_for_end(data)
+
+    def fail(self) -> None:
+        """One of the lines tells of a failure."""
+        self.ended = self.failed = True
 
     def _count(self, data: bytes) -> None:
         signs = self._signs
@@ -182,13 +154,11 @@ class Meter:
 
     def _use(self, data: bytes) -> None:
         for line in data.split(b"\n"):
-            if b'"usage"' in line:
-                self.usage = self.usage.then(usage_in(line))
+            if _USAGE.search(line):
+                self.usage = self.usage.then(usage_in(line.removeprefix(b"data:")))
 
     def _look_for_end(self, data: bytes) -> None:
         signs = self._signs
         for word in signs.end_words:
             if word in data:
                 self.ended = self.ended or signs.end.search(data) is not None
-        if b'"error"' in data and _LATER_ERROR.search(data):
-            self.ended = self.failed = True
