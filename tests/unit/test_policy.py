@@ -185,12 +185,28 @@ class TestFallback:
 
 
 class TestFactsAskedFor:
-    @pytest.mark.parametrize("when", [When(any_keyword=("x",)), When(min_chars=1), When(max_chars=1)])
-    def test_texts_are_gathered_for_every_rule_that_reads_them(self, when: When) -> None:
-        assert policy(*TWO, rules=(Rule("a", when, ("big",)),)).needs_text
+    @pytest.mark.parametrize(
+        ("when", "asked"),
+        [
+            (When(any_keyword=("x",)), (False, True)),
+            (When(min_chars=1), (True, False)),
+            (When(max_chars=1), (True, False)),
+            (When(tiers=("vip",)), (False, False)),
+        ],
+    )
+    def test_texts_are_gathered_for_rules_that_read_them(self, when: When, asked: tuple[bool, bool]) -> None:
+        found = policy(*TWO, rules=(Rule("a", when, ("big",)),))
+        assert (found.counts_chars, found.has_keywords, found.keeps_away) == (*asked, False)
 
-    def test_texts_are_not_gathered_when_no_rule_reads_them(self) -> None:
-        assert not policy(*TWO, rules=(Rule("vip", When(tiers=("vip",)), ("big",)),)).needs_text
+    def test_all_texts_are_gathered_for_a_rule_with_words_that_keeps_away(self) -> None:
+        assert policy(*TWO, rules=(Rule("a", When(any_keyword=("x",)), (), ("big",)),)).keeps_away
+
+    @pytest.mark.parametrize("keyword", ['say "x"', "a\\b", "and/or", "two\nlines", "\ud83d"])
+    def test_words_that_json_may_write_in_two_ways_are_not_looked_for_in_bytes(self, keyword: str) -> None:
+        assert policy(*TWO, rules=(Rule("a", When(any_keyword=("x", keyword)), ("big",)),)).keywords is None
+        assert policy(*TWO, rules=(Rule("a", When(any_keyword=("x", "é")), ("big",)),)).keywords == frozenset(
+            (b"x", "é".encode())
+        )
 
     def test_headers_of_rules_and_identity_are_named(self) -> None:
         rules = (Rule("a", When(headers={"x-task": "code"}), ("big",)),)

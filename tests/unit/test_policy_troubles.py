@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelroute.api.types import FailureKind
-from modelroute.policy.decide import Forward, Hold, Policy, Reject, decide, next_backend
+from modelroute.policy.decide import Forward, Hold, Policy, Reject, decide, next_backend, next_peer
 from modelroute.policy.facts import Facts, Moment, Trouble
 from modelroute.snapshot.types import Backend, Canary, ColdStart, Fallback, Rule, When
 from modelroute.snapshot.weights import shares
@@ -116,6 +116,40 @@ class TestDataPolicy:
     def test_what_a_rule_excludes_is_left_out(self) -> None:
         without = Rule("no-small", When(min_chars=0), exclude=("small",))
         assert choice(decide(self.route(without), ASK, 0.0)) == ("big", "weight 10")
+
+    WORDS = Rule("words", When(any_keyword=("SECRET",)), fail_closed=True)
+
+    @pytest.mark.parametrize(
+        ("facts", "inside"),
+        [
+            ({"everything": "a SECRET in a tool's answer"}, True),
+            ({"text": "a SECRET that the body does not have"}, False),
+            ({"unseen": True}, True),
+            ({"everything": "nothing"}, False),
+        ],
+        ids=str,
+    )
+    def test_words_that_close_are_looked_for_in_all_that_there_is(self, facts: dict[str, Any], inside: bool) -> None:
+        found = decide(self.route(self.WORDS), Facts("chat", **facts), 0.99)
+        assert choice(found)[0] == ("small" if inside else "big")
+
+    def test_what_cannot_be_seen_is_excluded_by_a_closed_rule_alone_and_only_where_the_rest_holds(self) -> None:
+        unseen = Facts("chat", unseen=True)
+        excluding = Rule("words", When(any_keyword=("SECRET",)), exclude=("big",))
+        other = Rule("words", When(any_keyword=("SECRET",), tiers=("vip",)), fail_closed=True)
+        assert choice(decide(self.route(excluding, other), unseen, 0.99))[0] == "big"
+
+    def test_a_peer_is_never_one_that_is_barred_was_tried_or_cannot_answer(self) -> None:
+        three = policy(*TWO, backend("third", 5))
+        found = next_peer(three, ("small",), Moment(), frozenset({"big"}), 0.99)
+        assert found == Forward(three.table.backends["third"], "weight 5", frozenset({"big"}))
+        moment = Moment({"third": Trouble("ServerError")})
+        assert next_peer(three, ("small",), moment, frozenset({"big"}), 0.0) is None
+
+    def test_peers_carry_the_share_by_their_weights(self) -> None:
+        four = policy(*TWO, backend("third", 30))
+        found = [next_peer(four, ("small",), Moment(), frozenset(), draw / 40) for draw in range(40)]
+        assert [f.backend.name for f in found if f] == ["big"] * 10 + ["third"] * 30
 
     def test_a_request_that_may_go_nowhere_says_so(self) -> None:
         nobody = Rule("none", When(min_chars=0), exclude=("small", "big"))

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroute.router.surface import depth
-from modelroute.router.surface.body import read, text_of
+from modelroute.router.surface.body import read
 from modelroute.router.surface.openai import Kind, Refusal
 from modelroute.router.surface.pairs import BadBodyError
+from modelroute.router.surface.texts import text_of
 from tests.fakes.bodies import USER, ask, json_values
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from modelroute.router.surface.body import read, text_of
+from modelroute.router.surface.body import read
 from modelroute.router.surface.openai import Kind
 from modelroute.router.surface.pairs import BadBodyError
+from modelroute.router.surface.texts import text_of
 
 
 def text(messages: str) -> Any:

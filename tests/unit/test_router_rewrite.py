@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.surface.body import read, text_of
+from modelroute.router.surface.body import read
 from modelroute.router.surface.openai import Kind
 from modelroute.router.surface.pairs import BadBodyError
 from modelroute.router.surface.rewrite import rewritten
+from modelroute.router.surface.texts import text_of
 from modelroute.snapshot.types import Backend, Timeouts
 from tests.fakes.bodies import USER, ask, json_values, sent
 

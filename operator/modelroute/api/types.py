@@ -79,7 +79,13 @@ class When(Resource, frozen=True):
     """The conditions of a rule; all that are given must hold, and at least one is given."""
 
     any_keyword: Annotated[
-        tuple[Keyword, ...], ordered("Any of these texts is in what the user wrote; upper and lower case differ.", 64)
+        tuple[Keyword, ...],
+        ordered(
+            "Any of these texts is in what the user wrote; upper and lower case differ. Of a rule with exclude or "
+            "failClosed: in any text of the body, such as a system prompt or a tool's answer; failClosed also keeps "
+            "inside what is no text that could be looked at, such as token ids and sound.",
+            64,
+        ),
     ] = ()
     min_chars: Annotated[
         Count | None,

@@ -5,6 +5,7 @@ Never acts on what it decides.
 """
 
 import math
+import re
 from collections.abc import Collection
 
 from msgspec import Struct
@@ -12,19 +13,29 @@ from msgspec import Struct
 from modelroute.api.types import FailureKind
 from modelroute.policy.covering import fallback_for
 from modelroute.policy.facts import QUIET, Facts, Moment, Trouble
-from modelroute.policy.steps import STEPS, barred
+from modelroute.policy.steps import STEPS, barred, drawn
 from modelroute.policy.table import EVERYBODY, Asked, Chance, Choice, Table
 from modelroute.snapshot.types import Backend, Snapshot
 
 _SCALE = 2**20
+_ESCAPED = re.compile(r'["\\/\x00-\x1f\ud800-\udfff]')
+"""Characters that JSON has an escape of their own for."""
 
 
 class Policy(Struct, frozen=True):
-    """A snapshot, ready to decide by. ``needs_text`` and ``header_names`` tell the router which facts to gather."""
+    """A snapshot, ready to decide by; the rest tells the router which facts to gather.
+
+    ``counts_chars``: the length of what the user wrote decides. ``has_keywords``: words do; of all text in the body
+    where one of them ``keeps_away``. ``keywords``: their bytes, where JSON has no other way to write each but by
+    numbers; else None.
+    """
 
     snapshot: Snapshot
     table: Table
-    needs_text: bool
+    counts_chars: bool
+    has_keywords: bool
+    keeps_away: bool
+    keywords: frozenset[bytes] | None
     header_names: frozenset[str]
 
 
@@ -62,10 +73,15 @@ def compile_policy(snapshot: Snapshot) -> Policy:
     """The policy of a snapshot."""
     whens = [rule.when for rule in snapshot.rules]
     identity = {snapshot.user_header, snapshot.tier_header} - {None}
+    table = Table.of(snapshot)
+    keywords = [keyword for w in whens for keyword in w.any_keyword]
     return Policy(
         snapshot=snapshot,
-        table=Table.of(snapshot),
-        needs_text=any(w.any_keyword or w.min_chars is not None or w.max_chars is not None for w in whens),
+        table=table,
+        counts_chars=any(w.min_chars is not None or w.max_chars is not None for w in whens),
+        has_keywords=bool(keywords),
+        keeps_away=any(bar.when.any_keyword for bar in table.bars),
+        keywords=None if _ESCAPED.search("".join(keywords)) else frozenset(k.encode() for k in keywords),
         header_names=frozenset(name for w in whens for name in w.headers) | frozenset(filter(None, identity)),
     )
 
@@ -120,6 +136,15 @@ def next_backend(
     asked = Asked(_NOBODY, moment, _NO_CHANCE, bars.union(tried))
     backend = fallback_for(policy.table, asked, failure)
     return Forward(backend, f"fallback {failure}", bars) if backend else None
+
+
+def next_peer(
+    policy: Policy, tried: Collection[str], moment: Moment, bars: frozenset[str], draw: float
+) -> Forward | None:
+    """Who of those with a weight carries the share of one that was ``tried`` and failed; ``draw`` is in [0, 1)."""
+    asked = Asked(_NOBODY, moment, _NO_CHANCE, bars.union(tried))
+    backend = drawn([b for b in policy.table.weighted if asked.can(b)], draw)
+    return Forward(backend, f"weight {backend.weight}", bars) if backend else None
 
 
 _NOBODY = Facts("")

@@ -14,6 +14,8 @@ class Facts(Struct, frozen=True, gc=False):
 
     ``text`` is what the user wrote: the contents of all user messages, or the prompt, or the input. All messages, not
     only the last, so that a conversation does not fall back to another model at its next short question.
+    ``everything`` is all text of the request, whoever wrote it: what a rule that keeps it away looks at. ``unseen``: a
+    part of it is no text that could be looked at.
     ``patience`` is the seconds in which the first token is of use to the client.
     """
 
@@ -23,6 +25,8 @@ class Facts(Struct, frozen=True, gc=False):
     tier: str | None = None
     headers: Mapping[str, str] = {}  # names in lower case
     patience: float = math.inf
+    everything: str = ""
+    unseen: bool = False
 
 
 class Trouble(NamedTuple):

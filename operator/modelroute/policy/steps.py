@@ -5,7 +5,7 @@ Called by ``decide`` alone. A step never gives a request to a backend that may n
 """
 
 from bisect import bisect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -13,14 +13,14 @@ from modelroute.policy import cohort
 from modelroute.policy.covering import cover
 from modelroute.policy.facts import Facts
 from modelroute.policy.table import EVERYBODY, Asked, Choice, Table
-from modelroute.snapshot.types import When
+from modelroute.snapshot.types import Backend, When
 
 Step = Callable[[Table, Asked, Choice | None], Choice | None]
 
 
-def holds(when: When, facts: Facts) -> bool:
-    """Whether all conditions that are given hold."""
-    if when.any_keyword and not any(keyword in facts.text for keyword in when.any_keyword):
+def holds(when: When, facts: Facts, said: str) -> bool:
+    """Whether all conditions that are given hold; keywords are looked for in ``said``."""
+    if when.any_keyword and not any(keyword in said for keyword in when.any_keyword):
         return False
     if when.min_chars is not None and len(facts.text) < when.min_chars:
         return False
@@ -40,7 +40,7 @@ def barred(table: Table, facts: Facts) -> frozenset[str]:
     """The backends that this request never reaches: what all rules that hold exclude, together."""
     names = EVERYBODY
     for bar in table.bars:
-        if holds(bar.when, facts):
+        if holds(bar.blind if facts.unseen else bar.when, facts, facts.everything):
             names |= bar.names
     return names
 
@@ -48,7 +48,7 @@ def barred(table: Table, facts: Facts) -> frozenset[str]:
 def by_rule(table: Table, asked: Asked, choice: Choice | None) -> Choice | None:
     """The first rule that holds: the first of its backends that can answer, else who stands in for the first."""
     for rule in table.rules:
-        if not holds(rule.when, asked.facts):
+        if not holds(rule.when, asked.facts, asked.facts.text):
             continue
         wanted = [b for name in rule.prefer if (b := table.backends[name]).name not in asked.barred]
         for backend in wanted:
@@ -87,16 +87,22 @@ def _among_the_rest(table: Table, asked: Asked, draw: float) -> Choice | None:
     left_over = [b for b in table.weighted if b.name not in asked.barred]
     if not left_over:
         return next((Choice(b, "what is left") for b in table.backends.values() if asked.can(b)), None)
-    able = [b for b in left_over if asked.can(b)]
-    left = draw * sum(b.weight for b in able)
-    for backend in able:
-        left -= backend.weight
-        if left < 0 or backend is able[-1]:
-            return Choice(backend, f"weight {backend.weight}")
+    if backend := drawn([b for b in left_over if asked.can(b)], draw):
+        return Choice(backend, f"weight {backend.weight}")
     for backend in table.weighted:
         trouble = asked.trouble(backend)
         if trouble and backend.name not in asked.barred and (covered := cover(table, asked, backend, trouble)):
             return covered
+    return None
+
+
+def drawn(able: Sequence[Backend], draw: float) -> Backend | None:
+    """One of those who can answer, by weight; None where there is none."""
+    left = draw * sum(b.weight for b in able)
+    for backend in able:
+        left -= backend.weight
+        if left < 0 or backend is able[-1]:
+            return backend
     return None
 
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelroute.api.types import FailureKind
 from modelroute.policy.facts import Facts, Moment, Trouble
@@ -32,10 +33,15 @@ class Choice(Struct, frozen=True, gc=False):
 
 
 class Bar(NamedTuple):
-    """Backends that a request never reaches when ``when`` holds."""
+    """Backends that a request never reaches when ``when`` holds.
+
+    ``blind`` is what has to hold of a request that has parts in which a keyword cannot be looked for: of a rule that
+    fails closed all but the keywords.
+    """
 
     when: When
     names: frozenset[str]
+    blind: When
 
 
 class Table(Struct, frozen=True):
@@ -57,7 +63,14 @@ class Table(Struct, frozen=True):
         _check_names(snapshot)
         weighted = tuple(b for b in snapshot.backends if b.weight)
         outside = frozenset(b.name for b in snapshot.backends if b.data_policy == "External")
-        bars = [Bar(r.when, frozenset(r.exclude) | (outside if r.fail_closed else EVERYBODY)) for r in snapshot.rules]
+        bars = [
+            Bar(
+                when=rule.when,
+                names=frozenset(rule.exclude) | (outside if rule.fail_closed else EVERYBODY),
+                blind=replace(rule.when, any_keyword=()) if rule.fail_closed else rule.when,
+            )
+            for rule in snapshot.rules
+        ]
         return cls(
             route=f"{snapshot.namespace}/{snapshot.name}",
             backends={b.name: b for b in snapshot.backends},

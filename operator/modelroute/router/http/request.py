@@ -1,4 +1,7 @@
-"""One request of a client, as it has been read so far. Filled by ``http1``, read by the services."""
+"""One request of a client, as it has been read so far.
+
+Filled by ``reader``, read by the services. Never refuses itself and never writes to its client.
+"""
 
 import itertools
 import re
@@ -25,13 +28,13 @@ _numbers = itertools.count(1)
 class Request:
     """Head and body. Header names are in lower case; a header that came twice has its values joined by a comma.
 
-    ``twice`` names the last header that came twice though it decides something. ``size`` counts what came of the body
-    in bytes, ``held`` what of it counts in the port's ``Room``.
+    ``repeated`` are the headers that came twice, ``twice`` the last of them that decides something. ``size`` counts
+    what came of the body in bytes, ``held`` what of it counts in the port's ``Room``.
     """
 
     __slots__ = (
         "fields", "headers", "held", "http11", "identity", "keep_alive", "kind", "lease", "method", "model", "pieces",
-        "refusal", "request_id", "size", "target", "twice",
+        "refusal", "repeated", "request_id", "size", "target", "twice",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -45,6 +48,7 @@ class Request:
         self.model = ""  # in the path
         self.pieces: list[bytes | bytearray] = []
         self.size = self.held = 0
+        self.repeated: tuple[bytes, ...] = ()
         self.twice = b""
         self.refusal: Refusal | None = None
         self.request_id = b""
@@ -59,6 +63,7 @@ class Request:
         before = self.headers.get(name)
         if before is not None:
             value = before + b", " + value
+            self.repeated += (name,)
             if name in _ONCE:
                 self.twice = name
         self.headers[name] = value

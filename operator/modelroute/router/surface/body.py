@@ -1,7 +1,8 @@
-"""Request bodies: what is read of them and what a policy may know. Pure functions.
+"""Request bodies: what is read of them. Pure functions.
 
-Called by the services and by ``facts``. Of JSON only the top level is taken apart: a body of 16 MiB must not hold up
-the event loop. A field that is given twice is refused, since a backend may read the other one.
+Called by the services. Of JSON only the top level is taken apart: a body of 16 MiB must not hold up the event loop. A
+field that is given twice is refused, since a backend may read the other one. Never looks at what a model reads:
+``texts`` does.
 """
 
 import re
@@ -13,7 +14,7 @@ from msgspec import Raw, Struct
 from modelroute.router.surface import depth
 from modelroute.router.surface.multipart import FormError, boundary_of, fields_of
 from modelroute.router.surface.openai import Dialect, Kind, dialect_of
-from modelroute.router.surface.pairs import BadBodyError, count_of, refuse_twice, refuse_twice_within
+from modelroute.router.surface.pairs import BadBodyError, count_of, refuse_twice
 
 T = TypeVar("T", str, bool, int, float)
 
@@ -21,29 +22,27 @@ T = TypeVar("T", str, bool, int, float)
 _fields = msgspec.json.Decoder(dict[str, Raw])
 _encode = msgspec.json.Encoder().encode
 _string = msgspec.json.Decoder(str)
-_strings = msgspec.json.Decoder(str | list[str])
+# One of these has to be there: OpenAI's name first, then vLLM's other ways to say the same.
 _NEEDED = {
-    Kind.CHAT: "messages",
-    Kind.COMPLETIONS: "prompt",
-    Kind.EMBEDDINGS: "input",
-    Kind.RESPONSES: "input",
-    Kind.RERANK: "query",
-    Kind.SCORE: "text_1",
-    Kind.MESSAGES: "messages",
+    Kind.CHAT: ("messages",),
+    Kind.COMPLETIONS: ("prompt", "prompt_embeds"),
+    Kind.EMBEDDINGS: ("input", "messages"),
+    Kind.RESPONSES: ("input", "prompt"),
+    Kind.RERANK: ("query",),
+    Kind.SCORE: ("text_1", "data_1", "queries"),
+    Kind.MESSAGES: ("messages",),
 }
-_FORMS = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})
+FORMS = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})
+"""Those whose bodies are forms."""
 USAGE_KINDS = frozenset({Kind.CHAT, Kind.COMPLETIONS})
 """Those whose streams tell of usage only when they are asked to."""
 _COUNTS = ("n", "best_of")
 _MOST_ANSWERS = 128  # OpenAI's own limit of n
-_MOST_ITEMS = 100_000
-_LARGE = 2**20
 _NULL = Raw(b"null")
 _TRUE = Raw(b"true")
 _FALSE = Raw(b"false")
 _JSON = b"application/json"
 _SOME_MESSAGE = re.compile(rb"\[\s*[^\s\]]")
-_NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
 _NO_MODEL = "model is missing; set it to one of the ids that /v1/models lists"
 _NAME_OF_MODEL = "a string, one of the ids that /v1/models lists"
 _DEEP = f"the body is nested more than {depth.LIMIT} levels deep, or of too many brackets to tell"
@@ -71,21 +70,9 @@ class Ask(Struct, gc=False):
     brackets: int = 0  # that JSON opens, at most
 
 
-class _Part(Struct, gc=False):
-    text: object = None
-
-
-class _Message(Struct, gc=False):
-    role: object = None
-    content: str | list[_Part] | None = None
-
-
-_messages = msgspec.json.Decoder(list[_Message])
-
-
 def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
     """The ask in ``body``; BadBodyError when it is not one."""
-    if kind in _FORMS:
+    if kind in FORMS:
         return _read_form(kind, body, content_type)
     brackets = body.count(b"[") + body.count(b"{")
     fields = _top_level(body, brackets)
@@ -106,7 +93,9 @@ def read(kind: Kind, body: bytes, content_type: bytes = _JSON) -> Ask:
 
 
 def _refuse_floods(body: bytes, brackets: int) -> None:
-    if len(body) > _FLOOD and body.translate(None, b" \t\r\n").count(b'":') > _FLOOD // 8 + 20 * brackets:
+    most = _FLOOD // 8 + 20 * brackets
+    # A name has two quotes, which are counted in a fifth of the time.
+    if len(body) > _FLOOD and body.count(b'"') > 2 * most and body.translate(None, b" \t\r\n").count(b'":') > most:
         raise BadBodyError(_MANY, None)
 
 
@@ -165,12 +154,11 @@ def typed(fields: dict[str, Raw], name: str, type_: type[T], wanted: str) -> T |
 
 
 def _require(kind: Kind, fields: dict[str, Raw]) -> None:
-    name = _NEEDED[kind]
-    raw = fields.get(name)
-    if raw is None:
-        raise BadBodyError(f"{name} is missing", name)
+    names = _NEEDED[kind]
+    if fields.keys().isdisjoint(names):
+        raise BadBodyError(f"{names[0]} is missing", names[0])
     # The JSON is known to be valid: its first bytes tell, and a list of a million messages holds nobody else up.
-    if name == "messages" and _SOME_MESSAGE.match(raw) is None:
+    if names[0] == "messages" and _SOME_MESSAGE.match(fields["messages"]) is None:
         raise BadBodyError("messages has to be a list with at least one message", "messages")
 
 
@@ -194,71 +182,3 @@ def _read_form(kind: Kind, body: bytes, content_type: bytes) -> Ask:
         raise BadBodyError(_NO_MODEL, "model")
     stream = values.get("stream", b"").lower() in {b"true", b"1", b"on", b"yes"}
     return Ask(kind, body, {}, model, None, stream, content_type=content_type, model_at=fields["model"])
-
-
-# What a policy may know.
-
-
-def prompt_of(ask: Ask) -> Raw:
-    """The part of the body that a model reads, undecoded; empty where there is none."""
-    return ask.fields.get(_NEEDED.get(ask.kind, ""), Raw(b""))
-
-
-def text_of(ask: Ask) -> str:
-    """What the user wrote: all user messages, or the prompt, input or query, joined by newlines; of audio nothing.
-
-    BadBodyError where that cannot be told: a rule that looks at texts has to have seen all of it.
-    """
-    if ask.kind in _FORMS:
-        return ""
-    name = _NEEDED[ask.kind]
-    raw = ask.fields[name]
-    if name == "messages":
-        return _said_in(ask, name)
-    if ask.kind is Kind.SCORE:
-        return "\n".join([_written_in(raw, name), _written_in(ask.fields.get("text_2", _NULL), "text_2")])
-    if ask.kind is Kind.RESPONSES and bytes(memoryview(raw)[:1]) != b'"':
-        return _said_in(ask, name)
-    return _written_in(raw, name)
-
-
-def few(ask: Ask, name: str) -> None:
-    """BadBodyError when a body has so many objects that to decode them would hold all others up."""
-    if ask.brackets > _MOST_ITEMS:
-        # What is quoted in a text is none of ours.
-        quoted = ask.body.count(b'{\\"') if b"\\" in ask.body else 0
-        if ask.brackets - quoted > _MOST_ITEMS:
-            raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
-
-
-def _said_in(ask: Ask, name: str) -> str:
-    raw = ask.fields[name]
-    few(ask, name)
-    try:
-        messages = _messages.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadBodyError(_NO_MESSAGE.replace("messages", name), name) from None
-    refuse_twice_within(raw, name, len(messages), whole=all(m.content is not None for m in messages))
-    return "\n".join([_text(m.content) for m in messages if m.role == "user"])
-
-
-def _text(content: str | list[_Part] | None) -> str:
-    if isinstance(content, list):
-        return "\n".join([part.text for part in content if isinstance(part.text, str)])
-    return content or ""
-
-
-def _written_in(raw: Raw, name: str) -> str:
-    """A string, or the strings of a list; a list of token ids is no text, and a mix or too long a list is refused."""
-    data = memoryview(raw)
-    if len(data) > _LARGE and data[0] != ord('"') and bytes(data).count(b'"') > 2 * _MOST_ITEMS:
-        raise BadBodyError(f"{name} has too many items for a route that looks at texts", name)
-    try:
-        found = _strings.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if b'"' in bytes(raw):
-            raise BadBodyError(
-                f"{name} has to be a string, or a list of only strings or only token ids", name
-            ) from None
-        return ""
-    return found if isinstance(found, str) else "\n".join(found)

@@ -6,9 +6,10 @@ Called by ``exchange``. Whatever is not ours stays byte for byte as the client w
 import msgspec
 from msgspec import Raw, Struct
 
-from modelroute.router.surface.body import USAGE_KINDS, Ask, few, typed
+from modelroute.router.surface.body import USAGE_KINDS, Ask, typed
 from modelroute.router.surface.openai import Kind
 from modelroute.router.surface.pairs import BadBodyError
+from modelroute.router.surface.texts import few
 from modelroute.snapshot.types import Backend, Parameters
 
 _LENGTHS = {
