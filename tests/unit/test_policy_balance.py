@@ -22,6 +22,8 @@ class Fake:
     waiting: int = 0
     cache: float = 0.0
     since: float = NEVER
+    pace: float = 0.0
+    asked: float = 0.0
 
 
 def pool(*replicas: Fake, settings: Balancing | None = None, **more: Any) -> Pool[Fake]:
@@ -89,6 +91,23 @@ class TestLeastInFlight:
             taken[replica.name] += 1
             running.append((tick + (100 if replica is replicas[0] else 10), replica))
         assert taken[replicas[0].name] < 3000 * 0.15
+
+    def test_one_that_is_known_to_be_slow_is_left_alone_until_the_others_are_that_much_fuller(self) -> None:
+        slow, quick = Fake("slow", pace=1.0), Fake("quick", in_flight=8, pace=0.1)
+        assert chosen(pool(slow, quick)) == {"quick": 1000}
+        quick.in_flight = 10
+        assert chosen(pool(slow, quick)) == {"slow": 1000}
+
+    @pytest.mark.parametrize(
+        ("slow", "quick"), [({"pace": 0.2}, {"pace": 0.1}), ({"pace": 9.0}, {}), ({}, {"pace": 9.0})], ids=str
+    )
+    def test_answers_differ_and_what_is_not_known_is_not_slow(self, slow: Any, quick: Any) -> None:
+        assert set(chosen(pool(Fake("a", **slow), Fake("b", **quick)))) == {"a", "b"}
+
+    def test_a_slow_one_that_was_left_alone_is_tried_again(self) -> None:
+        slow, quick = Fake("slow", pace=1.0, asked=100.0), Fake("quick", pace=0.1, asked=110.0)
+        assert chosen(pool(slow, quick), now=109.9) == {"quick": 1000}
+        assert set(chosen(pool(slow, quick), now=110.0)) == {"slow", "quick"}
 
 
 class TestSlowStart:

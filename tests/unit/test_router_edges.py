@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelroute.api.parse import parse
+from modelroute.planning.snapshot import snapshot_of
 from modelroute.policy.ejection import Vitals
 from modelroute.router.http.framing import Limits
 from modelroute.router.http.reader import Reader
@@ -15,6 +17,7 @@ from modelroute.router.replicas.endpoints import Endpoint, Endpoints, place_of
 from modelroute.router.replicas.names import is_forbidden
 from modelroute.router.surface.openai import Refusal
 from modelroute.snapshot.types import Backend, Health, Timeouts
+from tests.fakes.manifests import hosted, manifest
 
 TIMES = Timeouts(1, 1, 1, 1)
 
@@ -61,19 +64,37 @@ def test_the_host_header_has_a_port_that_is_not_the_usual_one(
     assert Endpoint(place_of(backend(**more), address), Vitals(Health()), nothing).host_header == header
 
 
+def test_the_dot_that_ends_a_name_is_for_dns_alone() -> None:
+    (found,) = snapshot_of(parse(manifest(**hosted("https://api.example.com./v1"))), {}).backends
+    place = place_of(found, found.endpoints[0])
+    header = Endpoint(place, Vitals(Health()), nothing).host_header
+    assert (place.host, place.name, header) == ("api.example.com.", "api.example.com", b"api.example.com")
+
+
 @pytest.mark.parametrize(
     "address",
     [
         *("127.0.0.1", "127.9.9.9", "::1", "169.254.169.254", "fe80::1", "fe80::1%eth0", "0.0.0.0", "::", "224.0.0.1"),
         *("ff02::1", "100.100.100.200", "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:169.254.169.254"),
-        "64:ff9b::7f00:1",
+        *("64:ff9b::7f00:1", "168.63.129.16", "192.0.0.192", "fd00:ec2::23", "fd20:ce::254", "fd00:42::42"),
+        *(
+            "fd00:c1::a9fe:a9fe",
+            "fd00:100::100:200",
+            "fd00:a9fe:a9fe::1",
+            "::127.0.0.1",
+            "::ffff:0:169.254.169.254",
+            "::ffff:168.63.129.16",
+            "64:ff9b:1::",
+        ),
+        *("2002:a9fe:a9fe::1", "2002:7f00:1::", "64:ff9b:1::7f00:1", "64:ff9b:1:2:3:4:a9fe:a9fe"),
+        *("64:ff9b:1:7f00:0:100::", "64:ff9b:1:a9fe:a9:fe00:808:808"),
     ],
 )
 def test_addresses_where_no_hosted_api_is_are_forbidden(address: str) -> None:
     assert is_forbidden(address)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "2002:7f00:1::"])
 def test_this_machine_can_be_allowed(address: str) -> None:
     assert not is_forbidden(address, loopback=True)
 
@@ -83,7 +104,14 @@ def test_that_this_machine_is_allowed_opens_no_other_address(address: str) -> No
     assert is_forbidden(address, loopback=True)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "10.0.0.1", "192.168.1.1", "2606:4700::1111", "::ffff:8.8.8.8"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "10.0.0.1", "192.168.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "192.0.0.193", "fd00:ec3::254"),
+        *("64:ff9b::808:808", "64:ff9b:1::808:808", "64:ff9b:1:808:8:800::", "2002:808:808::1", "::8.8.8.8"),
+        *("64:ff9b:2::7f00:1", "2003:7f00:1::1", "::ffff:0:8.8.8.8"),
+    ],
+)
 def test_other_addresses_are_allowed(address: str) -> None:
     assert not is_forbidden(address)
 
@@ -93,10 +121,13 @@ class Connection:
 
     def __init__(self) -> None:
         self.idle_since = 0.0
-        self.closed = False
+        self.closed = self.noisy = False
 
     def close(self) -> None:
         self.closed = True
+
+    def is_quiet(self) -> bool:
+        return not self.noisy
 
 
 def with_idle(*times: float) -> tuple[Endpoint, list[Connection]]:
@@ -112,6 +143,13 @@ def test_the_connection_that_was_used_last_is_taken_first() -> None:
     endpoint, (old, young) = with_idle(1, 2)
     taken_: list[object] = [endpoint.take() for _ in range(3)]
     assert taken_ == [young, old, None]
+
+
+def test_a_connection_on_which_something_came_unasked_is_not_taken() -> None:
+    endpoint, (old, young) = with_idle(1, 2)
+    young.noisy = True
+    taken: object = endpoint.take()
+    assert (taken, young.closed) == (old, True)
 
 
 def test_connections_that_were_idle_for_too_long_are_closed() -> None:

@@ -46,6 +46,40 @@ def test_the_corpus_is_read_the_same_byte_by_byte(name: str) -> None:
     assert whole == cut
 
 
+HEADS = [
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\nX: 5\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\nX: 6\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nX: 5\r\ncontent-length: %d\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length:%d\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length: 0%d\r\n\r\n",
+    "POST /v1/b HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\nX: 5\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r r\r\nContent-Length: %d\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\nConnection: close\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length: %d, 5\r\nX: 5\r\n\r\n",
+    "POST /v1/a HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\nX: 5\r\nY: 6\r\n\r\n",
+]
+
+
+def seen(request: Request) -> tuple[object, ...]:
+    refused = request.refusal and request.refusal.status
+    return request.method, request.target, request.headers, request.fields, request.body, request.keep_alive, refused
+
+
+@pytest.mark.parametrize("off", [-1, 0, 1])
+@pytest.mark.parametrize("second", HEADS, ids=range(len(HEADS)))
+@pytest.mark.parametrize("first", HEADS, ids=range(len(HEADS)))
+def test_a_head_that_comes_again_is_read_as_if_it_were_the_first(first: str, second: str, off: int) -> None:
+    taker = Taken()
+    kept = Reader(taker, Limits(body=10), Room(Limits()))
+    kept.feed((first % 3).encode() + b"one")
+    if kept.deaf or kept.partial is not None or not taker.requests[-1].keep_alive:
+        return
+    data = (second % (4 + off)).encode() + b"four"
+    kept.feed(data)
+    alone, _ = read(data, len(data) // 2, Limits(body=10))
+    assert [seen(request) for request in taker.requests[1:]] == [seen(request) for request in alone]
+
+
 def test_a_head_is_counted_once_though_it_comes_in_pieces() -> None:
     (request,), _ = read(GET + b"X: " + b"y" * 20_000 + b"\r\nY: " + b"z" * 8_000 + b"\r\n\r\n", 1000)
     assert request.refusal is None

@@ -14,6 +14,10 @@ from zlib import crc32
 from modelroute.snapshot.types import Balancing
 
 FULL_CACHE = 0.95
+_SLOW = 2.0
+"""Times as slow as another from which on that counts: answers of one model differ, too."""
+_FORGET = 10.0
+"""Seconds after which a slow replica that was left alone is tried by one request, as if it were not slow."""
 _LEAST_SHARE = 0.1  # of a replica that has just come; Envoy's min_weight_percent
 _DIGESTS = 13  # of eight points each: 104 on the ring for a replica
 _POINTS = struct.Struct("<8Q")
@@ -39,6 +43,14 @@ class Replica(Protocol):
     @property
     def cache(self) -> float:
         """Its key-value cache in use, of 1."""
+
+    @property
+    def pace(self) -> float:
+        """Seconds to the first byte of its answers, a moving average; 0: not known."""
+
+    @property
+    def asked(self) -> float:
+        """The moment of the last request, in the seconds of ``now``."""
 
     @property
     def since(self) -> float:
@@ -85,7 +97,7 @@ def balancer(settings: Balancing) -> Balancer[R]:
 
 
 def least_in_flight(pool: Pool[R], key: bytes, draw: float, now: float) -> R:  # noqa: ARG001
-    """The better of two drawn by chance; the first of them if they are alike.
+    """The better of two drawn by chance; the first of them if they are alike. A slow one counts as that much fuller.
 
     Two are enough: the longest queue falls from log n / log log n to log log n (Mitzenmacher, "The Power of Two Choices
     in Randomized Load Balancing", 2001), and routers that do not know of each other do not all pick the same best one.
@@ -109,6 +121,11 @@ def least_in_flight(pool: Pool[R], key: bytes, draw: float, now: float) -> R:  #
         cost_first *= 2
     if second.cache >= FULL_CACHE:
         cost_second *= 2
+    pace_first, pace_second = first.pace, second.pace
+    if pace_first > _SLOW * pace_second > 0 and now < first.asked + _FORGET:
+        return first if cost_first * pace_first <= cost_second * pace_second else second
+    if pace_second > _SLOW * pace_first > 0 and now < second.asked + _FORGET:
+        return first if cost_first * pace_first <= cost_second * pace_second else second
     return first if cost_first <= cost_second else second
 
 

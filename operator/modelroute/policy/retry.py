@@ -70,31 +70,13 @@ def tries(retry: Retry, sdk_retries: int) -> int:
     return max(1, retry.attempts - max(0, sdk_retries))
 
 
-def deadline(now: float, *limits: float | None) -> float | None:
-    """The moment at which the first of ``limits`` (seconds from ``now``) is over; None where none is given."""
-    given = [limit for limit in limits if limit is not None]
-    return now + min(given) if given else None
-
-
-def remaining(now: float, deadline: float | None) -> float | None:
-    """Seconds that are left until ``deadline``, never negative; None: no end."""
-    return None if deadline is None else max(0.0, deadline - now)
-
-
-def fit(configured: float, remaining: float | None) -> float:
-    """A limit in seconds that does not outlive the request."""
-    return configured if remaining is None else min(configured, remaining)
-
-
-def first_token_limit(configured: float, remaining: float | None, *, last: bool, streamed: bool) -> float:
+def first_token_limit(configured: float, remaining: float, *, last: bool, streamed: bool) -> float:
     """Seconds that this try may take to its first token.
 
     Of a streamed request half of what is left, where another try can follow: that one then has as much time as this. A
     whole answer comes with its first token, so to cut it at half would throw away work that may be nearly done.
     """
-    if remaining is not None and streamed and not last:
-        remaining /= 2
-    return fit(configured, remaining)
+    return min(configured, remaining / 2 if streamed and not last else remaining)
 
 
 def retry_after(header: bytes, now_unix: float) -> float | None:

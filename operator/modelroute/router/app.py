@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from modelroute.errors import ModelRouteError
 from modelroute.router.clients.keys import Keys
 from modelroute.router.flow.job import Shared
-from modelroute.router.http.framing import Limits
+from modelroute.router.http.framing import NEXT_REQUEST_SECONDS, Limits
 from modelroute.router.http.http1 import ClientConnection, Service
 from modelroute.router.http.tls import Certificate, Door
 from modelroute.router.metrics.metrics import Metrics
@@ -28,7 +28,6 @@ from modelroute.router.source import Source
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
-_NEXT_REQUEST_SECONDS = 0.2
 _LAST_WORDS_SECONDS = 2.0
 _BACKLOG = 1024
 _OWN_FILES = 512
@@ -43,6 +42,13 @@ def _fitting(limits: Limits) -> Limits:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     most = limits.connections if files == resource.RLIM_INFINITY else max(1, (files - _OWN_FILES) // 2)
     return structs.replace(limits, connections=min(limits.connections, most))
+
+
+def _trust() -> ssl.SSLContext:
+    """Whose certificates backends may have: of whom the system trusts, for a name that is an alternative one."""
+    context = ssl.create_default_context()
+    context.hostname_checks_common_name = False  # nobody vouches for it (RFC 9525, 6.3)
+    return context
 
 
 class Options(Struct, frozen=True):
@@ -74,7 +80,7 @@ class Router:
         self._ending = asyncio.Event()
         self._hurry = asyncio.Event()
         loop = asyncio.get_running_loop()
-        shared = Shared(loop, self.metrics, ssl.create_default_context(), self.live.budget)
+        shared = Shared(loop, self.metrics, _trust(), self.live.budget)
         limits = _fitting(options.limits)
         self.public = PublicService(self.live, limits, shared)
         self.admin = AdminService(self.live, limits, shared)
@@ -173,7 +179,7 @@ class Router:
         await self._wait(self._hurry, self._options.delay)
         self._servers[0].close()
         # Who was answered a moment ago may have asked again: that answer tells it to close, a close now would lose it.
-        await self._wait(self.public.empty, _NEXT_REQUEST_SECONDS)
+        await self._wait(self.public.empty, NEXT_REQUEST_SECONDS)
         for client in list(self.public.clients):
             client.retire()
         await self._wait(self.public.empty, self._options.grace)

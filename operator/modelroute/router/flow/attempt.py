@@ -8,10 +8,9 @@ import enum
 
 from modelroute.api.types import FailureKind
 from modelroute.router.flow.answer import HOLD_LIMIT, Answer
-from modelroute.router.flow.deadline import TICK
 from modelroute.router.flow.job import Job, Windows
 from modelroute.router.flow.owner import Owner
-from modelroute.router.flow.verdict import scrubbed
+from modelroute.router.flow.waiting import TICK
 from modelroute.router.http.upstream import Headers, Upstream
 from modelroute.router.replicas.dial import DialError, dial
 from modelroute.router.replicas.endpoints import Endpoint
@@ -46,8 +45,8 @@ class Attempt:
     """One try, from the reservation of the slot to its return."""
 
     __slots__ = (
-        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_sent", "_texted", "_timer",
-        "_touched", "_windows", "endpoint", "state", "target",
+        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_texted", "_timer", "_touched",
+        "_windows", "endpoint", "sent", "state", "target",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +63,7 @@ class Attempt:
         self._connection: Upstream | None = None
         self._dialing: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._fresh = self._sent = False
+        self._fresh = self.sent = False
         self._texted = False
         self._touched = 0.0
 
@@ -73,6 +72,7 @@ class Attempt:
     def start(self) -> None:
         """Reserve the slot and send, on an idle connection if there is one."""
         self.endpoint.in_flight += 1
+        self.endpoint.asked = self._job.shared.loop.time()
         connection = self.endpoint.take()
         if connection is None:
             self._dial()
@@ -124,7 +124,7 @@ class Attempt:
             self._dialing = None
             if error.certificate:
                 self._job.shared.metrics.certificates.labels(self.target.name, error.certificate).inc()
-            self._fail("ConnectFailure", str(error))
+            self._fail("ConnectFailure", str(error), again=not error.certificate)
             return
         self._dialing = None
         self._send(connection)
@@ -137,10 +137,12 @@ class Attempt:
         for name in _PASSED_REQUEST_HEADERS:
             if value := request.headers.get(name):
                 passed += b"%b: %b\r\n" % (name, value)
-        self._sent = True
+        self.sent = True
         self._touched = self._job.shared.loop.time()
         self._arm(self._windows.first)
         connection.ask(self, self.target.head(self.endpoint, ask.kind, passed, len(self._body)), self._body)
+        if self._job.client.paused:
+            connection.pause()
 
     # Deadlines.
 
@@ -166,7 +168,10 @@ class Attempt:
             blame = self._windows.connect == self.target.backend.timeouts.connect
             self._fail("ConnectFailure", "it did not accept a connection in time", blame=blame)
         elif self.state is State.WAITING:
-            self._fail("Timeout", "it did not answer in time", blame=self._windows.counts)
+            if self._job.client.paused:
+                self._arm(self._windows.first)  # nobody reads from it, since the client does not
+            else:
+                self._fail("Timeout", "it did not answer in time", blame=self._windows.counts)
         else:
             self._idle()
 
@@ -181,23 +186,28 @@ class Attempt:
         elif self.state is State.HOLDING:
             self._fail("Timeout", "its answer stopped coming")
         else:
-            self._break_off("StreamIdle", openai.timed_out(504, f"the answer stopped coming for {limit:g} s"))
+            blame = limit == self.target.backend.timeouts.stream_idle
+            refusal = openai.timed_out(504, f"the answer stopped coming for {limit:g} s")
+            self._break_off("StreamIdle", refusal, blame=blame)
 
     # What the backend answers; see ``Asker``.
 
     def on_head(self, status: int, headers: Headers) -> None:
         """Keep it: nothing is sent before the first byte of the body."""
         job = self._job
-        self._answer = Answer(job.client, job.request, job.ask, status, headers, opened=self._owner.out.opened)
+        self._answer = Answer(job, self.target, status, headers, opened=self._owner.out.opened)
 
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Pass it on, or hold it."""
         answer = self._answer
         if answer is None:
             return
-        self._touched = self._job.shared.loop.time()
+        now = self._job.shared.loop.time()
+        if self.state is State.WAITING and answer.status < 300:
+            self.endpoint.took(now - self._touched)
+        self._touched = now
         if self.state is State.STREAMING:
-            answer.more(scrubbed(self.target, data) if b'"error"' in data else data)
+            answer.more(data)
             if not self._texted:
                 self._look_for_text(answer)
             return
@@ -214,7 +224,7 @@ class Attempt:
                 self._arm(self._windows.idle)
         if answer.held_size <= HOLD_LIMIT:
             return
-        if answer.status < 300:
+        if answer.may_begin:
             self._stream(answer, answer.held)
         else:
             self.stop()
@@ -225,8 +235,7 @@ class Attempt:
         if self.endpoint.vitals.ejected:
             self.endpoint.succeeded(self._touched)  # it was tried whether it answers again, and it does
         self._arm(self._windows.idle)
-        shown = scrubbed(self.target, data) if b'"error"' in data else data
-        answer.begin(self._owner.out.own_headers(self.target.name), shown)
+        answer.begin(self._owner.out.own_headers(self.target), data)
         self._look_for_text(answer)
 
     def _look_for_text(self, answer: Answer) -> None:
@@ -243,7 +252,7 @@ class Attempt:
         if self.state is not State.STREAMING:
             self.stop()
             self._owner.held(answer, self.endpoint)
-        elif answer.events and not answer.meter.ends():
+        elif answer.events and not answer.is_complete():
             self._break_off("StreamLost", openai.upstream_error("the answer ended before it was complete"))
         else:
             now = self._job.shared.loop.time()
@@ -272,14 +281,14 @@ class Attempt:
 
     # How it went.
 
-    def _fail(self, kind: FailureKind, problem: str, *, blame: bool = True) -> None:
+    def _fail(self, kind: FailureKind, problem: str, *, blame: bool = True, again: bool = True) -> None:
         now = self._job.shared.loop.time()
-        free = self.state is State.DIALING and not self._sent
+        free = self.state is State.DIALING and not self.sent
         self.endpoint.report(problem, now)
         self.stop()
         if blame:
             self.endpoint.failed(now)
-        self._owner.failed(kind, free=free)
+        self._owner.failed(kind, free=free, again=again)
 
     def _break_off(self, kind: str, refusal: openai.Refusal, *, blame: bool = True) -> None:
         answer = self._answer

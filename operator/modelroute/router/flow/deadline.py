@@ -18,8 +18,6 @@ _RETRIES = b"x-stainless-retry-count"
 _NAMES = frozenset({_TOTAL, _RETRIES, *_SILENCE})
 _MARGIN = 0.5
 """Seconds before its client gives up that a request does, so that the client hears of it."""
-TICK = 0.001
-"""Seconds: uvloop's clock goes by whole milliseconds, and its timers may be early by half of one."""
 
 
 class Deadline:
@@ -62,7 +60,12 @@ class Deadline:
         first = first_token_limit(configured, left, last=last, streamed=streamed)
         end = self.end if timeouts.total is None else min(self.end, now + timeouts.total)
         return Windows(
-            min(timeouts.connect, left), first, timeouts.stream_idle, end, min(end, self.silence), first == configured
+            connect=min(timeouts.connect, left),
+            first=first,
+            idle=min(timeouts.stream_idle, self._span),
+            end=end,
+            patience=min(end, self.silence),
+            counts=first == configured,
         )
 
 

@@ -14,8 +14,11 @@ class Owner(Protocol):
 
     out: Delivery
 
-    def failed(self, kind: FailureKind, *, free: bool) -> None:
-        """The client has seen nothing of it. ``free``: the backend has not even begun with it."""
+    def failed(self, kind: FailureKind, *, free: bool, again: bool = True) -> None:
+        """The client has seen nothing of it. ``free``: the backend has not even begun with it.
+
+        ``again``: the same may go better in a while.
+        """
 
     def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """All of an answer is here, and nothing of it is sent."""

@@ -46,6 +46,14 @@ class Retries:
         pool = target.pool.without(avoid)
         return pool if pool is not None and (free or self._take()) else None
 
+    def across(self, kind: FailureKind, made: int, *, free: bool) -> bool:
+        """Whether another backend may be tried that has a share of its own to carry.
+
+        Who says that it is asked too often has done no work either.
+        """
+        again = kind in _ELSEWHERE or kind in _LATER
+        return again and made < self._most and (free or kind == "RateLimited" or self._take())
+
     def later(self, target: Target, kind: FailureKind, made: int, left: float, now: float) -> float | None:
         """Seconds after which to try the same backend again; not when all of it fails, nor past what is ``left``.
 

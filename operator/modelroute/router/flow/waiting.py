@@ -1,7 +1,7 @@
 """A request that waits: in a backend's line, for a start or for its turn, or for another try after a failure.
 
 Made by ``exchange``, which hears how it ended: of just one of ``go``, ``awake``, ``give_up_waiting`` and
-``call_off``.
+``call_off``. Never enters a gate and never tries anything itself.
 """
 
 import asyncio
@@ -10,6 +10,9 @@ from typing import Protocol
 
 from modelroute.api.types import FailureKind
 from modelroute.router.replicas.gate import Gate, Why
+
+TICK = 0.001
+"""Seconds: uvloop's clock goes by whole milliseconds, and its timers may be early by half of one."""
 
 COMMENT_SECONDS = 5.0
 """Who is held hears from us so often: proxies cut what is silent for a minute, some of them for ten seconds."""
@@ -91,7 +94,7 @@ class Wait:
 
     def _still(self) -> None:
         now = self._loop.time()
-        if now >= self._until:
+        if now > self._until - TICK:
             self.stop()
             self._owner.give_up_waiting(self._kind, "late")
         else:

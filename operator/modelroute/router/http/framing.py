@@ -12,6 +12,10 @@ from modelroute.router.surface.openai import Refusal, too_large
 
 SMALL_BODY = 65536
 """Bytes up to which a body still finds room when large ones are refused."""
+NEXT_REQUEST_SECONDS = 0.2
+"""In which a client that was answered without being told that the router ends may have asked again."""
+MOST_UNREAD = 65536
+"""Bytes that are kept of a client that asks on while many of its requests wait; what comes behind is not answered."""
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Za-z:.%]+\])(?::[0-9]{0,5})?")
 _TRY_AGAIN = (("retry-after", "1"),)

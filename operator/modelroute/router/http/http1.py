@@ -1,6 +1,7 @@
 """A client's connection: its requests one after the other, what is written to it, and how slow it may be.
 
-Made per connection by ``app``. Knows nothing of models; ``reader`` knows HTTP. Who answers is a ``Service``.
+Made per connection by ``app``. Knows nothing of models and never parses a byte: ``reader`` knows HTTP. Who answers is a
+``Service``.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import logging
 from collections import deque
 from typing import Protocol, cast
 
-from modelroute.router.http.framing import Limits, overloaded, read_until
+from modelroute.router.http.framing import MOST_UNREAD, NEXT_REQUEST_SECONDS, Limits, overloaded, read_until
 from modelroute.router.http.reader import Reader
 from modelroute.router.http.request import Request, Running
 from modelroute.router.http.room import Room
@@ -50,7 +51,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_full", "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
-        "_waited", "running",
+        "_unread", "_waited", "running",
     )  # fmt: skip
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
@@ -58,6 +59,7 @@ class ClientConnection(asyncio.Protocol):
         self._loop = loop
         self._reader = Reader(self, service.limits, service.room)
         self._full = False
+        self._unread = b""
         self._transport: asyncio.Transport | None = None
         self._serving: Request | None = None
         self._turns: deque[Request] = deque()
@@ -69,10 +71,12 @@ class ClientConnection(asyncio.Protocol):
 
     # Called by services and exchanges.
 
-    @property
-    def closing(self) -> bool:
-        """Whether the connection closes after the answer that is being given."""
-        return self._service.draining or self._serving is None or not self._serving.keep_alive
+    def closes(self) -> bool:
+        """Whether the connection closes after the answer that is being given: asked for its head, which has to say."""
+        if self._serving is None:
+            return True
+        self._serving.keep_alive &= not self._service.draining
+        return not self._serving.keep_alive
 
     @property
     def paused(self) -> bool:
@@ -91,31 +95,28 @@ class ClientConnection(asyncio.Protocol):
 
     def finish(self) -> None:
         """The answer is complete: on to the next request, or close."""
-        closing = self.closing
-        if self._serving is not None:
-            self._service.room.release(self._serving)
+        served = self._serving
+        if served is not None:
+            self._service.room.release(served)
         self.running = self._serving = None
         self._since = self._loop.time()
-        if closing:
+        if served is None or not served.keep_alive:
             self._leave()
         elif self._turns:
             self._loop.call_soon(self._advance)
+        elif self._service.draining:  # its head had told the client that it may ask again
+            self._loop.call_later(NEXT_REQUEST_SECONDS, self.retire)
 
     def cut(self) -> None:
         """End the connection at once; an answer that is under way is seen not to be whole."""
         if self._transport is not None:
             self._transport.abort()
 
-    def retire(self) -> None:
-        """Close unless a request is being read or answered; then it closes after the answer."""
+    def retire(self, idle: float = 0.0) -> None:
+        """Close, after so many ``idle`` seconds, unless a request is read or answered; then it closes afterwards."""
         busy = self._serving is not None or self._turns or self._reader.partial is not None
-        if not busy and self._transport is not None:
+        if not busy and self._transport is not None and self._loop.time() >= self._since + idle:
             self._transport.close()
-
-    def make_room(self, now: float) -> None:
-        """Close if nothing has been asked for a while."""
-        if now > self._since + _IDLE_ENOUGH_SECONDS:
-            self.retire()
 
     def shut(self) -> None:
         """Tell the client that the router ends, and close."""
@@ -141,7 +142,7 @@ class ClientConnection(asyncio.Protocol):
         self._full = True
         room, now = self._service.room, self._loop.time()
         for client in list(self._service.clients) if room.may_sweep(now) else ():
-            client.make_room(now)
+            client.retire(idle=_IDLE_ENOUGH_SECONDS)
         if not room.turn_away():
             self.cut()
         self._timer = self._loop.call_later(_LINGER_SECONDS, self.cut)
@@ -150,8 +151,13 @@ class ClientConnection(asyncio.Protocol):
         """Read on."""
         if self._full:
             self._reader.refuse(overloaded("connections"))
-        else:
+        elif len(self._turns) < _MOST_TURNS:
             self._reader.feed(data)
+        else:
+            self._unread += data  # it is taken off the socket, or nobody would see that the client has left
+            if len(self._unread) > MOST_UNREAD:
+                self._turns[-1].keep_alive = False
+                self._reader.deaf, self._unread = True, b""
 
     def eof_received(self) -> None:
         """Take a client that ends its side for gone: one that was killed looks the same, and its slot is dear."""
@@ -216,8 +222,6 @@ class ClientConnection(asyncio.Protocol):
             self._serve(request)
             return
         self._turns.append(request)
-        if len(self._turns) == _MOST_TURNS and self._transport is not None:
-            self._transport.pause_reading()
 
     # Turns.
 
@@ -235,9 +239,10 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         if self._serving is not None or not self._turns or self._transport is None or self.paused:
             return
-        if len(self._turns) == _MOST_TURNS:
-            self._transport.resume_reading()
         self._serve(self._turns.popleft())
+        if self._unread and len(self._turns) < _MOST_TURNS:
+            data, self._unread = self._unread, b""
+            self._reader.feed(data)
 
     def _drop_turns(self) -> None:
         while self._turns:

@@ -9,7 +9,7 @@ from typing import Protocol
 import httptools
 
 from modelroute.router.http.framing import Limits, bad_request, head_too_large, judge, overloaded
-from modelroute.router.http.plain import plain_request
+from modelroute.router.http.plain import Recall, plain_request
 from modelroute.router.http.request import Request
 from modelroute.router.http.room import Room
 from modelroute.router.surface.openai import Refusal, too_large
@@ -43,8 +43,8 @@ class Reader:
     """The requests of one connection."""
 
     __slots__ = (
-        "_around", "_head_bytes", "_last", "_limits", "_parser", "_room", "_taker", "_upgrade", "deaf", "in_head",
-        "partial",
+        "_around", "_head_bytes", "_last", "_limits", "_parser", "_recall", "_room", "_taker", "_upgrade", "deaf",
+        "in_head", "partial",
     )  # fmt: skip
 
     def __init__(self, taker: Taker, limits: Limits, room: Room) -> None:
@@ -56,6 +56,7 @@ class Reader:
         self._around = 0  # bytes that are of no request, or of a head that goes on, or frame a body
         self._last = False
         self._upgrade = False
+        self._recall = Recall()
         self.in_head = False
         self.deaf = False
         self.partial: Request | None = None
@@ -90,15 +91,21 @@ class Reader:
         """Take a request that is whole and plain past the parser; what is called is what the parser would call."""
         if self._last or self._around:
             return False
-        plain = plain_request(data, self._limits.head)
-        if plain is None or len(plain.headers) > self._limits.fields:
+        limits, recalled = self._limits, self._recall.again(data)
+        plain = recalled or plain_request(data, limits.head)
+        if plain is None or len(plain.headers) > limits.fields:
             return False
         request = self.partial = Request()
         self._taker.begun()
         request.method, request.target, request.headers, body = plain
         request.fields = len(request.headers)
         request.keep_alive = True
-        request.refusal = judge(request, "1.1", self._limits) or self._admit(request)
+        if recalled is None:
+            request.refusal = judge(request, "1.1", limits)
+            if request.refusal is None:
+                self._recall.keep(data, plain)
+        if request.refusal is None:
+            request.refusal = self._admit(request)
         if body:
             self.on_body(body)
         self.on_message_complete()

@@ -5,6 +5,7 @@ HTTP it closes, and it never serves another request then.
 """
 
 import asyncio
+import select
 from typing import Protocol, cast
 
 import httptools
@@ -12,7 +13,10 @@ import httptools
 from modelroute.router.http.plain import plain_answer
 
 HEAD_LIMIT = 65536
-Headers = list[tuple[bytes, bytes]]
+"""Bytes of a head, and of what stands around a body without a byte of it in between."""
+Headers = dict[bytes, bytes]
+"""Of a field that came twice the first."""
+_FRAMES = (b"content-length", b"transfer-encoding")
 
 
 class Asker(Protocol):
@@ -44,8 +48,9 @@ class Upstream(asyncio.Protocol):
     """A connection, idle or owned by one asker."""
 
     __slots__ = (
-        "_asker", "_complete", "_dirty", "_head_done", "_headers", "_home", "_keep", "_loop", "_parser", "_paused",
-        "_pieces", "_received", "_skip", "_status", "_told", "_transport", "_until_close", "address", "idle_since",
+        "_around", "_asker", "_complete", "_dirty", "_head_done", "_head_size", "_headers", "_home", "_keep", "_loop",
+        "_parser", "_paused", "_pieces", "_poll", "_problem", "_received", "_skip", "_status", "_told", "_transport",
+        "_until_close", "address", "idle_since",
     )  # fmt: skip
 
     def __init__(self, home: Home, loop: asyncio.AbstractEventLoop) -> None:
@@ -53,6 +58,7 @@ class Upstream(asyncio.Protocol):
         self.idle_since = 0.0
         self.address = ""  # that ``dial`` has connected to
         self._paused = False
+        self._poll: select.poll | None = None
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._asker: Asker | None = None
@@ -60,10 +66,10 @@ class Upstream(asyncio.Protocol):
         self._begin()
 
     def _begin(self) -> None:
-        self._headers: Headers = []
+        self._headers: Headers = {}
         self._pieces: list[bytes] = []
-        self._status = 0
-        self._received = 0
+        self._problem = ""  # why what came is no answer, though the parser took it
+        self._status = self._received = self._head_size = self._around = 0
         self._told = self._head_done = self._complete = self._dirty = self._skip = self._keep = self._until_close = (
             False
         )
@@ -82,6 +88,15 @@ class Upstream(asyncio.Protocol):
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come since the last answer, be it the end; what has come may not have been read yet."""
+        if self._transport is None or self._transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._transport.get_extra_info("socket"), select.POLLIN)
+        return not self._poll.poll(0)
 
     @property
     def silent(self) -> bool:
@@ -121,11 +136,13 @@ class Upstream(asyncio.Protocol):
             self._received = len(data)
             self._status, self._headers, body = plain
             self._head_done = self._keep = self._complete = True
+            self._judge()
             if body:
                 self._pieces.append(body)
             self._pass_on()
             return
         self._received += len(data)
+        self._around += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -133,25 +150,21 @@ class Upstream(asyncio.Protocol):
                 self._lose(f"its answer is not valid HTTP: {error}", malformed=True)
                 return
             self._dirty = True
-        if self._head_done:
+        if self._around > HEAD_LIMIT + (len(data) if self._head_done else 0):
+            self._problem = "there is too much around its answer's body, or in its head"
+        if self._head_done or self._problem:
             self._pass_on()
-        elif self._received > HEAD_LIMIT:
-            self._lose("the head of its answer is too large", malformed=True)
 
     def _pass_on(self) -> None:
         asker = self._asker
         if asker is None:
             return
+        if self._problem:
+            self._lose(self._problem, malformed=True)
+            return
         if not self._told:
             self._told = True
-            status = self._status
-            if sum(len(name) + len(value) + 4 for name, value in self._headers) > HEAD_LIMIT:
-                self._lose("the head of its answer is too large", malformed=True)
-                return
-            if not 200 <= status < 600:
-                self._lose(f"{status} is not the status of an answer", malformed=True)
-                return
-            asker.on_head(status, self._headers)
+            asker.on_head(self._status, self._headers)
         if self._pieces and self._asker is asker:
             data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._pieces.clear()
@@ -161,7 +174,8 @@ class Upstream(asyncio.Protocol):
 
     def _end(self, asker: Asker) -> None:
         self._asker = None
-        if self._dirty or not self._keep:
+        unsent = self._transport is not None and self._transport.get_write_buffer_size()
+        if self._dirty or not self._keep or unsent:  # what it has not read yet would come before the next request
             self.close()
         else:
             if self._paused:
@@ -198,8 +212,13 @@ class Upstream(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; trailers are passed over."""
-        if not self._head_done:
-            self._headers.append((name.lower(), value))
+        if self._head_done:
+            return
+        name = name.lower()
+        self._head_size += len(name) + len(value) + 4
+        if name in self._headers and name in _FRAMES:
+            self._problem = f"its answer has more than one {name.decode()}"
+        self._headers.setdefault(name, value)
 
     def on_headers_complete(self) -> None:
         """Take the status; heads below 200 only announce the real one."""
@@ -212,11 +231,25 @@ class Upstream(asyncio.Protocol):
         self._head_done = True
         self._status = status
         self._keep = self._parser.should_keep_alive()
-        names = {name for name, _ in self._headers}
-        self._until_close = status not in {204, 304} and not names & {b"content-length", b"transfer-encoding"}
+        coding = self._headers.get(b"transfer-encoding")
+        self._until_close = status not in {204, 304} and coding is None and b"content-length" not in self._headers
+        version = self._parser.get_http_version()
+        if version not in {"1.0", "1.1"} or (coding is not None and (version == "1.0" or coding.lower() != b"chunked")):
+            self._problem = "its answer is framed in a way that HTTP/1.1 does not know"
+        self._judge()
+
+    def _judge(self) -> None:
+        """Find fault with a head that is well formed."""
+        if not 200 <= self._status < 600:
+            self._problem = f"{self._status} is not the status of an answer"
+        elif self._head_size > HEAD_LIMIT:
+            self._problem = "the head of its answer is too large"
+        elif self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            self._problem = "its answer is packed, though it was asked not to be"
 
     def on_body(self, data: bytes) -> None:
         """Keep a piece until all that was read is parsed."""
+        self._around = 0
         if not self._skip:
             self._pieces.append(data)
 

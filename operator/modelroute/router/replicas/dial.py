@@ -19,7 +19,6 @@ _REASONS = {
     19: "UnknownAuthority",
     20: "UnknownAuthority",
     21: "UnknownAuthority",
-    23: "Revoked",
     62: "WrongName",
     64: "WrongName",
 }

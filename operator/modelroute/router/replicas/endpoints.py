@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 30.0
 REPORT_SECONDS = 10.0
 _IDLE_MOST = 256
+_PACE_WEIGHT = 0.2
+"""Of the last answer in the moving average: five answers change it by two thirds."""
+_PACE_LEAST = 0.005
+"""Seconds; differences below are those of the clock."""
 
 
 class Place(NamedTuple):
@@ -46,8 +50,8 @@ class Endpoint:
     """One replica; what a balancer looks at is told by ``policy.balance.Replica``."""
 
     __slots__ = (
-        "_changed", "_reported", "cache", "host_header", "idle", "in_flight", "name", "place", "retired", "since",
-        "vitals", "waiting", "where",
+        "_changed", "_reported", "asked", "cache", "host_header", "idle", "in_flight", "name", "pace", "place",
+        "retired", "since", "vitals", "waiting", "where",
     )  # fmt: skip
 
     def __init__(self, place: Place, vitals: Vitals, changed: Callable[[Endpoint], None]) -> None:
@@ -57,6 +61,8 @@ class Endpoint:
         self.in_flight = 0
         self.waiting = 0
         self.cache = 0.0
+        self.pace = 0.0
+        self.asked = -math.inf
         self.since = math.inf  # until it comes into force
         self._changed = changed
         self.idle: list[Upstream] = []
@@ -69,7 +75,12 @@ class Endpoint:
 
     def take(self) -> Upstream | None:
         """An idle connection that is now the caller's, the most recently used one; None when there is none."""
-        return self.idle.pop() if self.idle else None
+        while self.idle:
+            connection = self.idle.pop()
+            if connection.is_quiet():
+                return connection
+            connection.close()
+        return None
 
     def give_back(self, connection: Upstream, now: float) -> None:
         """Keep a connection for the next request."""
@@ -87,6 +98,11 @@ class Endpoint:
         for connection in [c for c in self.idle if self._is_gone(c)]:
             self.idle.remove(connection)
             connection.close()
+
+    def took(self, seconds: float) -> None:
+        """The first byte of an answer came after so long."""
+        seconds = max(seconds, _PACE_LEAST)
+        self.pace = self.pace + _PACE_WEIGHT * (seconds - self.pace) if self.pace else seconds
 
     def succeeded(self, now: float) -> None:
         """It answered a request."""

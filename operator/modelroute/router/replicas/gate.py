@@ -209,11 +209,12 @@ class Gate:
     def _find(self, *, in_line: bool = False) -> Trouble | None:
         if not self._ready:
             return Trouble("ColdStart", self._cold_until)
+        full = self.in_flight >= self._most  # a trouble that is over must not let more in than there is place for
         if self._cooling > -math.inf:
-            return Trouble(self._cooling_for, self._cooling)
+            return Trouble(self._cooling_for, math.inf if full else self._cooling)
         if self._down:
-            return Trouble(self._failing, self._next_trial if self.in_flight < self._most else math.inf)
-        if self.in_flight >= self._most or (len(self._line) and not in_line):
+            return Trouble(self._failing, math.inf if full else self._next_trial)
+        if full or (len(self._line) and not in_line):
             return Trouble("Overloaded")
         return None
 

@@ -1,6 +1,7 @@
 """The route that is in force, made of a snapshot, and what outlives it: replicas, gates, troubles, the retry budget.
 
 Fed by ``app`` with each new snapshot, which is swapped in whole; a request keeps the one that it began with.
+Never opens a connection and never chooses a backend.
 """
 
 import asyncio

@@ -2,6 +2,7 @@
 
 One for each endpoint; asked by ``dial``, refreshed by ``endpoints`` while the endpoint is in use. What was found last
 stays while DNS fails. An answer of forbidden addresses alone is believed: then the host is nowhere.
+Never connects to what it finds.
 """
 
 import asyncio
@@ -16,8 +17,23 @@ REFRESH_SECONDS = 5.0
 STALE_SECONDS = 30.0
 _RETRY_SECONDS = 1.0
 _PATIENCE_SECONDS = 1.0
-_METADATA = frozenset({ipaddress.ip_address("100.100.100.200"), ipaddress.ip_address("fd00:ec2::254")})
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_METADATA = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        *("100.100.100.200", "fd00:100::100:200"),  # Alibaba
+        *("192.0.0.192", "fd00:c1::a9fe:a9fe"),  # Oracle
+        "168.63.129.16",  # Azure
+        "fd00:ec2::/32",  # AWS
+        "fd20:ce::/32",  # Google
+        "fd00:42::42",  # Scaleway
+        "fd00:a9fe:a9fe::1",  # Akamai
+    )
+)
+"""Where clouds answer their own machines, beside the link-local addresses."""
+_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+_NOWHERE = ipaddress.IPv4Address(0)
+_WRAPPERS = tuple(map(ipaddress.IPv6Network, ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")))
+"""What ends in an IPv4 address: compatible, mapped, translated, of NAT64 (RFC 4291, 6145 and 6052)."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -25,18 +41,31 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def is_forbidden(text: str, *, loopback: bool = False) -> bool:
     """Whether a hosted API cannot be at this address: link-local, metadata, and ``loopback`` unless allowed."""
     address: Address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        elif address in _NAT64:
-            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    wrapped = _wrapped(address) if isinstance(address, ipaddress.IPv6Address) else ()
+    return any(_leads_inside(each, loopback=loopback) for each in (address, *wrapped))
+
+
+def _leads_inside(address: Address, *, loopback: bool) -> bool:
     return (
-        address in _METADATA
+        any(address in network for network in _METADATA)
         or (address.is_loopback and not loopback)
         or address.is_link_local
         or address.is_multicast
         or address.is_unspecified
     )
+
+
+def _wrapped(address: ipaddress.IPv6Address) -> set[ipaddress.IPv4Address]:
+    """The IPv4 addresses to which a gateway on the way may bring what is sent to this one."""
+    bits = int(address)
+    last = ipaddress.IPv4Address(bits & 0xFFFFFFFF)
+    if any(address in network for network in _WRAPPERS):
+        return {last}
+    if address in _NAT64_LOCAL:
+        # Its gateway reads it by the length of its prefix: the end for 96 bits, around the octet u (RFC 6052) for 48.
+        middle = ipaddress.IPv4Address((bits >> 48 & 0xFFFF0000) | (bits >> 40 & 0xFFFF))
+        return {last, middle} - {_NOWHERE} or {_NOWHERE}
+    return {address.sixtofour} if address.sixtofour is not None else set()
 
 
 def _is_numeric(host: str) -> bool:
