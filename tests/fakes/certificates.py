@@ -31,12 +31,15 @@ class Authority:
         _openssl("req", "-x509", *_KEY, "-days", "2", "-subj", f"/CN={name}", "-keyout", str(self._key), "-out",
                  str(self.root))  # fmt: skip
 
-    def issue(self, name: str, days: int = 2) -> Path:
-        """A certificate for ``name``, with its key, in one file; with -1 day its time was over yesterday."""
-        made = self._directory / f"{name}{days}.pem"
+    def issue(self, name: str, days: int = 2, *, alternative: bool = True) -> Path:
+        """A certificate for ``name``, with its key, in one file; with -1 day its time was over yesterday.
+
+        Not ``alternative``: the name is the subject's common name alone, as it was done long ago.
+        """
+        made = self._directory / f"{name}{days}{alternative}.pem"
         request, certificate = made.with_suffix(".csr"), made.with_suffix(".crt")
-        names = f"subjectAltName=DNS:{name}"
-        _openssl("req", *_KEY, "-subj", f"/CN={name}", "-addext", names, "-keyout", str(made), "-out", str(request))
+        names = ("-addext", f"subjectAltName=DNS:{name}") if alternative else ()
+        _openssl("req", *_KEY, "-subj", f"/CN={name}", *names, "-keyout", str(made), "-out", str(request))
         _openssl("x509", "-req", "-in", str(request), "-CA", str(self.root), "-CAkey", str(self._key), "-days",
                  str(days), "-copy_extensions", "copy", "-out", str(certificate))  # fmt: skip
         made.write_bytes(made.read_bytes() + certificate.read_bytes())

@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelroute.router.surface.body import Ask, read, text_of
+from modelroute.router.surface.body import Ask, read
 from modelroute.router.surface.multipart import FormError, boundary_of, fields_of
 from modelroute.router.surface.openai import Kind
 from modelroute.router.surface.pairs import BadBodyError
 from modelroute.router.surface.rewrite import rewritten
+from modelroute.router.surface.texts import text_of
 from modelroute.snapshot.types import Backend, Parameters, Timeouts
 
 TYPE = b"multipart/form-data; boundary=xyz"
@@ -97,6 +98,39 @@ MODEL = (field("model"), b"chat")
 def test_a_form_that_could_be_read_in_two_ways_is_refused(body: bytes, told: str) -> None:
     with pytest.raises(BadBodyError, match=told):
         read(Kind.TRANSCRIPTIONS, body, TYPE)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Disposition: form-data; name=\"x\"; name*=utf-8''model",
+        b"Content-Disposition: form-data; name*=utf-8''model; name=x",
+        b'Content-Disposition: form-data; name="x"; filename="a\\\\"; b="; name=model; c="',
+        b"Content-Disposition: form-data; name=<model>",
+        b'Content-Disposition: form-data; name="x"\r\n ;name="model"',
+        b'Content-Disposition: form-data; name="x"\r\nContent-Disposition : form-data; name="model"',
+        b'X: a\nContent-Disposition: form-data; name="model"\r\nContent-Disposition: form-data; name="x"',
+        b'\r\nContent-Disposition: form-data; name="x"',
+    ],
+    ids=repr,
+)
+def test_a_head_in_which_another_parser_finds_another_name_is_refused(head: bytes) -> None:
+    with pytest.raises(FormError, match="one name"):
+        fields_of(form((head, b"dear")), b"xyz")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"content-disposition: form-data; name=model",
+        b"Content-Disposition: form-data; filename*=utf-8''a%20b.wav; filename=a.wav; name=\"model\"",
+        b'Content-Disposition: form-data; name="model"; filename="C:\\\\a.wav"',
+        'Content-Disposition: form-data; name="model"; filename="\u00e4.wav"\r\nContent-Type:'.encode(),
+    ],
+    ids=repr,
+)
+def test_a_head_may_be_written_in_all_ways_that_have_one_meaning(head: bytes) -> None:
+    assert list(fields_of(form((head, b"x")), b"xyz")) == ["model"]
 
 
 def test_a_list_may_have_many_values() -> None:

@@ -1,4 +1,7 @@
-"""`modelroute router`: what router pods run, by the snapshot that the operator writes into a mounted ConfigMap."""
+"""`modelroute router`: what router pods run, by the snapshot that the operator writes into a mounted ConfigMap.
+
+Called by ``main``. Never speaks with Kubernetes' API: all that it knows is in files.
+"""
 
 import argparse
 from pathlib import Path

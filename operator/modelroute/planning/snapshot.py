@@ -80,7 +80,7 @@ def _external(common: s.Backend, external: t.External, endpoints: Mapping[str, t
         endpoints=endpoints.get(common.name, (f"{found[2]}:{port}",)),
         external=True,
         tls=tls,
-        host=found[2],
+        host=found[2].removesuffix("."),  # which is for DNS alone
         prefix=(found[4] or "").rstrip("/"),
         secret_file=names.secret_file(common.name) if external.api_key_secret_ref else None,
     )

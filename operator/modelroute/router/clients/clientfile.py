@@ -5,6 +5,7 @@ or the line and never shows what is in it: any text in that file may be a key.
 """
 
 import hashlib
+import json
 import re
 import secrets
 from pathlib import Path
@@ -18,11 +19,11 @@ from modelroute.errors import ModelRouteError
 HASH_PREFIX = "hmac-sha256:"
 PEPPER_LEAST = 16  # bytes
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DEEPEST = 16  # levels; an entry needs three
 _BLOCK = 64  # bytes of a block of SHA-256
 _HASH = re.compile(HASH_PREFIX + "[0-9a-f]{64}")
 
-_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=r"^[^\ud800-\udfff]*$")]
 _Count = Annotated[int, msgspec.Meta(ge=1, le=10**12)]
 
 
@@ -39,7 +40,7 @@ class Limits(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _Raw(msgspec.Struct):
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,62}\Z")]
     hash: str | None = None
     key: str | None = None
     user: _Text | None = None
@@ -115,12 +116,31 @@ def load(keys: Path, pepper: Path) -> Known:
     return Known(hasher, tuple(entries.values()))
 
 
+class _Twice(dict[str, object]):
+    """An object that has a field twice, of which neither is to be believed."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else _Twice(made)
+
+
+def _mapping(loader: Any, node: Any) -> dict[str, object]:
+    return _object([(loader.construct_scalar(k), loader.construct_object(v, deep=True)) for k, v in node.value])
+
+
+# A class of its own, so that what YAML means elsewhere in this process stays as it is.
+_LOADER: Any = type("_Loader", (getattr(yaml, "CSafeLoader", yaml.SafeLoader),), {})
+_LOADER.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
 def _list(data: bytes) -> list[object]:
     """The file's list. JSON is tried first: it is the YAML that thousands of keys are read from in no time."""
     try:
-        found = msgspec.json.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        found = json.loads(data, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
         try:
+            _refuse_deep(data)
             found = yaml.load(data, _LOADER)  # noqa: S506 - a safe loader
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
@@ -131,14 +151,27 @@ def _list(data: bytes) -> list[object]:
     return found
 
 
+def _refuse_deep(data: bytes) -> None:
+    """ClientsError for what is nested so deep that libyaml, which loads it level within level, may run out of stack."""
+    depth = 0
+    event: Any
+    for event in yaml.parse(data, _LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            raise ClientsError(f"line {event.start_mark.line + 1}: is nested deeper than {_DEEPEST} levels")
+
+
 def read_entry(item: object, number: int, hasher: Hasher, *, peppered: bool) -> Entry:
     """One entry of the list; ClientsError when it is none. ``peppered``: whether hashes can be known again."""
     where = f"entry {number}"
     if not isinstance(item, dict):
         raise ClientsError(f"{where}: is not an object")
     for part, fields in ((item, _FIELDS), (item.get("limits"), _LIMITS)):
-        if isinstance(part, dict) and part.keys() - fields:
-            raise ClientsError(f"{where}: has a field that is none of {', '.join(sorted(fields))}")
+        if isinstance(part, dict):
+            _check_fields(where, part, fields)
     try:
         raw = msgspec.convert(item, _Raw)
     except msgspec.ValidationError as error:
@@ -146,6 +179,17 @@ def read_entry(item: object, number: int, hasher: Hasher, *, peppered: bool) -> 
     models = frozenset(raw.models) if raw.models is not None else None
     digest = _digest(raw, hasher, peppered=peppered)
     return Entry(raw.name, digest, raw.user, raw.tier, models, raw.limits)
+
+
+def _check_fields(where: str, part: dict[str, object], fields: frozenset[str]) -> None:
+    if part.keys() - fields:
+        raise ClientsError(f"{where}: has a field that is none of {', '.join(sorted(fields))}")
+    if isinstance(part, _Twice):
+        raise ClientsError(f"{where}: has a field twice")
+    for field, value in part.items():
+        # Left empty it would be as if it were not there, and the key allowed all that it was to be kept from.
+        if value is None:
+            raise ClientsError(f"{where}: {field} is empty; give it a value, or leave it out")
 
 
 def _digest(raw: _Raw, hasher: Hasher, *, peppered: bool) -> bytes:

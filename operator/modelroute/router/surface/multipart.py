@@ -1,7 +1,7 @@
 """Forms as OpenAI's clients send audio: multipart/form-data, of which only the small fields are read.
 
 Called by ``body``. The file is neither copied nor looked at. Strict (RFC 7578): what two parsers could read in two ways
-is refused, since the backend's may be the other one.
+is refused, since the backend's may be the other one. Never changes a form.
 """
 
 import re
@@ -10,10 +10,13 @@ from typing import NamedTuple
 _TYPE = re.compile(
     rb"""multipart/form-data[ \t]*;[ \t]*boundary=("?)([0-9A-Za-z'()+_,./:=?-]{1,70})\1[ \t]*""", re.IGNORECASE
 )
-_DISPOSITION = re.compile(
-    rb'form-data((?:[ \t]*;[ \t]*[a-z*]+=(?:"(?:[^"\\\r\n]|\\.)*+"|[^\s;"\\]++))*+)[ \t]*', re.IGNORECASE
-)
-_PARAMETER = re.compile(rb';[ \t]*([a-z*]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]++))', re.IGNORECASE)
+_TOKEN = rb"[\w!#$%&'*+.^`|~-]++"
+_LINE = re.compile(_TOKEN + rb":[^\0\r\n]*+")
+# An escaped backslash that ends a value is refused: Python's email package takes that end for an escaped quote.
+_QUOTED = rb'"((?:[^"\\\0\r\n]|\\[^\\\0\r\n]|\\\\(?!"))*+)"'
+# ``name*`` is another way to say ``name`` (RFC 2231), so that only file names may be written so.
+_PARAMETER = re.compile(rb"[ \t]*;[ \t]*([a-z]++|filename\*)=(?:%b|(%b))" % (_QUOTED, _TOKEN), re.IGNORECASE)
+_DISPOSITION = re.compile(rb"form-data((?:%b)*+)[ \t]*" % _PARAMETER.pattern, re.IGNORECASE)
 _MOST_PARTS = 64
 _LONGEST_HEAD = 4096
 
@@ -60,10 +63,12 @@ def fields_of(body: bytes, boundary: bytes) -> dict[str, Field]:
 
 
 def _name(head: bytes, mark: bytes) -> str:
-    lines = [line.partition(b":") for line in head.split(b"\r\n")]
-    told = [value.strip() for name, _, value in lines if name.strip().lower() == b"content-disposition"]
-    shape = _DISPOSITION.fullmatch(told[0]) if len(told) == 1 and mark not in head else None
+    lines = head.split(b"\r\n")
+    fields = [line.partition(b":") for line in lines if _LINE.fullmatch(line)]
+    told = [value.strip(b" \t") for name, _, value in fields if name.lower() == b"content-disposition"]
+    clear = len(told) == 1 and len(fields) == len(lines) and mark not in head
+    shape = _DISPOSITION.fullmatch(told[0]) if clear else None
     names = [m[2] or m[3] for m in _PARAMETER.finditer(shape[1]) if m[1].lower() == b"name"] if shape else []
     if len(names) != 1 or not names[0] or b"\\" in names[0]:
-        raise FormError("each part of the form needs one Content-Disposition with one name")
+        raise FormError("each part of the form needs one Content-Disposition with one name, in a head of plain lines")
     return names[0].decode("utf-8", "replace")
