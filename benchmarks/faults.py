@@ -1,7 +1,9 @@
 """`./dev bench faults`: what clients notice of backends that die, fail and change, and of a thousand streams at once.
 
-Parts: killed backends (G4), all backends failing (G5), 200 new configurations (G7), a slow replica and a flapping one
-(R14, R15), 1,000 streams (G2). Every answer is checked for its request's mark. Never leaves loopback.
+Parts here: killed backends (G4), all backends failing (G5), 200 new configurations (G7), a slow replica and a flapping
+one (R14, R15), 1,000 streams (G2). In modules of their own: ``rolls``, routers that are replaced and killed (G3);
+``crawl``, slow clients (R22); ``costs``, what each fault costs (R1 to R17); ``hangups``, clients that hang up (R20).
+Every answer is checked for its request's mark. Never leaves loopback.
 """
 
 import asyncio
@@ -12,36 +14,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import command, machine, routes
+from benchmarks import command, costs, crawl, hangups, machine, rolls, routes
 from benchmarks.load import Load, mixed
 from benchmarks.marked import Ask, End
+from benchmarks.parts import RATE, SOON, pool, shown, statuses
 from benchmarks.proxies import Router, ours
 from benchmarks.upstreams import Process, doubles, tries, upstreams
 from benchmarks.verdict import Row
-from modelroute.snapshot.types import Balancing, Snapshot, Timeouts
+from modelroute.snapshot.types import Balancing, Snapshot
 
-SOON = Timeouts(connect=1.0, first_token_streamed=2.0, first_token_whole=2.0, stream_idle=2.0, total=60.0)
-"""Deadlines short enough that every fault shows within a run."""
-RATE = 150.0
-"""Requests a second; well below what the router can do, so that what is measured is the fault."""
 PATIENCE = 5.0
-
-
-def pool(replicas: Sequence[Process], spare: Process | None, balancing: Balancing = routes.AFFINE) -> Snapshot:
-    """A route over one backend with ``replicas`` and, if there is one, a fallback of one replica."""
-    main = routes.backend("main", [one.endpoint for one in replicas], timeouts=SOON, balancing=balancing)
-    other = routes.backend("spare", [spare.endpoint], weight=0, timeouts=SOON) if spare else None
-    return routes.route([main], other)
-
-
-def shown(name: str, load: Load) -> list[Row]:
-    """How the requests of a load ended, as far as it must not be."""
-    none = ((End.LOST, "lost"), (End.SILENT, "cut without an error event"), (End.WRONG, "wrong, or another's"))
-    return [
-        Row(f"{name}: requests", load.offered, note=f"{load.skipped} not asked" if load.skipped else ""),
-        *(Row(f"{name}: {words}", load.ends[end], "", 0) for end, words in none),
-        Row(f"{name}: cut with an error event", load.ends[End.TOLD]),
-    ]
 
 
 async def killed(directory: Path, core: int, times: int) -> list[Row]:
@@ -65,13 +47,9 @@ async def killed(directory: Path, core: int, times: int) -> list[Row]:
     return [
         Row("G4 backends killed", times),
         *rows,
-        Row("G4 killed: refused with an error", load.ends[End.REFUSED], "", 0, note=_statuses(load)),
+        Row("G4 killed: refused with an error", load.ends[End.REFUSED], "", 0, note=statuses(load)),
         Row("G4 killed: executed again after its first byte", twice, "", 0),
     ]
-
-
-def _statuses(load: Load) -> str:
-    return ", ".join(f"{count} x {status}" for status, count in sorted(load.statuses.items()) if status != 200)
 
 
 async def failing(directory: Path, core: int, seconds: float, *, fallback: bool) -> list[Row]:
@@ -93,8 +71,8 @@ async def failing(directory: Path, core: int, seconds: float, *, fallback: bool)
         took = [took for at, took in load.refusals if at > began + settle]
         rows = [*shown(name, load), Row(f"{name}: upstream load / offered", arrived, "", 1.2)]
     if fallback:
-        return [*rows, Row(f"{name}: refused with an error", load.ends[End.REFUSED], "", 0, note=_statuses(load))]
-    rows.append(Row(f"{name}: refused with an error", load.ends[End.REFUSED], note=_statuses(load)))
+        return [*rows, Row(f"{name}: refused with an error", load.ends[End.REFUSED], "", 0, note=statuses(load))]
+    rows.append(Row(f"{name}: refused with an error", load.ends[End.REFUSED], note=statuses(load)))
     if not took:
         return [*rows, Row(f"{name}: refusals after {settle:.0f} s", 0, "", 1, least=True)]
     late = machine.percentile(took, 0.99) * 1e3
@@ -152,7 +130,7 @@ async def reloaded(directory: Path, core: int, times: int, requests: int) -> lis
     return [
         Row("G7 configurations taken up under load", times),
         *shown("G7 reload", load),
-        Row("G7 reload: refused with an error", load.ends[End.REFUSED], "", 0, note=_statuses(load)),
+        Row("G7 reload: refused with an error", load.ends[End.REFUSED], "", 0, note=statuses(load)),
         Row("G7 last request to the old backend, worst", max(0.0, *late), "s", 1.0),
         Row(f"G7 share of weight 70 off by, {sum(counts):,} requests", abs(share - 70), "points", 2.0),
     ]
@@ -188,7 +166,7 @@ async def lame(directory: Path, core: int, seconds: float) -> list[Row]:
         Row("R14 one of three ten times slower: p99, over healthy", late[1] / late[0], "", 2.0),
         Row("R14 share of the slow one", came[0] / came[1] * 100, "%"),
         *shown("R15 flapping", flaps),
-        Row("R15 flapping: refused with an error", refused, "%", 0.1, note=_statuses(flaps)),
+        Row("R15 flapping: refused with an error", refused, "%", 0.1, note=statuses(flaps)),
     ]
 
 
@@ -227,12 +205,17 @@ async def everything(core: int, size: float) -> list[Row]:
     """All parts, one after the other, each with a router of its own."""
     return await command.each(
         [
+            lambda d: rolls.replaced(d, core, max(2, int(20 * size)), max(300, int(10_000 * size))),
+            lambda d: rolls.killed(d, core, max(1, int(5 * size))),
             lambda d: killed(d, core, max(2, int(50 * size))),
             lambda d: failing(d, core, max(4.0, 20 * size), fallback=True),
             lambda d: failing(d, core, max(4.0, 20 * size), fallback=False),
             lambda d: reloaded(d, core, max(10, int(200 * size)), max(500, int(10_000 * size))),
             lambda d: lame(d, core, max(4.0, 20 * size)),
             lambda d: streaming(d, core, max(50, int(1000 * size)), max(3.0, 60 * size)),
+            lambda d: crawl.crowded(d, core, max(50, int(1000 * size)), max(4.0, 40 * size)),
+            lambda d: costs.of_faults(d, core, max(3, int(20 * size))),
+            lambda d: hangups.hung_up(d, core, max(3, int(20 * size))),
         ]
     )
 

@@ -5,8 +5,12 @@ Used by ``fuzz``. Offers just what the router's connections ask of asyncio.
 
 import heapq
 import itertools
+import socket
 from collections.abc import Callable
 from typing import Any
+
+
+_QUIET = socket.socketpair()
 
 
 class Handle:
@@ -94,6 +98,10 @@ class Transport:
     def is_closing(self) -> bool:
         """Whether it has ended."""
         return self.closing
+
+    def get_extra_info(self, name: str) -> socket.socket:  # noqa: ARG002
+        """A socket on which nothing ever comes."""
+        return _QUIET[0]
 
     def get_write_buffer_size(self) -> int:
         """All is taken at once."""

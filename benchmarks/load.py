@@ -1,6 +1,7 @@
 """Load of marked requests: how many at once or how many a second, and how each of them ended.
 
-Called by ``scale``, ``faults`` and ``soak``, on the event loop of the benchmark. Never starts a router or an upstream.
+Called by ``scale``, ``soak``, and ``faults`` with its parts, on the event loop of the benchmark. Never starts a router
+or an upstream.
 """
 
 import asyncio
@@ -88,16 +89,24 @@ class Load:
         loop = asyncio.get_running_loop()
         async with self._gate:
             try:
-                _, client = await loop.create_connection(
-                    lambda: Marked(self._port, self._ended), "127.0.0.1", self._port
-                )
+                port = self._choose()
+                _, client = await loop.create_connection(lambda: Marked(port, self._ended), "127.0.0.1", port)
             except OSError:
-                self._over(End.LOST)
+                self._unconnected(ask)
                 return
         self._all.add(client)
         if self.delays is not None:
             client.delay = self.delays.append
         self._send(client, ask)
+
+    def _choose(self) -> int:
+        """The port for a new connection."""
+        return self._port
+
+    def _unconnected(self, ask: Ask) -> None:
+        """There was nobody to ask."""
+        del ask
+        self._over(End.LOST)
 
     def _send(self, client: Marked, ask: Ask) -> None:
         self._live.add(client)

@@ -1,6 +1,6 @@
 """Clients that can tell their own answer from any other: every piece carries the mark of its request and its number.
 
-Called by ``load``. An answer ends in exactly one of ``ENDS``. Never knows what the upstreams were told to do.
+Called by ``load`` and ``faulty``. An answer ends in exactly one of ``ENDS``. Never knows what the upstreams were told.
 """
 
 import asyncio
@@ -57,6 +57,7 @@ class Marked(asyncio.Protocol):
         self.asked = self.first = self.last = 0.0  # monotonic seconds; first: of the answer's first piece, 0: none yet
         self.status = 0
         self.phase = ""
+        self.clean = False  # whether the answer came to its end, as HTTP has it
 
     @property
     def idle(self) -> bool:
@@ -80,7 +81,7 @@ class Marked(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._tail = b""
         self._next = self.status = 0
-        self._done = self._error = self._wrong = False
+        self._done = self._error = self._wrong = self.clean = False
         self.first = 0.0
         self.asked = time.monotonic()
         self._transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(body), body))
@@ -135,6 +136,7 @@ class Marked(asyncio.Protocol):
         ask = self._ask
         if ask is None:
             return
+        self.clean = True
         rest, self._tail = self._tail, b""
         self._check(ask, rest)
         if not self._parser.should_keep_alive():

@@ -48,10 +48,11 @@ def modelroute(directory: Path, port: int, upstream: int) -> list[str]:
     replicas = [f"{address}:{upstream}" for address in ADDRESSES]
     spare = routes.backend("spare", replicas[:1], weight=0)
     routes.write(directory, routes.route([routes.backend("main", replicas)], spare))
-    return _command(directory, port, free_port())
+    return router_command(directory, port, free_port())
 
 
-def _command(directory: Path, port: int, admin: int) -> list[str]:
+def router_command(directory: Path, port: int, admin: int) -> list[str]:
+    """How our router is run by the snapshot in ``directory``."""
     command = [installed.python(), "-m", "modelroute.cli.main", "router"]
     files = [f"--snapshot={directory}/snapshot.json", f"--secrets={directory}/secrets"]
     return [*command, *files, "--host=127.0.0.1", f"--port={port}", f"--admin-port={admin}"]
@@ -81,20 +82,26 @@ http {{
 
 
 def vllm_router(directory: Path, port: int, upstream: int) -> list[str]:
-    """The Rust router of the vLLM project, without what would retry, break circuits or log each request."""
+    """The Rust router of the vLLM project as it comes, by its policy cache_aware; it logs errors only."""
     return [
-        *(str(installed.vllm_router()), "--host=127.0.0.1", f"--port={port}", "--policy=round_robin"),
+        *(str(installed.vllm_router()), "--host=127.0.0.1", f"--port={port}"),
         *("--log-level=error", f"--prometheus-port={free_port()}", "--prometheus-host=127.0.0.1"),
         *(f"--log-dir={directory}", "--worker-urls", *(f"http://{address}:{upstream}" for address in ADDRESSES)),
     ]
+
+
+def vllm_router_rr(directory: Path, port: int, upstream: int) -> list[str]:
+    """The same by a cheap policy, which looks at no request: the next replica in turn."""
+    return [*vllm_router(directory, port, upstream), "--policy=round_robin"]
 
 
 PROXIES: dict[str, Callable[[Path, int, int], list[str]]] = {
     "modelroute": modelroute,
     "nginx": nginx,
     "vllm-router": vllm_router,
+    "vllm-router-rr": vllm_router_rr,
 }
-OPTIONAL = frozenset({"vllm-router"})
+OPTIONAL = frozenset({"vllm-router", "vllm-router-rr"})
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +145,7 @@ async def ours(directory: Path, snapshot: Snapshot, core: int, keys: int = 1) ->
     """Run our router by ``snapshot``, pinned to ``core``; RuntimeError with its last words when it does not come up."""
     routes.write(directory, snapshot, keys)
     port, admin = free_port(), free_port()
-    command = _command(directory, port, admin)
+    command = router_command(directory, port, admin)
     async with _process("modelroute", command, directory, core, lambda: _healthy(port)) as pid:
         yield Router(port, admin, pid, directory)
 
@@ -148,7 +155,7 @@ async def _process(
     name: str, command: list[str], directory: Path, core: int, ready: Callable[[], bool]
 ) -> AsyncIterator[int]:
     log = directory / "output.log"
-    process = _start(command, log, core)
+    process = start(command, log, core)
     try:
         limit = time.monotonic() + PATIENCE
         while not await asyncio.to_thread(ready):
@@ -159,10 +166,11 @@ async def _process(
             await asyncio.sleep(0.1)
         yield process.pid
     finally:
-        _end(process)
+        end(process)
 
 
-def _start(command: list[str], log: Path, core: int) -> subprocess.Popen[bytes]:
+def start(command: list[str], log: Path, core: int) -> subprocess.Popen[bytes]:
+    """Start a process pinned to ``core`` whose output goes to ``log``; whoever starts it ends it."""
     with log.open("wb") as output:
         return subprocess.Popen(
             ["taskset", "-c", str(core), *command],
@@ -173,7 +181,11 @@ def _start(command: list[str], log: Path, core: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, a second one, after which our router waits for nobody, and SIGKILL when neither is of use."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.2)
     process.terminate()
     try:
         process.wait(10)
@@ -204,4 +216,16 @@ def _ok(request: urllib.request.Request) -> bool:
         return False
 
 
-__all__ = ["OPTIONAL", "PROXIES", "MissingError", "Proxy", "Router", "free_port", "ours", "running"]
+__all__ = [
+    "OPTIONAL",
+    "PROXIES",
+    "MissingError",
+    "Proxy",
+    "Router",
+    "end",
+    "free_port",
+    "ours",
+    "router_command",
+    "running",
+    "start",
+]

@@ -1,4 +1,4 @@
-"""`./dev bench router`: what this router costs beside nginx, in one run, each on one core.
+"""`./dev bench router`: what this router costs beside nginx and vllm-router, in one run, each on one core.
 
 The proxies take turns on one core; the upstream and the clients share another. CPU is what the kernel counted for all
 of a proxy's processes while a known number of requests or chunks went through. Never leaves loopback.
@@ -31,8 +31,14 @@ FAIR = {
     "opened_per_1000": "connections opened to the upstream per 1,000 requests",
     "upstream_bytes": "bytes of a request at the upstream",
 }
-RATIOS = (("modelroute", "nginx"), ("vllm-router", "modelroute"))
-"""The first over the second: how many times nginx's price is ours, and how many times ours is vllm-router's."""
+RATIOS = (("modelroute", "nginx"), ("vllm-router", "modelroute"), ("vllm-router-rr", "modelroute"))
+"""The first over the second: how many times nginx's price is ours, and how many times ours is vllm-router's.
+
+The goals go by vllm-router as it comes, which looks at the prompt to choose a replica, as ours does here; beside it
+stands the one that takes the next in turn, which is cheaper.
+"""
+WIDE = 28
+"""Of the table's first column."""
 
 Samples = dict[str, dict[str, list[float]]]
 
@@ -142,16 +148,16 @@ def report(samples: Samples, facts: Mapping[str, str | int]) -> dict[str, object
 def table(samples: Samples) -> str:
     """The same for people: median and, in brackets, least to greatest."""
     middle = medians(samples)
-    lines = [" " * 25 + "".join(f"{title:>26}" for title in FIGURES.values())]
+    lines = [" " * WIDE + "".join(f"{title:>26}" for title in FIGURES.values())]
     for name in sorted(samples, key=[*PROXIES, "direct"].index):
         cells = []
         for figure in FIGURES:
             values = samples[name][figure]
             shown = f"{statistics.median(values):.3g} ({min(values):.3g}-{max(values):.3g})" if values else "-"
             cells.append(f"{shown:>26}")
-        lines.append(f"{name:<25}" + "".join(cells))
+        lines.append(f"{name:<{WIDE}}" + "".join(cells))
     for pair, by in ratios(middle).items():
-        lines.append(f"{pair:<25}" + "".join(f"{ratio:>26.2f}" for ratio in by.values()))
+        lines.append(f"{pair:<{WIDE}}" + "".join(f"{ratio:>26.2f}" for ratio in by.values()))
     for name in (n for n in PROXIES if n in samples):
         s = middle[name]
         lines.append(

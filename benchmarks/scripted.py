@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.scripted PORT LOG`` listens on loopback, takes "MODE" lines on standard input and ends with it.
 Each request names its mark and the shape of its answer (``shaped``), so that a client can tell its own answer. Each
-arrival is written to LOG at once (``arrivals`` reads it). Started by ``upstreams``; never looks at who asks.
+arrival is written to LOG at once (``arrivals`` reads it). Started by ``upstreams``; ``faulty`` has the same in its
+own process. Never looks at who asks.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import re
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -29,7 +30,7 @@ _SHAPE = re.compile(rb'"bench": ?"(\d+) (\d+) (\d+)"')
 _STREAM = re.compile(rb'"stream": ?true')
 _USAGE = re.compile(rb'"include_usage": ?true')
 _ARRIVAL = struct.Struct("<Qd")
-_SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+SSE = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 _PIECE = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1704067200,"model":"upstream-model",'
     b'"choices":[{"index":0,"delta":{"content":" m%010d %06d %019d"},"finish_reason":null}]}\n\n'
@@ -59,7 +60,9 @@ def arrivals(log: Path) -> list[tuple[int, float]]:
     return list(_ARRIVAL.iter_unpack(data[: len(data) // _ARRIVAL.size * _ARRIVAL.size]))
 
 
-class _Ask(NamedTuple):
+class Wish(NamedTuple):
+    """What a request asks for."""
+
     mark: int
     pieces: int
     every: float
@@ -67,18 +70,27 @@ class _Ask(NamedTuple):
     usage: bool
 
 
-class World:
-    """What all connections of this process share."""
+Mode = Callable[["Scripted", Wish], None]
+"""A way to answer."""
 
-    def __init__(self, log: Path) -> None:
+
+class World:
+    """What all connections of one upstream share; ``modes`` are the ways that it knows, by default MODES."""
+
+    def __init__(self, log: Path, modes: Mapping[str, Mode] | None = None) -> None:
         self.loop = asyncio.get_running_loop()
         self.mode = "well"
+        self.modes = MODES if modes is None else modes
         self.connections: set[Scripted] = set()
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def arrived(self, mark: int) -> None:
         """Write it down where a kill cannot lose it."""
         os.write(self._log, _ARRIVAL.pack(mark, time.monotonic()))
+
+    def close(self) -> None:
+        """Close the log."""
+        os.close(self._log)
 
 
 class Scripted(asyncio.Protocol):
@@ -87,6 +99,7 @@ class Scripted(asyncio.Protocol):
     def __init__(self, world: World) -> None:
         self.world = world
         self._got = b""
+        self.mark = 0  # of the latest request
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -112,22 +125,23 @@ class Scripted(asyncio.Protocol):
             self.transport.write(b"HTTP/1.1 %s\r\ncontent-length: 0\r\n\r\n" % status)
             return
         mark, pieces, every_ms = map(int, shape.groups())
-        ask = _Ask(mark, pieces, every_ms / 1000, bool(_STREAM.search(asked)), bool(_USAGE.search(asked)))
-        self.world.arrived(ask.mark)
-        MODES[self.world.mode](self, ask)
+        ask = Wish(mark, pieces, every_ms / 1000, bool(_STREAM.search(asked)), bool(_USAGE.search(asked)))
+        self.mark = mark
+        self.world.arrived(mark)
+        self.world.modes[self.world.mode](self, ask)
 
-    def well(self, ask: _Ask, slower: int = 1) -> None:
+    def well(self, ask: Wish, slower: int = 1) -> None:
         """Answer as asked."""
         if ask.stream:
-            self.transport.write(_SSE)
-            end = (_framed(_USAGE_PIECE) if ask.usage else b"") + _framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+            self.transport.write(SSE)
+            end = (framed(_USAGE_PIECE) if ask.usage else b"") + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
             self.stream(ask._replace(every=ask.every * slower), ask.pieces, lambda: self.transport.write(end))
         elif slower > 1:
             self.world.loop.call_later(ask.every * slower, self.whole, ask)
         else:
             self.whole(ask)
 
-    def stream(self, ask: _Ask, until: int, then: Callable[[], None], number: int = 0) -> None:
+    def stream(self, ask: Wish, until: int, then: Callable[[], None], number: int = 0) -> None:
         """Write the pieces up to ``until``, and do ``then``."""
         if self.transport.is_closing():
             return
@@ -137,7 +151,7 @@ class Scripted(asyncio.Protocol):
         self.transport.write(_PIECE_FRAMED % (ask.mark, number, time.monotonic_ns()))
         self.world.loop.call_later(ask.every, self.stream, ask, until, then, number + 1)
 
-    def whole(self, ask: _Ask, cut: int = 0) -> None:
+    def whole(self, ask: Wish, cut: int = 0) -> None:
         """One piece of JSON, but for the last ``cut`` bytes of it."""
         body = _WHOLE % (ask.mark, 0, time.monotonic_ns())
         self.json(b"200 OK", body, b"", cut)
@@ -148,61 +162,62 @@ class Scripted(asyncio.Protocol):
         self.transport.write(head % (status, headers, len(body)) + body[: len(body) - cut])
 
 
-def _framed(event: bytes) -> bytes:
+def framed(event: bytes) -> bytes:
+    """An event as one chunk."""
     return b"%x\r\n%s\r\n" % (len(event), event)
 
 
-def _slow(connection: Scripted, ask: _Ask) -> None:
+def _slow(connection: Scripted, ask: Wish) -> None:
     connection.well(ask, SLOWER)
 
 
-def _reset(connection: Scripted, ask: _Ask) -> None:
+def _reset(connection: Scripted, ask: Wish) -> None:
     del ask
     connection.transport.abort()
 
 
-def _cut(connection: Scripted, ask: _Ask) -> None:
+def _cut(connection: Scripted, ask: Wish) -> None:
     """End in the midst of an answer."""
     if ask.stream:
-        connection.transport.write(_SSE)
+        connection.transport.write(SSE)
         connection.stream(ask, min(BEFORE, ask.pieces), connection.transport.close)
     else:
         connection.whole(ask, cut=20)
         connection.transport.close()
 
 
-def _hang(connection: Scripted, ask: _Ask) -> None:
+def _hang(connection: Scripted, ask: Wish) -> None:
     """Begin, and then say nothing more."""
     if ask.stream:
-        connection.transport.write(_SSE)
+        connection.transport.write(SSE)
         connection.stream(ask, min(BEFORE, ask.pieces), lambda: None)
 
 
-def _stall(connection: Scripted, ask: _Ask) -> None:
+def _stall(connection: Scripted, ask: Wish) -> None:
     """Say nothing at all."""
 
 
-def _error(connection: Scripted, ask: _Ask) -> None:
+def _error(connection: Scripted, ask: Wish) -> None:
     del ask
     connection.json(b"500 Internal Server Error", b'{"error":{"message":"boom","type":"internal","code":500}}')
 
 
-def _limited(connection: Scripted, ask: _Ask) -> None:
+def _limited(connection: Scripted, ask: Wish) -> None:
     del ask
     body = b'{"error":{"message":"slow down","type":"rate_limit","code":429}}'
     connection.json(b"429 Too Many Requests", body, b"retry-after: 1\r\n")
 
 
-def _undone(connection: Scripted, ask: _Ask) -> None:
+def _undone(connection: Scripted, ask: Wish) -> None:
     """A stream that ends in order, but without its last event."""
     if ask.stream:
-        connection.transport.write(_SSE)
+        connection.transport.write(SSE)
         connection.stream(ask, ask.pieces, lambda: connection.transport.write(b"0\r\n\r\n"))
     else:
         connection.whole(ask)
 
 
-MODES: dict[str, Callable[[Scripted, _Ask], None]] = {
+MODES: dict[str, Mode] = {
     "well": Scripted.well,
     "slow": _slow,
     "reset": _reset,

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 
 from benchmarks import command, machine
-from benchmarks.faults import pool
 from benchmarks.load import Load, mixed
 from benchmarks.marked import End
+from benchmarks.parts import pool
 from benchmarks.proxies import Router, ours
 from benchmarks.upstreams import FAULTS, KILLED, Process, doubles, tries, upstreams
 from benchmarks.verdict import Row

@@ -1,6 +1,6 @@
 """The near side of ``scripted``: starts such processes, tells them how to behave, kills them, reads what came to them.
 
-Called by ``scale``, ``faults`` and ``soak``. Never answers a request.
+Called by ``scale``, ``soak``, and ``faults`` with its parts. Never answers a request.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Figures with their limits: what a benchmark found, whether that is enough, as a table and as JSON.
 
-Called by ``router``, ``scale``, ``faults`` and ``soak``. Never measures.
+Called by ``router``, ``scale``, ``soak``, and ``faults`` with its parts. Never measures.
 """
 
 from collections.abc import Sequence
