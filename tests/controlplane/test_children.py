@@ -144,7 +144,7 @@ def test_a_deleted_child_is_made_again(plane: Plane, operator: Operator, namespa
     kind, name = place.split("/")
     lost = plane.admin.get(CHILDREN[kind], namespace, name)["metadata"]["uid"]
     plane.admin.delete(CHILDREN[kind], namespace, name)
-    until("another one", lambda: (plane.admin.get(CHILDREN[kind], namespace, name) or lost) != lost, seconds=5)
+    until("another one", lambda: (plane.admin.get(CHILDREN[kind], namespace, name) or lost) != lost, seconds=20)
 
 
 def test_a_child_that_lost_its_labels_is_known_by_its_owner(plane: Plane, operator: Operator, namespace: str) -> None:

@@ -99,7 +99,7 @@ def test_a_service_that_comes_later_is_found(plane: Plane, operator: Operator, n
     create(plane, namespace, backends=[BEHIND])
     assert '"legacy"' in becomes(plane, namespace, "ResolvedRefs", "False", "ServiceNotFound")
     put_service(plane, namespace, "legacy")
-    becomes(plane, namespace, "ResolvedRefs", "True", seconds=5)
+    becomes(plane, namespace, "ResolvedRefs", "True", seconds=20)
 
 
 def test_a_new_replica_is_in_the_snapshot_at_once(plane: Plane, operator: Operator, namespace: str) -> None:
@@ -107,7 +107,7 @@ def test_a_new_replica_is_in_the_snapshot_at_once(plane: Plane, operator: Operat
     settle(plane, namespace, ROUTER | SMALL)
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1", "10.0.0.2")
     both = ["10.0.0.1:8000", "10.0.0.2:8000"]
-    until("both endpoints", lambda: endpoints(plane, namespace, "small") == both, seconds=5)
+    until("both endpoints", lambda: endpoints(plane, namespace, "small") == both, seconds=20)
 
 
 def test_the_replicas_of_anothers_service_are_in_the_snapshot(plane: Plane, operator: Operator, namespace: str) -> None:
@@ -115,7 +115,7 @@ def test_the_replicas_of_anothers_service_are_in_the_snapshot(plane: Plane, oper
     create(plane, namespace, backends=[BEHIND])
     settle(plane, namespace, ROUTER)
     publish_endpoints(plane, namespace, "legacy", "web", "10.0.0.9")
-    until("its endpoint", lambda: endpoints(plane, namespace, "old") == ["10.0.0.9:8000"], seconds=5)
+    until("its endpoint", lambda: endpoints(plane, namespace, "old") == ["10.0.0.9:8000"], seconds=20)
 
 
 def test_router_pods_are_touched_when_the_snapshot_changes(plane: Plane, operator: Operator, namespace: str) -> None:
