@@ -85,6 +85,12 @@ def test_a_head_is_counted_once_though_it_comes_in_pieces() -> None:
     assert request.refusal is None
 
 
+def test_a_head_that_has_no_end_is_refused_as_soon_as_it_is_too_large() -> None:
+    (request,), _ = read(GET + b"X: " + b"y" * 40_000, 100_000)
+    assert request.refusal is not None
+    assert request.refusal.status == 431
+
+
 def test_a_body_in_single_bytes_takes_no_object_for_each() -> None:
     size = 300_000
     (request,), room = read(CHUNKED + b"1\r\nx\r\n" * size + b"0\r\n\r\n", 60_000)

@@ -43,8 +43,8 @@ class Reader:
     """The requests of one connection."""
 
     __slots__ = (
-        "_around", "_head_bytes", "_last", "_limits", "_parser", "_recall", "_room", "_taker", "_upgrade", "deaf",
-        "in_head", "partial",
+        "_around", "_ended", "_head_bytes", "_last", "_limits", "_parser", "_recall", "_room", "_taker", "_upgrade",
+        "deaf", "in_head", "partial",
     )  # fmt: skip
 
     def __init__(self, taker: Taker, limits: Limits, room: Room) -> None:
@@ -55,7 +55,7 @@ class Reader:
         self._head_bytes = 0
         self._around = 0  # bytes that are of no request, or of a head that goes on, or frame a body
         self._last = False
-        self._upgrade = False
+        self._upgrade = self._ended = False
         self._recall = Recall()
         self.in_head = False
         self.deaf = False
@@ -68,7 +68,8 @@ class Reader:
         before = self.partial
         if before is None and self._take_plain(data):
             return
-        in_head, size = self.in_head, 0 if before is None else before.size
+        in_head, size = self.in_head or before is None, 0 if before is None else before.size
+        self._ended = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -81,7 +82,7 @@ class Reader:
             if before is None and data[:1] in _BLANK:
                 self._count_blank(data)
             return
-        if partial is before:
+        if partial is before or (before is None and not self._ended):  # all of the data is this request's
             self._watch(partial, len(data), size, was_in_head=in_head)
         refusal = partial.refusal
         if refusal is not None and (refusal.close or partial.expects):
@@ -253,7 +254,7 @@ class Reader:
         request = self.partial
         if request is None or self.deaf or self._upgrade:
             return
-        self.partial = None
+        self.partial, self._ended = None, True
         if request.refusal is not None and request.refusal.close:
             request.keep_alive = False
             self.deaf = True
