@@ -183,3 +183,16 @@ def test_a_source_follows_the_links_of_a_mounted_configmap(tmp_path: Path, plane
     assert second is not None
     assert (first.generation, second.generation) == (1, 2)
     assert source.poll() is None
+
+
+def test_a_file_that_is_being_written_is_taken_up_when_it_has_come_to_rest(tmp_path: Path) -> None:
+    file = tmp_path / "route.json"
+    file.write_bytes(b"first")
+    source = FileSource(file, lambda data: data, written_by_hand=True)  # type: ignore[arg-type,return-value]
+    assert source.poll() == b"first"  # type: ignore[comparison-overlap]
+    found: list[object] = []
+    for text in (b"half of", b"half of the next", b"half of the next"):
+        file.write_bytes(text)
+        os.utime(file, (len(text), len(text)))
+        found.append(source.poll())
+    assert found == [None, None, b"half of the next"]

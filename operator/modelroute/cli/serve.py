@@ -29,4 +29,5 @@ def run(args: argparse.Namespace) -> None:
         snapshot_from_manifest(args.file.read_bytes())
     except OSError as error:
         raise ModelRouteError(f"{args.file} cannot be read: {(error.strerror or '').lower()}") from None
-    listening.listen(FileSource(args.file, snapshot_from_manifest), args, args.secrets, tls_dir=args.tls)
+    source = FileSource(args.file, snapshot_from_manifest, written_by_hand=True)
+    listening.listen(source, args, args.secrets, tls_dir=args.tls)

@@ -21,19 +21,29 @@ class Source(Protocol):
 
 
 class FileSource:
-    """A file with a snapshot in it, in any notation that ``decode`` reads; ``decode`` raises ModelRouteError."""
+    """A file with a snapshot in it, in any notation that ``decode`` reads; ``decode`` raises ModelRouteError.
 
-    def __init__(self, path: Path, decode: Callable[[bytes], Snapshot]) -> None:
+    ``written_by_hand``: it is taken up when two looks found it the same. Half a manifest may be a whole one that lacks
+    a rule; a mounted ConfigMap changes in one step.
+    """
+
+    def __init__(self, path: Path, decode: Callable[[bytes], Snapshot], *, written_by_hand: bool = False) -> None:
         self._path = path
         self._decode = decode
+        self._by_hand = written_by_hand
         self._seen: tuple[int, ...] | None = None
+        self._met: tuple[int, ...] = ()
 
     def poll(self) -> Snapshot | None:
         """See ``Source``."""
         try:
             # A mounted ConfigMap changes by a link to another directory, so the file behind the links is looked at.
             stat = self._path.stat()
-            if self._signature(stat) == self._seen:
+            found = self._signature(stat)
+            if found == self._seen:
+                return None
+            if self._by_hand and self._seen is not None and found != self._met:
+                self._met = found
                 return None
             with self._path.open("rb") as file:
                 self._seen = self._signature(os.fstat(file.fileno()))
