@@ -1,6 +1,7 @@
 """What the tests of faults share: backends that fail in their ways, and that nothing is left over afterwards."""
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,16 @@ async def nobody() -> str:
     """An address where nobody listens."""
     async with Upstream() as gone:
         return gone.address
+
+
+def blackhole(plane: Plane) -> str:
+    """An address where connections are never accepted: somebody listens, and the one place of the queue is taken."""
+    full = socket.socket()
+    plane.defer(full.close)
+    full.bind(("127.0.0.1", 0))
+    full.listen(0)
+    plane.defer(socket.create_connection(full.getsockname()).close)
+    return f"127.0.0.1:{full.getsockname()[1]}"
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -56,6 +67,18 @@ async def at_rest(plane: Plane) -> None:
 def gate(plane: Plane, name: str = "small") -> Gate:
     assert plane.router is not None
     return plane.router.live._gates[name]
+
+
+def thaw(gate: Gate) -> None:
+    """The time for which a backend is left alone is over."""
+    assert gate._thaw is not None
+    gate._thaw.cancel()
+    gate._thawed()
+
+
+def patience_ends(gate: Gate) -> None:
+    """Those in line have waited for as long as they may."""
+    gate._turn_away("late")
 
 
 def ejected(plane: Plane, name: str = "small") -> list[bool]:

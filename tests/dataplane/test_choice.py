@@ -6,7 +6,7 @@ import pytest
 
 from modelroute.snapshot.types import Canary, Fallback, Parameters, Rule, When
 from tests.dataplane.conftest import Plane, backend
-from tests.fakes.client import chat, http
+from tests.fakes.client import Reply, chat, http
 from tests.fakes.upstream import answers
 
 
@@ -14,6 +14,14 @@ async def two(plane: Plane, **more: Any) -> None:
     """A route to ``small`` whose other backend is ``big``."""
     small, big = await plane.upstream(), await plane.upstream()
     await plane.route(backend("small", small, weight=1), backend("big", big), **more)
+
+
+async def asks_as(plane: Plane, *names: str) -> Reply:
+    """The answer to a request with a header of that name for each of ``names``."""
+    client = await plane.connect()
+    lines = "".join(f"X-Who: {name}\r\n" for name in names).encode()
+    client.send(http("POST", "/v1/chat/completions", chat(), x_who="here").replace(b"x-who: here\r\n", lines))
+    return await client.reply()
 
 
 @pytest.mark.parametrize(("content", "chosen"), [("x" * 10, "small"), ("x" * 11, "big"), ("\u00e9" * 10, "small")])
@@ -60,6 +68,33 @@ async def test_a_user_is_the_same_in_header_and_body(plane: Plane, name: bytes, 
 async def test_an_empty_user_is_none(plane: Plane) -> None:
     await two(plane, canary=Canary("big", 100))
     assert (await plane.chat(user="")).reason == "canary by chance"
+
+
+async def test_an_answer_tells_of_its_model_and_that_it_is_a_canarys(plane: Plane) -> None:
+    small = backend("small", await plane.upstream(), weight=1)
+    big = backend("big", await plane.upstream(), model="qwen-72b")
+    await plane.route(small, big, canary=Canary("big", 0, allow=("u-1",)))
+    told = [(await plane.chat(user=user)).headers for user in ("u-1", "u-2")]
+    assert [t["x-modelroute-model"] for t in told] == ["qwen-72b", "chat"]
+    assert [t.get("x-modelroute-canary") for t in told] == ["true", None]
+
+
+@pytest.mark.parametrize("trusted", ["user_header", "tier_header"])
+async def test_two_of_a_header_that_tells_who_asks_are_refused(plane: Plane, trusted: str) -> None:
+    await two(plane, **{trusted: "x-who"})
+    reply = await asks_as(plane, "ann", "bob")
+    assert (reply.status, reply.backend) == (400, "-")
+    assert "x-who" in reply.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "trusted"), [(("ann",), "x-who"), (("ann", "bob"), None), (("ann", "bob"), "x-else")]
+)
+async def test_one_of_them_or_two_that_tell_nothing_are_taken(
+    plane: Plane, given: tuple[str, ...], trusted: str | None
+) -> None:
+    await two(plane, user_header=trusted, tier_header=trusted)
+    assert (await asks_as(plane, *given)).status == 200
 
 
 async def test_a_user_header_that_is_not_trusted_means_nothing(plane: Plane) -> None:

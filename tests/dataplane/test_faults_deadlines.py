@@ -1,10 +1,12 @@
 """Layered deadlines: connect, first token, silence, total, and the client's own over all of them."""
 
 import asyncio
-import time
+import json
+from typing import Any
 
 import pytest
 
+from modelroute.policy.retry import first_token_limit
 from modelroute.snapshot.types import Fallback, Health, Limits, Retry
 from tests.dataplane.conftest import Plane, backend, times
 from tests.dataplane.faults import (
@@ -95,13 +97,43 @@ async def test_deadline_of_a_client_leaves_half_of_it_to_who_takes_over(plane: P
     await at_rest(plane)
 
 
-async def test_deadline_leaves_no_room_for_a_retry_that_would_be_too_late(plane: Plane) -> None:
+async def test_deadline_leaves_no_room_for_a_retry_that_would_be_too_late(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelroute.router.flow.retries.backoff", lambda *_: 1000.0)
     up = await plane.upstream(FAILS)
-    retry = Retry(min_wait=1000, max_wait=1000)
-    await plane.route(backend("small", up, weight=1, health=UNWATCHED), retry=retry)
-    began = time.monotonic()
-    assert (await plane.chat(headers={"x_request_timeout_ms": "2000"})).status == 500
-    assert time.monotonic() - began < 1.5  # told at once, not at the deadline
+    await plane.route(backend("small", up, weight=1, health=UNWATCHED), retry=Retry(max_wait=1000))
+    told = asyncio.wait_for(plane.chat(headers={"x_request_timeout_ms": "900000"}), 10)
+    assert (await told).status == 500  # at once, and not at the deadline
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "fallback", "half"),
+    [
+        (1, None, False),
+        (1, Fallback("big", ("ColdStart",)), False),
+        (1, Fallback("cold", ("Timeout",)), False),
+        (1, Fallback("big", ("Timeout",)), True),
+        (2, None, True),
+    ],
+    ids=["nobody", "not for a timeout", "not ready", "a fallback", "another replica"],
+)
+async def test_deadline_is_halved_only_where_somebody_can_take_over(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, replicas: int, fallback: Fallback | None, half: bool
+) -> None:
+    def noting(*args: Any, **more: Any) -> float:
+        limits.append(first_token_limit(*args, **more))
+        return limits[-1]
+
+    limits: list[float] = []
+    monkeypatch.setattr("modelroute.router.flow.deadline.first_token_limit", noting)
+    ups = [await plane.upstream(begins(finishes)) for _ in range(replicas)]
+    big = backend("big", await plane.upstream(), timeouts=WIDE)
+    small = backend("small", *ups, weight=1, timeouts=WIDE)
+    await plane.route(small, big, backend("cold"), fallbacks=(fallback,) if fallback else ())
+    assert (await plane.chat(stream=True, headers={"x_request_timeout_ms": "20000"})).backend == "small"
+    assert [limit < 10 for limit in limits] == [half]
     await at_rest(plane)
 
 
@@ -158,14 +190,25 @@ async def test_deadline_of_silence_is_over_once_a_stream_has_begun(plane: Plane)
     """An SDK's read timeout is of the time between two pieces."""
 
     async def lasts(received: Received, wire: Wire) -> None:
-        for _ in range(12):
+        for _ in range(25):
             wire.chunk(text("a"))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.1)
         await finishes(received, wire)
 
     await plane.route(backend("small", await plane.upstream(begins(lasts)), weight=1))
-    reply = await plane.chat(stream=True, headers={"x_stainless_read_timeout": "0.4"})
+    reply = await plane.chat(stream=True, headers={"x_stainless_read_timeout": "2"})
     assert reply.body.endswith(DONE)
+    await at_rest(plane)
+
+
+async def test_deadline_of_silence_holds_inside_a_stream_and_is_not_the_replicas_fault(plane: Plane) -> None:
+    up = await plane.upstream(begins(silent))
+    await plane.route(backend("small", up, weight=1, timeouts=WIDE, health=Health(1, path="")))
+    reply = await asyncio.wait_for(plane.chat(stream=True, headers={"x_stainless_read_timeout": "2"}), 10)
+    assert json.loads(reply.chunks[-1].removeprefix(b"data: "))["error"]["code"] == "timeout"
+    assert DONE not in reply.body
+    await up.left()
+    assert ejected(plane) == [False]
     await at_rest(plane)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from modelroute.snapshot.types import Backend, ColdStart, Fallback, Limits, Rule, Start, When
 from tests.dataplane.conftest import Plane, backend, times
-from tests.dataplane.faults import QUICK, Held, asking, at_rest, gate, many, nobody, until
+from tests.dataplane.faults import QUICK, Held, asking, at_rest, gate, many, nobody, patience_ends, until
 from tests.fakes.upstream import DONE, OPENER, answers, resets, streams, text
 
 COMMENT = b": waiting for a replica\n\n"
@@ -84,10 +84,11 @@ async def test_hold_is_bounded_in_time(plane: Plane, policy: str) -> None:
 
 
 async def test_hold_a_stream_that_heard_a_comment_is_told_by_an_event_when_it_fails(plane: Plane, often: None) -> None:
-    await plane.route(cold(max_wait=0.2))
+    await plane.route(cold(max_wait=1000))
     client = await asking(plane, stream=True)
     assert (await client.head()).status == 200
-    pieces: list[bytes] = []
+    pieces = [await client.chunk()]
+    patience_ends(gate(plane))
     while piece := await client.chunk():
         pieces.append(piece)
     assert set(pieces[:-1]) == {COMMENT}
@@ -160,11 +161,29 @@ async def test_hold_then_fallback_overflows_at_once_where_it_does_not_fit(
 
 async def test_hold_then_fallback_overflows_when_the_wait_is_over(plane: Plane, often: None) -> None:
     big = backend("big", await plane.upstream(streams()))
-    await plane.route(cold("HoldThenFallback", max_wait=0.2), big, fallbacks=ON_COLD)
-    reply = await plane.chat(stream=True)
-    assert reply.body.replace(COMMENT, b"") == OPENER + text("a") + text("b") + DONE
-    assert reply.body.startswith(COMMENT)
+    await plane.route(cold("HoldThenFallback", max_wait=1000), big, fallbacks=ON_COLD)
+    client = await asking(plane, stream=True)
+    await client.head()
+    assert await client.chunk() == COMMENT
+    patience_ends(gate(plane))
+    pieces: list[bytes] = []
+    while piece := await client.chunk():
+        pieces.append(piece)
+    assert b"".join(pieces).replace(COMMENT, b"") == OPENER + text("a") + text("b") + DONE
     assert await plane.metric("modelroute_fallbacks_total", from_="small", to="big", reason="ColdStart") == 1
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize("headers", [{"x_request_timeout_ms": "3000"}, {"x_stainless_read_timeout": "3"}])
+async def test_hold_then_fallback_leaves_half_of_its_clients_time_to_the_fallback(
+    plane: Plane, headers: dict[str, str]
+) -> None:
+    big = backend("big", await plane.upstream())
+    await plane.route(cold("HoldThenFallback", max_wait=1000), big, fallbacks=ON_COLD)
+    client = await asking(plane, headers=headers)
+    await until(lambda: gate(plane).waiting == 1)
+    reply = await client.reply()
+    assert (reply.status, reply.reason) == (200, "fallback ColdStart")
     await at_rest(plane)
 
 

@@ -86,7 +86,7 @@ async def test_a_client_gets_only_the_headers_of_a_list(plane: Plane) -> None:
     await plane.route(backend("small", await plane.upstream(script), weight=1))
     assert set((await plane.chat()).headers) == {
         "content-type", "content-length", "x-ratelimit-limit-requests", "cache-control",
-        "x-request-id", "x-modelroute-backend", "x-modelroute-reason", "x-modelroute-attempts",
+        "x-request-id", "x-modelroute-backend", "x-modelroute-model", "x-modelroute-reason", "x-modelroute-attempts",
     }  # fmt: skip
 
 

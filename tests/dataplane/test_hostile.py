@@ -119,10 +119,12 @@ async def test_whatever_clients_send_is_answered_or_closed_in_time(plane: Plane,
             return statuses
 
     unhandled = surprises()
-    await plane.route(backend("small", await plane.upstream(), weight=1), limits=Limits(read=0.5, idle=1, body=9999))
+    impatient = Limits(read=0.5, idle=1, body=9999)
+    router = await plane.route(backend("small", await plane.upstream(), weight=1), limits=impatient)
     statuses = [s for each in await asyncio.gather(*(sends_nonsense() for _ in range(100))) for s in each]
     assert set(statuses) <= {100, 200, 400, 404, 405, 408, 413, 415, 417, 431, 505}
     assert unhandled == []
+    router.public.limits = Limits()
     assert (await plane.chat()).status == 200
 
 

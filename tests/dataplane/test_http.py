@@ -192,7 +192,7 @@ async def test_a_content_encoding_is_refused(plane: Plane) -> None:
     "sent", [b"", b"POST /v1/cha", HEAD + b"host: r\r\n", HEAD + b"host: r\r\ncontent-length: 9\r\n\r\n{"]
 )
 async def test_a_request_that_does_not_come_whole_in_time_is_a_408(plane: Plane, sent: bytes) -> None:
-    await plane.route(backend("small", weight=1), limits=Limits(read=0.2, idle=0.5))
+    await plane.route(backend("small", weight=1), limits=Limits(read=0.2, idle=1000 if sent else 0.5))
     client = await plane.connect()
     client.send(sent)
     if sent:
@@ -202,11 +202,12 @@ async def test_a_request_that_does_not_come_whole_in_time_is_a_408(plane: Plane,
 
 
 async def test_a_connection_is_kept_and_closed_when_it_is_idle(plane: Plane) -> None:
-    await plane.route(backend("small", weight=1), limits=Limits(idle=1))
+    router = await plane.route(backend("small", weight=1), limits=Limits(idle=1000, write=0.1))  # looks each 0.1 s
     client = await plane.connect()
     for _ in range(2):
         client.send(http("GET", "/healthz"))
         assert (await client.reply()).status == 200
+    router.public.limits = Limits(idle=0.1)
     assert await client.ended()
 
 

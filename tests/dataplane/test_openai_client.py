@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelroute.router.flow.deadline import Deadline
 from modelroute.snapshot.types import Health, Limits, Retry
 from tests.dataplane.clientkeys import AUTH, KEY, keys
 from tests.dataplane.conftest import Plane, backend, times
@@ -163,12 +164,22 @@ async def test_the_router_tries_less_often_when_the_client_tries_itself(plane: P
     assert len(up.received) == 3 + 2
 
 
+@pytest.mark.parametrize(("seconds", "answered"), [(2, 1.8), (20, 19.5)])
+def test_the_router_answers_a_tenth_or_half_a_second_before_its_client_gives_up(seconds: int, answered: float) -> None:
+    said = {b"x-stainless-read-timeout": b"%d" % seconds}
+    assert Deadline(said, None, 0.0).silence == pytest.approx(answered)
+
+
 @each_client
 @pytest.mark.parametrize("what", ["chat", "stream"])
-async def test_the_router_answers_before_its_client_gives_up(plane: Plane, language: str, what: str) -> None:
+async def test_the_router_answers_before_its_client_gives_up(
+    plane: Plane, language: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here by 2 s, so that it is before even where both get no time for one; how much before is told above."""
+    monkeypatch.setattr("modelroute.router.flow.deadline._before", lambda seconds: seconds / 2)
     up = await plane.upstream(silent)
     await plane.route(backend("small", up, weight=1, timeouts=times(first_token_whole=60, first_token_streamed=60)))
-    raised(await asked(plane, language, what, seconds=2), status=504, code="timeout", type="timeout_error")
+    raised(await asked(plane, language, what, seconds=4), status=504, code="timeout", type="timeout_error")
     await asyncio.wait_for(up.left(), 10)
 
 

@@ -1,12 +1,15 @@
 """Where connections may go: forbidden addresses, names, certificates."""
 
+import socket
 import ssl
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from modelroute.snapshot.types import Fallback
 from tests.dataplane.conftest import Plane, backend
+from tests.dataplane.faults import QUICK
 from tests.fakes.certificates import Authority, self_signed
 from tests.fakes.upstream import Upstream, answers
 
@@ -69,7 +72,11 @@ async def test_where_this_machine_is_allowed_other_odd_addresses_are_not(
     assert up.received == []
 
 
-async def test_a_name_without_an_address_is_a_502(plane: Plane) -> None:
+async def test_a_name_without_an_address_is_a_502(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr("modelroute.router.replicas.names.resolve", resolve)
     await plane.route(backend("big", "nothing.invalid:80", weight=1))
     assert (await plane.chat()).status == 502
 
@@ -82,6 +89,7 @@ class Made(NamedTuple):
 
     root: Path
     good: Path
+    common: Path  # names the backend in the old way, as its subject's common name
     wrong: dict[str, Path]
 
 
@@ -95,7 +103,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         "SelfSigned": self_signed(path, NAME),
         "UnknownAuthority": other.issue(NAME),
     }
-    return Made(trusted.root, trusted.issue(NAME), wrong)
+    return Made(trusted.root, trusted.issue(NAME), trusted.issue(NAME, alternative=False), wrong)
 
 
 async def secure(plane: Plane, certificate: Path) -> Upstream:
@@ -132,3 +140,28 @@ async def test_r19_a_certificate_that_is_not_right_is_refused_and_told_of(
     assert caplog.text.count(f"is refused ({wrong})") == 1  # and not for each request
     labels = {"backend": "big", "reason": wrong}
     assert await plane.metric("modelroute_certificates_refused_total", **labels) >= 2
+
+
+@pytest.mark.parametrize("covered", [True, False])
+async def test_r19_a_certificate_that_is_refused_is_looked_at_once(
+    plane: Plane, made: Made, monkeypatch: pytest.MonkeyPatch, covered: bool
+) -> None:
+    """The same one would come again, however often it is asked for."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.root))
+    big = backend("big", await secure(plane, made.wrong["Expired"]), weight=1, tls=True, host=NAME)
+    fallbacks = (Fallback("other", ("ConnectFailure",)),) if covered else ()
+    await plane.route(big, backend("other", await plane.upstream()), fallbacks=fallbacks, retry=QUICK)
+    reply = await plane.chat()
+    assert (reply.status, reply.headers["x-modelroute-attempts"]) == ((200, "2") if covered else (502, "1"))
+    assert await plane.metric("modelroute_certificates_refused_total", backend="big") == 1
+
+
+async def test_a_common_name_is_not_the_backends(
+    plane: Plane, made: Made, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.root))
+    up = await secure(plane, made.common)
+    await plane.route(backend("big", up, weight=1, tls=True, host=NAME))
+    assert (await plane.chat()).status == 502
+    assert "is refused (WrongName)" in caplog.text
+    assert up.received == []

@@ -4,6 +4,7 @@ import asyncio
 
 from modelroute.snapshot.types import Fallback, Health
 from tests.dataplane.conftest import Plane, backend, times
+from tests.dataplane.faults import ejected, until
 from tests.fakes.upstream import Received, Script, Wire, answers
 
 QUICK = Health(consecutive_failures=2, ejection=0.05, interval=0.05)
@@ -23,11 +24,6 @@ def by_path(*, health: int, chat: int) -> Script:
     return script
 
 
-async def until(plane: Plane, name: str, value: float, **labels: str) -> None:
-    while await plane.metric(name, **labels) != value:  # noqa: ASYNC110 # a gauge tells of no change
-        await asyncio.sleep(0.01)
-
-
 async def test_a_replica_that_is_out_comes_back_when_a_probe_says_that_it_is_well(plane: Plane) -> None:
     sick, well = await plane.upstream(by_path(health=500, chat=500)), await plane.upstream()
     await plane.route(backend("small", sick, well, weight=1, health=QUICK))
@@ -38,7 +34,8 @@ async def test_a_replica_that_is_out_comes_back_when_a_probe_says_that_it_is_wel
         assert (await plane.chat()).status == 200
     assert lines(sick.received, "POST") == asked
     sick.scripts = [by_path(health=200, chat=200)]
-    await until(plane, "modelroute_replicas_ejected", 0, backend="small")
+    await until(lambda: ejected(plane) == [False, False])
+    assert await plane.metric("modelroute_replicas_ejected", backend="small") == 0
     while lines(sick.received, "POST") == asked:
         await plane.chat()
 
@@ -46,15 +43,16 @@ async def test_a_replica_that_is_out_comes_back_when_a_probe_says_that_it_is_wel
 async def test_a_replica_that_nobody_asks_is_found_dead_by_its_probes(plane: Plane) -> None:
     dead, well = await plane.upstream(by_path(health=500, chat=200)), await plane.upstream()
     await plane.route(backend("small", dead, well, weight=1, health=QUICK))
-    await until(plane, "modelroute_replicas_ejected", 1, backend="small")
+    await until(lambda: ejected(plane) == [True, False])
+    assert await plane.metric("modelroute_replicas_ejected", backend="small") == 1
     assert lines(dead.received, "POST") == 0
 
 
 async def test_a_probe_that_is_not_answered_counts_as_a_failure(plane: Plane) -> None:
     gone, well = await plane.upstream(), await plane.upstream()
     gone.deafen()
-    await plane.route(backend("small", gone, well, weight=1, health=QUICK, timeouts=times(connect=0.2)))
-    await until(plane, "modelroute_replicas_ejected", 1, backend="small")
+    await plane.route(backend("small", gone, well, weight=1, health=QUICK, timeouts=times(connect=2)))
+    await until(lambda: ejected(plane) == [True, False])
 
 
 async def test_without_a_path_nothing_is_probed(plane: Plane) -> None:
@@ -67,7 +65,7 @@ async def test_without_a_path_nothing_is_probed(plane: Plane) -> None:
 
 
 async def test_a_backend_of_which_all_is_out_is_probed_each_second_however_often_it_failed(plane: Plane) -> None:
-    sick, big = await plane.upstream(by_path(health=200, chat=500)), await plane.upstream()
+    sick, big = await plane.upstream(by_path(health=500, chat=500)), await plane.upstream()
     long = Health(consecutive_failures=1, ejection=300, interval=60)
     await plane.route(
         backend("small", sick, weight=1, health=long),
@@ -76,8 +74,10 @@ async def test_a_backend_of_which_all_is_out_is_probed_each_second_however_often
     )
     assert (await plane.chat()).reason == "fallback ServerError"
     assert await plane.metric("modelroute_backend_in_trouble", backend="small") == 1
+    await until(lambda: lines(sick.received, "GET") > 0)  # which takes it out for 600 s more
     sick.scripts = [by_path(health=200, chat=200)]
-    await until(plane, "modelroute_backend_in_trouble", 0, backend="small")
+    await until(lambda: ejected(plane) == [False])
+    assert await plane.metric("modelroute_backend_in_trouble", backend="small") == 0
     assert (await plane.chat()).backend == "small"
 
 

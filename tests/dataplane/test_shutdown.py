@@ -66,6 +66,25 @@ async def test_r29_running_streams_come_to_their_end(plane: Plane) -> None:
     await plane.running
 
 
+async def test_a_stream_that_was_not_told_of_the_end_may_be_followed_by_a_request(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its head went out before: who asks again right after it must not meet a closed connection."""
+    monkeypatch.setattr("modelroute.router.http.http1.NEXT_REQUEST_SECONDS", 20)
+    held = Held()
+    plane.write(backend("small", await plane.upstream(held), weight=1))
+    router = await plane.start(grace=20)
+    client = await streaming(plane)
+    router.end()
+    await asyncio.sleep(0)
+    held.go_on.set()
+    while await client.chunk():
+        pass
+    client.send(http("GET", "/v1/models"))
+    reply = await client.reply()
+    assert (reply.status, reply.headers["connection"]) == (200, "close")
+
+
 async def test_idle_connections_are_closed(plane: Plane) -> None:
     plane.write(backend("small", weight=1))
     router = await plane.start(grace=20)
@@ -81,7 +100,7 @@ async def test_idle_connections_are_closed(plane: Plane) -> None:
 async def test_a_request_that_is_on_its_way_at_the_end_is_answered(
     plane: Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelroute.router.app._NEXT_REQUEST_SECONDS", 20)
+    monkeypatch.setattr("modelroute.router.app.NEXT_REQUEST_SECONDS", 20)
     plane.write(backend("small", await plane.upstream(), weight=1))
     router = await plane.start(grace=20)
     client = await plane.connect()

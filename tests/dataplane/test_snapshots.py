@@ -191,8 +191,8 @@ def test_a_file_that_is_being_written_is_taken_up_when_it_has_come_to_rest(tmp_p
     source = FileSource(file, lambda data: data, written_by_hand=True)  # type: ignore[arg-type,return-value]
     assert source.poll() == b"first"  # type: ignore[comparison-overlap]
     found: list[object] = []
-    for text in (b"half of", b"half of the next", b"half of the next"):
-        file.write_bytes(text)
-        os.utime(file, (len(text), len(text)))
+    for written in (b"half of", b"half of the next", b"half of the next"):
+        file.write_bytes(written)
+        os.utime(file, (len(written), len(written)))
         found.append(source.poll())
     assert found == [None, None, b"half of the next"]

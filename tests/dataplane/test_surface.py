@@ -1,7 +1,10 @@
 """Every path of the surface on real sockets: its model put in, its usage counted, its errors as its clients know."""
 
 import asyncio
+import contextlib
 import json
+import time
+from http.client import HTTPConnection
 from typing import Any
 
 import openai
@@ -54,6 +57,32 @@ async def test_a_rule_sees_what_each_path_says(plane: Plane, path: str) -> None:
     await plane.route(backend("small", small, weight=1), backend("big", big), rules=(rule,))
     body = json.dumps({"model": "chat", **BODIES[path]}).encode()
     assert (await plane.ask("POST", "/v1" + path, body)).backend == "big"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("score", {"data_1": "hi", "data_2": "ho"}),
+        ("score", {"queries": "hi", "documents": ["ho"]}),
+        ("completions", {"prompt_embeds": "AAAA"}),
+        ("embeddings", {"messages": [MESSAGE]}),
+        ("responses", {"prompt": {"id": "p"}}),
+    ],
+)
+async def test_a_body_may_say_the_same_by_other_names(plane: Plane, path: str, body: dict[str, Any]) -> None:
+    up = await plane.upstream()
+    await plane.route(backend("small", up, weight=1))
+    assert (await plane.ask("POST", f"/v1/{path}", json.dumps({"model": "chat", **body}).encode())).status == 200
+    assert up.received[0].json == {"model": "chat", **body}
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("score", "text_1"), ("completions", "prompt"), ("embeddings", "input"), ("responses", "input")]
+)
+async def test_a_body_that_says_nothing_is_told_the_first_name(plane: Plane, path: str, name: str) -> None:
+    await plane.route(backend("small", await plane.upstream(), weight=1))
+    reply = await plane.ask("POST", f"/v1/{path}", b'{"model":"chat","documents":["a"]}')
+    assert (reply.status, reply.error["param"]) == (400, name)
 
 
 # Usage of streams.
@@ -235,31 +264,36 @@ async def test_a_body_that_is_refused_never_goes_upstream(plane: Plane, body: by
 @pytest.mark.parametrize(
     ("path", "status", "body"),
     [
-        ("chat/completions", 400, b'"messages":[%b]' % b",".join([b'{"role":"user","content":"x"}'] * 500_000)),
+        ("chat/completions", 400, b'"messages":[%b]' % b",".join([b'{"role":"user","content":"def "}'] * 400_000)),
         ("chat/completions", 200, b'"messages":[{"role":"user","content":"%b"}]' % (b'a \\"b\\"\\n' * 1_500_000)),
         ("embeddings", 200, b'"input":[%b]' % b",".join([b"1"] * 8_000_000)),
         ("embeddings", 400, b'"input":[%b]' % b",".join([b"[]"] * 5_000_000)),
-        ("embeddings", 400, b'"input":[%b]' % b",".join([b'"a"'] * 4_000_000)),
+        ("embeddings", 400, b'"input":[%b]' % b",".join([b'"def "'] * 2_000_000)),
     ],
     ids=["messages", "escapes", "numbers", "lists", "strings"],
 )
-async def test_others_do_not_wait_for_a_large_body(plane: Plane, path: str, status: int, body: bytes) -> None:
-    """R32: the loop goes on ticking. A bound for busy machines; it takes a tenth of that on one at rest."""
+async def test_r32_others_do_not_wait_for_a_large_body(plane: Plane, path: str, status: int, body: bytes) -> None:
+    """In no turn does the loop work for long: time of the processor, of three requests the best, as noise only adds."""
 
-    worst = 0.0
+    worst = [0.0, 0.0, 0.0]
 
-    async def tick() -> None:
-        nonlocal worst
+    async def tick(number: int) -> None:
         while True:
-            before = loop.time()
-            await asyncio.sleep(0.001)
-            worst = max(worst, loop.time() - before)
+            before = time.thread_time()
+            await asyncio.sleep(0)
+            worst[number] = max(worst[number], time.thread_time() - before)
 
-    loop = asyncio.get_running_loop()
+    def ask(port: int) -> int:
+        """The status, by a client whose own work does not count."""
+        with contextlib.closing(HTTPConnection("127.0.0.1", port)) as connection:
+            connection.request("POST", f"/v1/{path}", b'{"model":"chat",%b}' % body)
+            return connection.getresponse().status
+
     rule = Rule("code", When(any_keyword=("def ",)), ("small",))
-    await plane.route(backend("small", await plane.upstream(), weight=1, model="qwen"), rules=(rule,))
-    ticking = asyncio.create_task(tick())
-    reply = await plane.ask("POST", f"/v1/{path}", b'{"model":"chat",%b}' % body)
-    ticking.cancel()
-    assert reply.status == status
-    assert worst < 0.5
+    router = await plane.route(backend("small", await plane.upstream(), weight=1, model="qwen"), rules=(rule,))
+    for number in range(len(worst)):
+        ticking = asyncio.create_task(tick(number))
+        assert await asyncio.to_thread(ask, router.port) == status
+        ticking.cancel()
+    # 100 ms are promised, which 16 MiB do not hold on every machine: two shared cores take 30 to 165 ms for these.
+    assert min(worst) < 0.25
