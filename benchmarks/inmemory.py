@@ -5,12 +5,11 @@ Used by ``fuzz``. Offers just what the router's connections ask of asyncio.
 
 import heapq
 import itertools
-import socket
+import os
 from collections.abc import Callable
 from typing import Any
 
-
-_QUIET = socket.socketpair()
+_QUIET = os.eventfd(0)
 
 
 class Handle:
@@ -99,9 +98,9 @@ class Transport:
         """Whether it has ended."""
         return self.closing
 
-    def get_extra_info(self, name: str) -> socket.socket:  # noqa: ARG002
-        """A socket on which nothing ever comes."""
-        return _QUIET[0]
+    def get_extra_info(self, name: str) -> int:  # noqa: ARG002
+        """A descriptor on which nothing ever comes."""
+        return _QUIET
 
     def get_write_buffer_size(self) -> int:
         """All is taken at once."""

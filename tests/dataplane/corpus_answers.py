@@ -158,17 +158,11 @@ _BODIES = [
     Case("chunks in HTTP/1.0", chunks(b"{}", head=b"HTTP/1.0 200 OK\r\n"), BAD),
     Case("HTTP/2.0 in text", sized(b"{}", head=b"HTTP/2.0 200 OK\r\n"), BAD),
     Case("a trailer without end", chunks(b"{}", end=b"0\r\nx: " + b"y" * 500_000), BAD),
-    Case(
-        "a key and an address in escapes",
-        sized(b'{"error":{"message":"at \\u0031\\u0030.0.0.7:80 \\/ sk-a\\u0062cdefgh123"}}'),
-        Error(502, "at *** / ***"),
-    ),
+    Case("escapes", sized(b'{"error":"at \\u0031\\u0030.0.0.7 \\/ sk-a\\u0062cdefgh123"}'), Error(502, "at *** / ***")),
     Case("a name of many dots", status(b"400 No", b'{"error":{"message":"%b"}}' % (b"a." * 100_000)), Error(400)),
     Case("an error in a 200", sized(b'{"error":{"message":"no room"}}'), Error(502, "no room")),
     Case("an error in words in a 200", sized(b'{"error":"no room"}'), Error(502, "no room")),
-    Case(
-        "an error with a status in a 200", sized(b'{"error":{"message":"no room","code":503}}'), Error(503, "no room")
-    ),
+    Case("an error with a status", sized(b'{"error":{"message":"no room","code":503}}'), Error(503, "no room")),
     Case(
         "an error with a silly code in a 200",
         sized(b'{"error":{"message":"no room","code":-1e9}}'),

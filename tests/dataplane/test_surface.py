@@ -295,5 +295,4 @@ async def test_r32_others_do_not_wait_for_a_large_body(plane: Plane, path: str, 
         ticking = asyncio.create_task(tick(number))
         assert await asyncio.to_thread(ask, router.port) == status
         ticking.cancel()
-    # 100 ms are promised, which 16 MiB do not hold on every machine: two shared cores take 30 to 165 ms for these.
-    assert min(worst) < 0.25
+    assert min(worst) < 0.1

@@ -60,8 +60,8 @@ def cold(how: Any, wait: float = 20.0) -> Policy:
 
 class TestColdStart:
     def test_hold_waits_however_long_it_takes(self) -> None:
-        moment = Moment({"small": Trouble("ColdStart", 600.0)})
-        assert held(decide(cold("Hold"), Facts("chat", patience=1.0), 0.0, moment)) == ("small", "ColdStart")
+        moment = Moment({"small": Trouble("ColdStart", 600.0)}, patience=1.0)
+        assert held(decide(cold("Hold"), ASK, 0.0, moment)) == ("small", "ColdStart")
 
     def test_reject_refuses_though_a_fallback_is_there(self) -> None:
         assert isinstance(decide(cold("Reject"), ASK, 0.0), Reject)
@@ -73,8 +73,8 @@ class TestColdStart:
     def test_hold_then_fallback_waits_while_the_rest_of_the_start_is_of_use(
         self, rest: float, patience: float, wait: float, waits: bool
     ) -> None:
-        moment = Moment({"small": Trouble("ColdStart", 100 + rest)}, now=100)
-        found = decide(cold("HoldThenFallback", wait), Facts("chat", patience=patience), 0.0, moment)
+        moment = Moment({"small": Trouble("ColdStart", 100 + rest)}, 100, patience)
+        found = decide(cold("HoldThenFallback", wait), ASK, 0.0, moment)
         assert isinstance(found, Hold if waits else Forward)
 
     def test_hold_then_fallback_waits_all_the_same_when_no_fallback_can_answer(self) -> None:

@@ -78,7 +78,22 @@ def test_too_many_texts_are_refused() -> None:
     [
         (Kind.COMPLETIONS, {"prompt": [1, 2]}, True),
         (Kind.COMPLETIONS, {"prompt": [[1, 2]]}, True),
+        *((Kind.COMPLETIONS, {"prompt": ids}, True) for ids in ([[], [1]], ["a", 1], ["a", [1]], [-1], [{"ids": [1]}])),
         (Kind.COMPLETIONS, {"prompt_embeds": "AAAA"}, True),
+        *(
+            (Kind.CHAT, {"messages": [{"role": "user", "content": [{"type": kind}]}]}, True)
+            for kind in (
+                "input_audio",
+                "audio_url",
+                "image_url",
+                "input_image",
+                "image",
+                "file",
+                "document",
+                "video_url",
+            )
+        ),
+        (Kind.CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": '"type":"image"'}]}]}, False),
         (Kind.COMPLETIONS, {"prompt": ["1", "2"]}, False),
         (Kind.EMBEDDINGS, {"input": [1]}, True),
         (Kind.CHAT, {"messages": [USER]}, False),

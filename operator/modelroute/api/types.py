@@ -82,8 +82,8 @@ class When(Resource, frozen=True):
         tuple[Keyword, ...],
         ordered(
             "Any of these texts is in what the user wrote; upper and lower case differ. Of a rule with exclude or "
-            "failClosed: in any text of the body, such as a system prompt or a tool's answer; failClosed also keeps "
-            "inside what is no text that could be looked at, such as token ids and sound.",
+            "failClosed: in any text of the body, such as a system prompt or a tool's answer, but for names of fields; "
+            "failClosed also keeps inside what is no text that could be looked at: token ids, pictures, sound, files.",
             64,
         ),
     ] = ()

@@ -39,7 +39,7 @@ def _worth_waiting(asked: Asked, backend: Backend, trouble: Trouble) -> bool:
     if cold_start.policy != "HoldThenFallback":
         return False
     rest = trouble.until - asked.moment.now
-    return rest == math.inf or rest <= min(asked.facts.patience, cold_start.max_wait)
+    return rest == math.inf or rest <= min(asked.moment.patience, cold_start.max_wait)
 
 
 def fallback_for(table: Table, asked: Asked, kind: str) -> Backend | None:

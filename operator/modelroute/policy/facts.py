@@ -16,7 +16,6 @@ class Facts(Struct, frozen=True, gc=False):
     only the last, so that a conversation does not fall back to another model at its next short question.
     ``everything`` is all text of the request, whoever wrote it: what a rule that keeps it away looks at. ``unseen``: a
     part of it is no text that could be looked at.
-    ``patience`` is the seconds in which the first token is of use to the client.
     """
 
     model: str
@@ -24,7 +23,6 @@ class Facts(Struct, frozen=True, gc=False):
     user: str | None = None
     tier: str | None = None
     headers: Mapping[str, str] = {}  # names in lower case
-    patience: float = math.inf
     everything: str = ""
     unseen: bool = False
 
@@ -39,11 +37,13 @@ class Trouble(NamedTuple):
 class Moment(Struct, frozen=True, gc=False):
     """What is known of the backends: those in trouble, by name, and the time on the clock of ``Trouble.until``.
 
-    A backend without endpoints is in trouble whether it is named or not.
+    A backend without endpoints is in trouble whether it is named or not. ``patience`` is the seconds in which the first
+    token is of use to the client.
     """
 
     troubles: Mapping[str, Trouble] = {}
     now: float = 0.0
+    patience: float = math.inf
 
 
 QUIET = Moment()

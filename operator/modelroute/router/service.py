@@ -4,12 +4,18 @@ Made by ``app``. Never waits: what takes time is an ``Exchange``.
 """
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 
+from modelroute.policy.facts import Facts
 from modelroute.router.clients.clients import KEY_NEEDED, model_refusal, visible
 from modelroute.router.flow.exchange import Exchange
+from modelroute.router.flow.facts import facts_of
 from modelroute.router.flow.job import Job, Shared
+from modelroute.router.flow.reading import LARGE, Reading
 from modelroute.router.http import replies
 from modelroute.router.http.framing import Limits
 from modelroute.router.http.http1 import ClientConnection
@@ -18,7 +24,7 @@ from modelroute.router.http.room import Room
 from modelroute.router.metrics.metrics import NOBODY
 from modelroute.router.replicas.gauges import described
 from modelroute.router.replicas.live import Live, Route
-from modelroute.router.surface.body import read
+from modelroute.router.surface.body import Ask, read
 from modelroute.router.surface.openai import (
     ADMIN_PATHS,
     PUBLIC_PATHS,
@@ -30,6 +36,7 @@ from modelroute.router.surface.openai import (
     model_not_found,
     no_ready_backend,
     resolve,
+    shutting_down,
 )
 from modelroute.router.surface.pairs import BadBodyError
 
@@ -39,6 +46,12 @@ _OPEN = (Kind.HEALTH, Kind.READY)
 _FREE = (Kind.MODELS, Kind.MODEL)
 _UNREAD_MOST = 65_536  # bytes of a stranger's body that are read, so that the connection can be used again
 _NOT_YET = "this router has no configuration yet; try again shortly"
+
+
+def _look(request: Request, route: Route) -> tuple[Ask, Facts]:
+    """What a body asks for, and what a choice may rest on; BadBodyError when it is of no use. Knows no event loop."""
+    ask = read(request.kind or Kind.CHAT, request.body, request.headers.get(b"content-type", b""))
+    return ask, facts_of(request, ask, route)
 
 
 def _is_short(request: Request) -> bool:
@@ -118,6 +131,7 @@ class PublicService(Service):
     def __init__(self, live: Live, limits: Limits, shared: Shared) -> None:
         super().__init__(live, limits)
         self._shared = shared
+        self._aside = ThreadPoolExecutor(1)
 
     def admit(self, request: Request) -> Refusal | None:
         """Find out who asks, too, before anything of the body is looked at, and keep a place within its limits."""
@@ -161,19 +175,33 @@ class PublicService(Service):
             self.refuse(client, request, model_not_found(request.model, names))
 
     def _exchange(self, client: ClientConnection, request: Request, route: Route) -> None:
-        kind = request.kind
+        """Look at the body, and begin."""
+        if request.size < LARGE:
+            self._begin(client, request, route, partial(_look, request, route))
+            return
+        reading: Reading[tuple[Ask, Facts]] = Reading(
+            client,
+            request,
+            then=lambda found: self._begin(client, request, route, found.result),
+            end=lambda: self.refuse(client, request, shutting_down()),
+        )
+        reading.start(self._aside, partial(_look, request, route))
+
+    def _begin(
+        self, client: ClientConnection, request: Request, route: Route, found: Callable[[], tuple[Ask, Facts]]
+    ) -> None:
         try:
-            ask = read(kind or Kind.CHAT, request.body, request.headers.get(b"content-type", b""))
-            request.pieces.clear()
-            if b"transfer-encoding" in request.headers and (refusal := request.lease.grow(len(ask.body))) is not None:
-                self.refuse(client, request, refusal)
-                return
-            if (refusal := model_refusal(request.identity, ask.model, route.snapshot.models)) is not None:
-                self.refuse(client, request, refusal)
-                return
-            Exchange(Job(self._shared, client, request, ask), self.live, route).start()
+            ask, facts = found()
         except BadBodyError as error:
             self.refuse(client, request, error.refusal)
+            return
+        request.pieces.clear()
+        refusal = request.lease.grow(len(ask.body)) if b"transfer-encoding" in request.headers else None
+        refusal = refusal or model_refusal(request.identity, ask.model, route.snapshot.models)
+        if refusal is not None:
+            self.refuse(client, request, refusal)
+        else:
+            Exchange(Job(self._shared, client, request, ask), self.live, route).start(facts)
 
     def refuse(self, client: ClientConnection, request: Request, refusal: Refusal) -> None:
         """Count it, too, and give back what was reserved."""

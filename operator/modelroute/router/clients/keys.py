@@ -17,12 +17,12 @@ _Signature = tuple[int, int, int] | None
 class Key:
     """One key. ``value`` is empty while the file is missing or unusable; ``known`` are it and the one before it."""
 
-    __slots__ = ("_path", "_seen", "header", "known", "value")
+    __slots__ = ("_newest", "_path", "_seen", "header", "known", "value")
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: _Signature | bool = False
-        self.value = b""
+        self.value = self._newest = b""
         self.known: tuple[bytes, ...] = ()
         self.header = b""
         self.poll()
@@ -38,9 +38,11 @@ class Key:
         if seen == self._seen:
             return
         self._seen = seen
-        before = self.value
         self.value, problem = self._read()
-        self.known = tuple(filter(None, {before, self.value}))
+        if self.value and self.value != self._newest:
+            # The longer one first: the other may be a part of it.
+            self.known = tuple(sorted(filter(None, (self._newest, self.value)), key=len, reverse=True))
+            self._newest = self.value
         self.header = b"authorization: Bearer %b\r\n" % self.value if self.value else b""
         if problem:
             log.warning("key file %s %s; its backend is not called", self._path, problem)

@@ -31,8 +31,8 @@ class Answer:
     """Status, head and body as they come."""
 
     __slots__ = (
-        "_ask", "_chunked", "_client", "_headers", "_held", "_lines", "_opened", "_request", "_said", "_tail",
-        "_target", "_told", "_unasked", "events", "held_size", "meter", "status",
+        "_ask", "_chunked", "_client", "_erring", "_headers", "_held", "_lines", "_opened", "_request", "_said",
+        "_tail", "_target", "_told", "_unasked", "events", "held_size", "meter", "status",
     )  # fmt: skip
 
     def __init__(self, job: Job, target: Target, status: int, headers: Headers, *, opened: bool = False) -> None:
@@ -50,6 +50,7 @@ class Answer:
         self.meter = Meter(ask.kind)
         self._lines = Lines()
         self._said: Said | None = None
+        self._erring = False  # the present event is called an error
         self._told = NO_USAGE
         wished = self.events and ask.stream and not ask.streams_usage and ask.kind in USAGE_KINDS
         self._unasked = Unasked() if wished else None
@@ -124,6 +125,7 @@ class Answer:
         """Count what passes by; returns what of it the client gets."""
         if self.events:
             return self._watch_lines(self._lines.feed(data))
+        data = self._target.without_key(data)
         if not self._tail:
             self._told = greatest_in(data[:_TAIL])
         self._tail = (self._tail + data)[-_TAIL:]
@@ -131,13 +133,16 @@ class Answer:
 
     def _watch_lines(self, data: bytes) -> bytes:
         data = self._target.without_key(data)
-        if b'"error"' in data:
+        if b'"error"' in data or self._erring or b"event: error" in data:
             data = b"".join(map(self._scrubbed, data.splitlines(keepends=True)))
         self.meter.feed(data)
         return data if self._unasked is None else self._unasked.feed(data)
 
     def _scrubbed(self, line: bytes) -> bytes:
-        if not tells_failure(line):
+        if not line.startswith(b"data:"):
+            self._erring = line.startswith(b"event: error")
+            return line
+        if not self._erring and not tells_failure(line):
             return line
         self.meter.fail()
         return self._target.scrubbed(line)
@@ -161,7 +166,10 @@ class Answer:
     def usage(self) -> Usage:
         """The tokens so far."""
         if not self.events:
-            return self._told.then(greatest_in(self._tail))
+            told = self._told.then(greatest_in(self._tail))
+            return told._replace(
+                prompt=told.prompt or None
+            )  # a pattern is not sure enough to give a prompt for nothing
         told = self.meter.usage
         return told if told.completion is not None else told._replace(completion=self.meter.texts)
 

@@ -9,13 +9,13 @@ import random
 from modelroute.api.types import FailureKind
 from modelroute.policy.balance import Pool
 from modelroute.policy.decide import Hold, Reject, decide
-from modelroute.policy.facts import Moment
+from modelroute.policy.facts import Facts, Moment
 from modelroute.router.flow import refusals
 from modelroute.router.flow.answer import Answer
 from modelroute.router.flow.attempt import Attempt
 from modelroute.router.flow.deadline import Deadline
 from modelroute.router.flow.delivery import Delivery, Failure
-from modelroute.router.flow.facts import facts_of, key_of
+from modelroute.router.flow.facts import key_of
 from modelroute.router.flow.job import Job
 from modelroute.router.flow.retries import Retries
 from modelroute.router.flow.succession import Failed, Later, Other, Succession
@@ -52,14 +52,14 @@ class Exchange:
         self._answered: Failure | None = None
         self._body, self._user, self._over = b"", "", False
 
-    def start(self) -> None:
-        """Decide and send; BadBodyError, before anything is done, when the body turns out to be unusable."""
+    def start(self, facts: Facts) -> None:
+        """Decide and send."""
         shared, route = self._job.shared, self._route
         now = shared.loop.time()
-        facts = facts_of(self._job.request, self._job.ask, route, self._deadline.left(now))
+        moment = Moment(route.troubles, now, self._deadline.left(now))
         self._user = facts.user or ""
         # The chance of a draw, not of a secret.
-        decision = decide(route.policy, facts, random.random(), Moment(route.troubles, now))  # noqa: S311
+        decision = decide(route.policy, facts, random.random(), moment)  # noqa: S311
         shared.budget.began()
         self._job.client.running = self
         if isinstance(decision, Reject):

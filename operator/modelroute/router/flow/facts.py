@@ -17,7 +17,7 @@ from modelroute.snapshot.types import Balancing
 _SESSION = b"x-session-id"
 
 
-def facts_of(request: Request, ask: Ask, route: Route, patience: float) -> Facts:
+def facts_of(request: Request, ask: Ask, route: Route) -> Facts:
     """The facts; BadBodyError when a rule needs a text that cannot be read, or who asks is told twice."""
     headers, identity, policy = request.headers, request.identity, route.policy
     if request.repeated:
@@ -31,7 +31,6 @@ def facts_of(request: Request, ask: Ask, route: Route, patience: float) -> Facts
         user=_text(user) if user else (ask.user if identity is None else identity.user or identity.name) or None,
         tier=_text(tier) if tier else identity.tier if identity is not None else None,
         headers={name: _text(headers[raw]) for raw, name in route.header_names if raw in headers},
-        patience=patience,
         everything=all_text_of(ask) if worded and policy.keeps_away else "",
         unseen=policy.keeps_away and is_unseen(ask),
     )

@@ -34,6 +34,10 @@ _NULL = Raw(b"null")
 # The strings of JSON; those that name fields are matched, too, and give nothing.
 _STRING = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _VALUES = re.compile(rb'"(%b)"(?![ \t\r\n]*+:)|"%b"' % (_STRING, _STRING), re.DOTALL)
+# What OpenAI's and Anthropic's parts of a message are called that are no text.
+_NO_TEXT = re.compile(
+    rb'"type"[ \t\r\n]*+:[ \t\r\n]*+"(?:(?:input_)?(?:audio|image|file)|(?:audio|image|video)_url|document)"'
+)
 _NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
 
 
@@ -54,7 +58,7 @@ def may_mention(ask: Ask, keywords: Collection[bytes] | None) -> bool:
 
     ``keywords`` are such as JSON writes as they are, unless it writes any character by its number; None: others, too.
     """
-    if keywords is None or ask.kind in FORMS:
+    if keywords is None:
         return True
     body = ask.body
     return b"\\u" in body or any(keyword in body for keyword in keywords)
@@ -79,15 +83,16 @@ def all_text_of(ask: Ask) -> str:
 
 
 def is_unseen(ask: Ask) -> bool:
-    """Whether a part of what the model gets is none that a rule could look at: sound, token ids, embeddings."""
-    if ask.kind in FORMS or "prompt_embeds" in ask.fields:
+    """Whether a part of what the model gets is none that a rule could look at: pictures, sound, files, token ids."""
+    if ask.kind in FORMS or "prompt_embeds" in ask.fields or _NO_TEXT.search(ask.body):
         return True
-    return ask.kind in _IDS and _holds_ids(ask.fields.get(_PROMPTS[ask.kind], _NULL))
-
-
-def _holds_ids(prompt: Raw) -> bool:
-    data = bytes(prompt)
-    return data.startswith(b"[") and data.lstrip(b"[ \t\r\n")[:1].isdigit()
+    if ask.kind not in _IDS or (prompt := ask.fields.get(_PROMPTS[ask.kind])) is None:
+        return False
+    try:
+        _strings.decode(prompt)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    return False
 
 
 def prompt_of(ask: Ask) -> Raw:
