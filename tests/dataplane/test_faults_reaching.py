@@ -125,7 +125,8 @@ async def test_r16_a_down_backend_refuses_at_once_and_says_when_to_come_again(
     monkeypatch.setattr("modelroute.router.replicas.gate.TRIAL_SECONDS", 1000)
     gone = await nobody()
     await plane.route(backend("small", gone, weight=1, health=Health(1, path="", ejection=1000)))
-    assert (await plane.chat()).status == 502
+    first = await plane.chat()
+    assert (first.status, first.headers["retry-after"]) == (503, "5")  # it found that nobody is left
     reply = await plane.chat()  # if it waited, then until one of the two times is over
     assert await plane.metric("modelroute_errors_total", backend="small", type="ConnectFailure") == 1
     assert (reply.status, reply.error["code"]) == (503, "no_ready_backend")

@@ -80,7 +80,7 @@ async def test_retry_budget_cannot_be_passed_by_a_crowd_of_failures(
     running = asyncio.create_task(many(plane, 100))
     await until(lambda: held.now == 100)
     held.go.set()
-    assert {r.status for r in await running} <= {500, 502}
+    assert {r.status for r in await running} <= {500, 502, 503}
     assert 100 <= sum(len(up.received) for up in ups) <= 140
     assert router.live.budget.retrying == 0
     await at_rest(plane)

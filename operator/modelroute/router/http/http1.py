@@ -278,7 +278,7 @@ class ClientConnection(asyncio.Protocol):
             wait = self._paused_at + limits.write - now
             if wait <= 0:
                 wait = self._still_taking(now)
-        elif reader.partial is not None:
+        elif reader.partial is not None and not self._unread:  # what is there and put off is not late
             allowed = read_until(limits, reader.partial, in_head=reader.in_head)
             wait = self._since + allowed - now
             if wait <= 0:
