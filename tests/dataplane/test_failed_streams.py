@@ -11,12 +11,18 @@ from tests.fakes.upstream import streams
 NO = {"message": "no"}
 
 
-async def test_an_event_that_is_named_an_error_is_one_whatever_is_in_it(plane: Plane) -> None:
-    named = b'event: error\ndata: {"message":"at 10.0.0.7:80"}\n\n'
-    script = streams(b'data: {"choices":[]}\n\n', named, b'data: {"text":"10.0.0.7"}\n\n')
+@pytest.mark.parametrize(
+    "named", [b"event: error\n", b"event:error\n", b"event: error\nid: 7\n", b"id: 7\nevent: error\r\n"]
+)
+async def test_an_event_that_is_named_an_error_is_one_whatever_is_in_it(plane: Plane, named: bytes) -> None:
+    script = streams(
+        b'data: {"choices":[]}\n\n',
+        named + b'data: {"message":"at 10.0.0.7:80"}\n\n',
+        b'data: {"text":"an error at 10.0.0.7"}\n\n',
+    )
     await plane.route(backend("small", await plane.upstream(script), weight=1))
     reply = await plane.chat(stream=True)
-    assert b'data: {"message":"at ***"}\n\ndata: {"text":"10.0.0.7"}' in reply.body
+    assert b'data: {"message":"at ***"}\n\ndata: {"text":"an error at 10.0.0.7"}' in reply.body
     assert await plane.metric("modelroute_errors_total", backend="small", type="ServerError") == 1
 
 

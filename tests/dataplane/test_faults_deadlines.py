@@ -109,18 +109,19 @@ async def test_deadline_leaves_no_room_for_a_retry_that_would_be_too_late(
 
 
 @pytest.mark.parametrize(
-    ("replicas", "fallback", "half"),
+    ("replicas", "fallback", "floor", "half"),
     [
-        (1, None, False),
-        (1, Fallback("big", ("ColdStart",)), False),
-        (1, Fallback("cold", ("Timeout",)), False),
-        (1, Fallback("big", ("Timeout",)), True),
-        (2, None, True),
+        (1, None, 3, False),
+        (1, Fallback("big", ("ColdStart",)), 3, False),
+        (1, Fallback("cold", ("Timeout",)), 3, False),
+        (1, Fallback("big", ("Timeout",)), 0, True),
+        (2, None, 3, True),
+        (2, None, 0, False),
     ],
-    ids=["nobody", "not for a timeout", "not ready", "a fallback", "another replica"],
+    ids=["nobody", "not for a timeout", "not ready", "a fallback", "another replica", "one that cannot be paid"],
 )
 async def test_deadline_is_halved_only_where_somebody_can_take_over(
-    plane: Plane, monkeypatch: pytest.MonkeyPatch, replicas: int, fallback: Fallback | None, half: bool
+    plane: Plane, monkeypatch: pytest.MonkeyPatch, replicas: int, fallback: Fallback | None, floor: int, half: bool
 ) -> None:
     def noting(*args: Any, **more: Any) -> float:
         limits.append(first_token_limit(*args, **more))
@@ -131,7 +132,8 @@ async def test_deadline_is_halved_only_where_somebody_can_take_over(
     ups = [await plane.upstream(begins(finishes)) for _ in range(replicas)]
     big = backend("big", await plane.upstream(), timeouts=WIDE)
     small = backend("small", *ups, weight=1, timeouts=WIDE)
-    await plane.route(small, big, backend("cold"), fallbacks=(fallback,) if fallback else ())
+    retry = Retry(budget_percent=0, budget_floor=floor)
+    await plane.route(small, big, backend("cold"), fallbacks=(fallback,) if fallback else (), retry=retry)
     assert (await plane.chat(stream=True, headers={"x_request_timeout_ms": "20000"})).backend == "small"
     assert [limit < 10 for limit in limits] == [half]
     await at_rest(plane)

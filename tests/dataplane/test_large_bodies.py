@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from modelroute.router import service
+from modelroute.snapshot.types import Rule, When
 from tests.dataplane.clientkeys import BEARER, opened
 from tests.dataplane.conftest import Plane, backend
 from tests.dataplane.faults import at_rest, until
@@ -88,6 +89,21 @@ async def test_a_client_whose_body_is_looked_at_is_told_of_the_routers_end(
     reply = await client.reply()
     looks.go_on.set()
     assert (reply.status, reply.headers["connection"]) == (503, "close")
+
+
+async def test_a_snapshot_that_comes_while_a_body_is_looked_at_decides(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was inside is outside now, and a rule says that this request stays inside."""
+    up = await plane.upstream()
+    await plane.route(backend("small", up, weight=1))
+    looks = Looks(monkeypatch)
+    client = await looked_at(plane, looks)
+    rule = Rule("inside", When(min_chars=1), fail_closed=True)
+    await plane.route(backend("small", up, weight=1, data_policy="External"), rules=(rule,))
+    looks.go_on.set()
+    assert (await client.reply()).status == 503
+    assert up.received == []
 
 
 async def test_what_breaks_the_look_costs_its_connection_alone(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,25 @@ class TestMasked:
         await asks(plane, answers({"x": "x" * 300_000, "k": KEY}))
         assert (await plane.chat()).body.endswith(b'"k": "***"}')
 
+    async def test_cut_in_a_long_answer(self, plane: Plane) -> None:
+        async def in_two(_: Received, wire: Wire) -> None:
+            wire.head(content_type="application/json", content_length=str(len(start) + len(end)))
+            wire.raw(start)
+            await seen.wait()
+            wire.raw(end)
+
+        seen = asyncio.Event()
+        whole = b'{"x":"' + b"x" * 400_000 + b'","k":"' + KEY.encode() + b'"}'
+        start, end = whole[:-10], whole[-10:]
+        await asks(plane, in_two)
+        client = await asking(plane)
+        await client.head()
+        got = await client.chunk()
+        seen.set()
+        while piece := await client.chunk():
+            got += piece
+        assert got == whole.replace(KEY.encode(), b"***")
+
     async def test_after_it_was_gone_for_a_while(self, plane: Plane) -> None:
         await asks(plane, answers({"message": f"{KEY} {KEY}TAIL"}))
         assert plane.router is not None

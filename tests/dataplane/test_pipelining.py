@@ -40,7 +40,7 @@ async def test_a_client_that_asked_for_twelve_and_hangs_up_is_noticed(plane: Pla
     else:
         served = await asked(plane, client, 1 + TURNS)
         client.send(ask(0) * 3)
-        await until(lambda: bool(served._unread))
+        await until(lambda: bool(served._turns.unread))
     await up.seen(1)
     client.close()
     await up.left()
@@ -64,6 +64,22 @@ async def test_what_is_asked_beyond_what_is_kept_is_not_answered_and_the_connect
     assert [r.headers.get("connection") for r in replies] == [None] * TURNS + ["close"]
     assert await client.ended()
     assert len(up.received) == 1 + TURNS
+
+
+async def test_half_a_request_of_those_who_ask_too_much_is_let_go(plane: Plane) -> None:
+    held = Held()
+    await plane.route(backend("small", await plane.upstream(held), weight=1))
+    client = await plane.connect()
+    served = await asked(plane, client, TURNS)
+    client.send(ask(8) + ask(9)[:-10])
+    await until(lambda: served._reader.partial is not None)
+    client.send(ask(99) * 1000)
+    await until(lambda: served._reader.deaf)
+    assert served._reader.partial is None
+    held.go.set()
+    assert [(await client.reply()).status for _ in range(9)] == [200] * 9
+    assert await client.ended()
+    await at_rest(plane)
 
 
 async def test_a_request_whose_end_is_put_off_is_not_late(plane: Plane) -> None:

@@ -68,7 +68,7 @@ class TestColdStart:
 
     @pytest.mark.parametrize(
         ("rest", "patience", "wait", "waits"),
-        [(5, 60, 20, True), (30, 60, 20, False), (5, 4, 20, False), (float("inf"), 60, 20, True)],
+        [(5, 60, 20, True), (30, 60, 20, False), (5, 9, 20, False), (float("inf"), 60, 20, True)],
     )
     def test_hold_then_fallback_waits_while_the_rest_of_the_start_is_of_use(
         self, rest: float, patience: float, wait: float, waits: bool

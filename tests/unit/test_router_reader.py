@@ -80,6 +80,13 @@ def test_a_head_that_comes_again_is_read_as_if_it_were_the_first(first: str, sec
     assert [seen(request) for request in taker.requests[1:]] == [seen(request) for request in alone]
 
 
+def test_of_the_last_request_of_a_kept_client_the_body_is_let_go() -> None:
+    reader = Reader(Taken(), Limits(), Room(Limits()))
+    reader.feed((HEADS[0] % 3).encode() + b"one")
+    assert reader._recall._last is not None
+    assert reader._recall._last.body == b""
+
+
 def test_a_head_is_counted_once_though_it_comes_in_pieces() -> None:
     (request,), _ = read(GET + b"X: " + b"y" * 20_000 + b"\r\nY: " + b"z" * 8_000 + b"\r\n\r\n", 1000)
     assert request.refusal is None

@@ -94,6 +94,9 @@ def test_too_many_texts_are_refused() -> None:
             )
         ),
         (Kind.CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": '"type":"image"'}]}]}, False),
+        (Kind.CHAT, {"messages": [{"role": "user", "content": [{"image_url": {"url": "data:"}}]}]}, True),
+        (Kind.CHAT, {"messages": [{"role": "user", "content": [{"type": "image_embeds"}]}]}, True),
+        (Kind.CHAT, {"messages": [USER], "tools": [{"type": "function"}]}, False),
         (Kind.COMPLETIONS, {"prompt": ["1", "2"]}, False),
         (Kind.EMBEDDINGS, {"input": [1]}, True),
         (Kind.CHAT, {"messages": [USER]}, False),
@@ -101,6 +104,11 @@ def test_too_many_texts_are_refused() -> None:
 )
 def test_what_is_no_text_cannot_be_seen(kind: Kind, more: dict[str, Any], unseen: bool) -> None:
     assert is_unseen(ask(kind, **more)) is unseen
+
+
+def test_a_picture_is_one_however_its_name_is_written() -> None:
+    body = b'{"model":"a","messages":[{"role":"user","content":[{"ty\\u0070e":"image\\u005furl"}]}]}'
+    assert is_unseen(read(Kind.CHAT, body))
 
 
 def test_sound_cannot_be_seen() -> None:

@@ -20,9 +20,12 @@ def cover(table: Table, asked: Asked, backend: Backend, trouble: Trouble) -> Cho
     cold = trouble.kind == "ColdStart"
     if cold and policy == "Reject":
         return Choice(backend, "cold", verdict="Reject")
-    if cold and _worth_waiting(asked, backend, trouble):
+    fallback = fallback_for(table, asked, trouble.kind)
+    # Whoever takes over needs as much time as was waited in vain.
+    patience = asked.moment.patience / 2 if fallback else asked.moment.patience
+    if cold and _worth_waiting(backend, trouble.until - asked.moment.now, patience):
         return Choice(backend, "held ColdStart", verdict="Hold")
-    if fallback := fallback_for(table, asked, trouble.kind):
+    if fallback:
         return Choice(fallback, f"fallback {trouble.kind}", covers=(backend.name, trouble.kind))
     if trouble.kind == "Overloaded":
         return Choice(backend, "queued", verdict="Hold")
@@ -31,15 +34,14 @@ def cover(table: Table, asked: Asked, backend: Backend, trouble: Trouble) -> Cho
     return None
 
 
-def _worth_waiting(asked: Asked, backend: Backend, trouble: Trouble) -> bool:
-    """Whether a request is held for a cold backend: as long as the rest of the start is of use, where it is known."""
+def _worth_waiting(backend: Backend, rest: float, patience: float) -> bool:
+    """Whether a request is held for a cold backend: where the ``rest`` of the start is of use, or unknown (inf)."""
     cold_start = backend.cold_start
     if cold_start.policy == "Hold":
         return True
     if cold_start.policy != "HoldThenFallback":
         return False
-    rest = trouble.until - asked.moment.now
-    return rest == math.inf or rest <= min(asked.moment.patience, cold_start.max_wait)
+    return rest == math.inf or rest <= min(patience, cold_start.max_wait)
 
 
 def fallback_for(table: Table, asked: Asked, kind: str) -> Backend | None:

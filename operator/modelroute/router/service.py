@@ -182,10 +182,19 @@ class PublicService(Service):
         reading: Reading[tuple[Ask, Facts]] = Reading(
             client,
             request,
-            then=lambda found: self._begin(client, request, route, found.result),
-            end=lambda: self.refuse(client, request, shutting_down()),
+            then=lambda found: self._looked(client, request, route, found),
+            refuse=lambda: self.refuse(client, request, shutting_down()),
         )
         reading.start(self._aside, partial(_look, request, route))
+
+    def _looked(
+        self, client: ClientConnection, request: Request, route: Route, found: "asyncio.Future[tuple[Ask, Facts]]"
+    ) -> None:
+        if self.live.route is route:
+            self._begin(client, request, route, found.result)
+        else:
+            found.exception()
+            self.answer(client, request)  # by the snapshot that has come: it may keep the request inside
 
     def _begin(
         self, client: ClientConnection, request: Request, route: Route, found: Callable[[], tuple[Ask, Facts]]

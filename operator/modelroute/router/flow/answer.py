@@ -25,14 +25,15 @@ _LIMITS = tuple(
     b"x-ratelimit-%b-%b" % (what, of) for what in (b"limit", b"remaining", b"reset") for of in (b"requests", b"tokens")
 )
 _TAIL = 4096
+_UNFED, _UNCUT = Meter(), Lines()  # of answers that are no streams of events
 
 
 class Answer:
     """Status, head and body as they come."""
 
     __slots__ = (
-        "_ask", "_chunked", "_client", "_erring", "_headers", "_held", "_lines", "_opened", "_request", "_said",
-        "_tail", "_target", "_told", "_unasked", "events", "held_size", "meter", "status",
+        "_ask", "_chunked", "_client", "_erring", "_headers", "_held", "_kept", "_lines", "_opened", "_request",
+        "_said", "_tail", "_target", "_told", "_unasked", "events", "held_size", "meter", "status",
     )  # fmt: skip
 
     def __init__(self, job: Job, target: Target, status: int, headers: Headers, *, opened: bool = False) -> None:
@@ -47,10 +48,11 @@ class Answer:
         self.held_size = 0
         ask = job.ask
         self.events = status == 200 and headers.get(b"content-type", b"").lower().startswith(b"text/event-stream")
-        self.meter = Meter(ask.kind)
-        self._lines = Lines()
+        self.meter = Meter(ask.kind) if self.events else _UNFED
+        self._lines = Lines() if self.events else _UNCUT
         self._said: Said | None = None
         self._erring = False  # the present event is called an error
+        self._kept = b""
         self._told = NO_USAGE
         wished = self.events and ask.stream and not ask.streams_usage and ask.kind in USAGE_KINDS
         self._unasked = Unasked() if wished else None
@@ -125,7 +127,9 @@ class Answer:
         """Count what passes by; returns what of it the client gets."""
         if self.events:
             return self._watch_lines(self._lines.feed(data))
-        data = self._target.without_key(data)
+        data = self._target.without_key(self._kept + data)
+        cut = max(0, len(data) - self._target.longest_key + 1)  # the beginning of a key may be there
+        data, self._kept = data[:cut], data[cut:]
         if not self._tail:
             self._told = greatest_in(data[:_TAIL])
         self._tail = (self._tail + data)[-_TAIL:]
@@ -133,16 +137,17 @@ class Answer:
 
     def _watch_lines(self, data: bytes) -> bytes:
         data = self._target.without_key(data)
-        if b'"error"' in data or self._erring or b"event: error" in data:
+        if self._erring or b"error" in data:
             data = b"".join(map(self._scrubbed, data.splitlines(keepends=True)))
         self.meter.feed(data)
         return data if self._unasked is None else self._unasked.feed(data)
 
     def _scrubbed(self, line: bytes) -> bytes:
-        if not line.startswith(b"data:"):
-            self._erring = line.startswith(b"event: error")
-            return line
-        if not self._erring and not tells_failure(line):
+        if line.startswith(b"event:"):
+            self._erring = line[6:].strip() == b"error"
+        elif not line.strip():
+            self._erring = False
+        if not line.startswith(b"data:") or not (self._erring or tells_failure(line)):
             return line
         self.meter.fail()
         return self._target.scrubbed(line)
@@ -159,6 +164,8 @@ class Answer:
 
     def end(self) -> Usage:
         """Send the end of what has begun; returns the tokens that it told of or that were counted."""
+        if self._kept:
+            self._client.write(framed(self._request, self._kept))
         if self._chunked:
             self._client.write(LAST_CHUNK)
         return self.usage()

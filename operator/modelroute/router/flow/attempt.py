@@ -18,14 +18,7 @@ from modelroute.router.replicas.target import Target
 from modelroute.router.surface import openai
 from modelroute.router.surface.sse import may_open_with_error
 
-_PASSED_REQUEST_HEADERS = (
-    b"accept",
-    b"traceparent",
-    b"tracestate",
-    b"idempotency-key",
-    b"anthropic-version",
-    b"anthropic-beta",
-)
+_PASSED_REQUEST_HEADERS = b"accept traceparent tracestate idempotency-key anthropic-version anthropic-beta".split()
 
 _STALE_SECONDS = 0.25
 """A kept connection that is lost so soon after a request was sent on it was closed before; later, work was begun."""
@@ -103,6 +96,11 @@ class Attempt:
         self._touched = self._job.shared.loop.time()
         if self._connection is not None:
             self._connection.resume()
+
+    @property
+    def working(self) -> bool:
+        """Whether the backend has the request and has not ended with it."""
+        return self.sent and self.state is not State.OVER
 
     @property
     def begun(self) -> Answer | None:
@@ -224,7 +222,7 @@ class Attempt:
                 self._arm(self._windows.idle)
         if answer.held_size <= HOLD_LIMIT:
             return
-        if answer.may_begin:
+        if answer.may_begin and not self._owner.out.opened:  # whoever waits for events cannot be given half a JSON
             self._stream(answer, answer.held)
         else:
             self.stop()

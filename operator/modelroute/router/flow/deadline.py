@@ -4,7 +4,7 @@ Made by ``exchange`` for each request. Never measures time: moments are argument
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from modelroute.policy.retry import first_token_limit
 from modelroute.router.flow.job import Windows
@@ -53,10 +53,11 @@ class Deadline:
         """The client has heard from us: it waits on."""
         self.silence = now + self._span
 
-    def windows(self, timeouts: Timeouts, now: float, *, streamed: bool, last: bool) -> Windows:
-        """What a try that begins ``now`` may take; ``last``: no other can follow."""
+    def windows(self, timeouts: Timeouts, now: float, *, streamed: bool, others: Callable[[], bool]) -> Windows:
+        """What a try that begins ``now`` may take; ``others``: whether another can follow, asked where it matters."""
         left = self.left(now)
         configured = timeouts.first_token_streamed if streamed else timeouts.first_token_whole
+        last = not (streamed and left < 2 * configured and others())
         first = first_token_limit(configured, left, last=last, streamed=streamed)
         end = self.end if timeouts.total is None else min(self.end, now + timeouts.total)
         return Windows(

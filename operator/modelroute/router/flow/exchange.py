@@ -5,6 +5,7 @@ that an attempt reserves nothing waits. ``delivery`` says what the client is giv
 """
 
 import random
+from functools import partial
 
 from modelroute.api.types import FailureKind
 from modelroute.policy.balance import Pool
@@ -166,8 +167,8 @@ class Exchange:
         endpoint = target.balance(pool, key, random.random(), now)  # noqa: S311
         if endpoint.vitals.ejected:
             endpoint.vitals.trial(now)
-        last = job.ask.stream and not self._succession.anybody_after(pool, self.out.attempts, now)
-        windows = self._deadline.windows(target.backend.timeouts, now, streamed=job.ask.stream, last=last)
+        others = partial(self._succession.anybody_after, pool, self.out.attempts, now)
+        windows = self._deadline.windows(target.backend.timeouts, now, streamed=job.ask.stream, others=others)
         self.out.attempts += 1
         self._attempt = Attempt(self, job, target, endpoint, self._body, windows)
         self._attempt.start()
@@ -256,6 +257,7 @@ class Exchange:
         """Return, once, all that this request has: its try, its wait, its budget, its lease, its place."""
         self._over = True
         if self._attempt is not None:
+            self.out.worked |= self._attempt.working
             self._attempt.stop()
             self._attempt = None  # who knows whom in a circle is left to the garbage collector
         if self._wait is not None:
@@ -274,10 +276,8 @@ class Exchange:
 
     def client_gone(self) -> None:
         """Cancel at the backend at once."""
-        attempt = self._attempt
         if not self._over:
-            self.out.worked |= attempt is not None and attempt.sent
-            self.out.gone(self._target, attempt.begun if attempt is not None else None)
+            self.out.gone(self._target, self._attempt.begun if self._attempt is not None else None)
             self._leave()
 
     def pause(self) -> None:

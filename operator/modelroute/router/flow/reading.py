@@ -1,7 +1,8 @@
 """A large body that is looked at in another thread, so that no stream waits for all of it.
 
 Made by ``service`` for bodies of ``LARGE`` bytes and more. Never decides anything: what was found goes back to the
-event loop. A single step of it still holds the interpreter: of 16 MiB up to a tenth of a second.
+event loop. A single step of it still holds the interpreter: of 16 MiB a twentieth of a second, and a fifth where all
+texts of the body are looked at for words.
 """
 
 import asyncio
@@ -31,13 +32,13 @@ class Reading(Generic[T]):
         client: ClientConnection,
         request: Request,
         then: Callable[["asyncio.Future[T]"], None],
-        end: Callable[[], None],
+        refuse: Callable[[], None],
     ) -> None:
-        """``then`` hears of what was found, ``end`` when the router ends before."""
+        """``then`` hears of what was found; ``refuse`` is called when the router ends before."""
         self._client = client
         self._request = request
         self._then = then
-        self._refuse = end
+        self._refuse = refuse
         self._over = False
 
     def start(self, executor: Executor, look: Callable[[], T]) -> None:

@@ -30,10 +30,6 @@ class Retries:
         self._owed = 0  # times that it waited for the budget
         self.asked = 0.0  # seconds that the backend asked for, by Retry-After
 
-    def is_last(self, made: int) -> bool:
-        """Whether no retry can follow the next try."""
-        return made + 1 >= self._most
-
     def elsewhere(
         self, target: Target, avoid: Collection[Endpoint], kind: FailureKind, made: int, *, free: bool
     ) -> Pool[Endpoint] | None:
@@ -74,6 +70,10 @@ class Retries:
     def affordable(self) -> bool:
         """Whether the try that was waited for is within the budget."""
         return self._taken or self._take()
+
+    def may_follow(self, made: int) -> bool:
+        """Whether a retry could follow the next try, and could be paid now."""
+        return made + 1 < self._most and (self._taken or self._budget.may(self._settings))
 
     def _take(self) -> bool:
         self._taken = self._budget.take(self._settings)

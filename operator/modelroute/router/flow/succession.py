@@ -83,7 +83,7 @@ class Succession:
         """Whether anybody is left for a request that is late in its next try, of one of ``pool``."""
         if self.fallback("Timeout", now) is not None:
             return True
-        return not self._retries.is_last(made) and (len(pool.replicas) > 1 or self._peer(now) is not None)
+        return self._retries.may_follow(made) and (len(pool.replicas) > 1 or self._peer(now) is not None)
 
     def fallback(self, kind: FailureKind, now: float) -> Other | None:
         """Who is declared for failures of this kind, and can answer now."""

@@ -6,13 +6,13 @@ Made per connection by ``app``. Knows nothing of models and never parses a byte:
 
 import asyncio
 import logging
-from collections import deque
 from typing import Protocol, cast
 
-from modelroute.router.http.framing import MOST_UNREAD, NEXT_REQUEST_SECONDS, Limits, overloaded, read_until
+from modelroute.router.http.framing import NEXT_REQUEST_SECONDS, Limits, overloaded, read_until
 from modelroute.router.http.reader import Reader
 from modelroute.router.http.request import Request, Running
 from modelroute.router.http.room import Room
+from modelroute.router.http.turns import Turns
 from modelroute.router.surface.openai import Refusal, timed_out
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 _HIGH_WATER = 8192
 """Bytes that wait for a client before its backend waits too. One read of a backend, at most 250,000 bytes, can come on
 top: together less than 256 KiB."""
-_MOST_TURNS = 8
 _LINGER_SECONDS = 2.0
 _IDLE_ENOUGH_SECONDS = 1.0
 
@@ -51,7 +50,7 @@ class ClientConnection(asyncio.Protocol):
 
     __slots__ = (
         "_full", "_loop", "_paused_at", "_reader", "_service", "_serving", "_since", "_timer", "_transport", "_turns",
-        "_unread", "_waited", "running",
+        "_waited", "running",
     )  # fmt: skip
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,10 +58,9 @@ class ClientConnection(asyncio.Protocol):
         self._loop = loop
         self._reader = Reader(self, service.limits, service.room)
         self._full = False
-        self._unread = b""
         self._transport: asyncio.Transport | None = None
         self._serving: Request | None = None
-        self._turns: deque[Request] = deque()
+        self._turns = Turns(service.room)
         self._since = loop.time()
         self._paused_at: float | None = None
         self._waited = 0
@@ -151,13 +149,11 @@ class ClientConnection(asyncio.Protocol):
         """Read on."""
         if self._full:
             self._reader.refuse(overloaded("connections"))
-        elif len(self._turns) < _MOST_TURNS:
+        elif not self._turns.full:
             self._reader.feed(data)
-        else:
-            self._unread += data  # it is taken off the socket, or nobody would see that the client has left
-            if len(self._unread) > MOST_UNREAD:
-                self._turns[-1].keep_alive = False
-                self._reader.deaf, self._unread = True, b""
+        # It is taken off the socket all the same, or nobody would see that the client has left.
+        elif not self._reader.deaf and not self._turns.put_off(data):
+            self._go_deaf()
 
     def eof_received(self) -> None:
         """Take a client that ends its side for gone: one that was killed looks the same, and its slot is dear."""
@@ -182,10 +178,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell whoever is answering."""
         self._transport = None
-        self._reader.deaf = True
-        self._drop_turns()
-        if self._reader.partial is not None:
-            self._drop(self._reader.partial)
+        self._turns.drop_all()
+        self._go_deaf()
         if self._serving is not None:
             self._service.room.release(self._serving)
         if self._timer is not None:
@@ -221,7 +215,7 @@ class ClientConnection(asyncio.Protocol):
         if self._serving is None and not self._turns and not self.paused:
             self._serve(request)
             return
-        self._turns.append(request)
+        self._turns.add(request)
 
     # Turns.
 
@@ -239,24 +233,24 @@ class ClientConnection(asyncio.Protocol):
     def _advance(self) -> None:
         if self._serving is not None or not self._turns or self._transport is None or self.paused:
             return
-        self._serve(self._turns.popleft())
-        if self._unread and len(self._turns) < _MOST_TURNS:
-            data, self._unread = self._unread, b""
+        self._serve(self._turns.next())
+        if self._turns.unread and not self._turns.full:
+            data, self._turns.unread = self._turns.unread, b""
+            self._since = self._loop.time()
             self._reader.feed(data)
 
-    def _drop_turns(self) -> None:
-        while self._turns:
-            self._drop(self._turns.popleft())
-
-    def _drop(self, request: Request) -> None:
-        self._service.room.release(request)
-        request.drop()
+    def _go_deaf(self) -> None:
+        """Read no more; what was being read is nobody's."""
+        self._reader.deaf = True
+        partial, self._reader.partial = self._reader.partial, None
+        if partial is not None:
+            self._turns.drop(partial)
 
     def _leave(self) -> None:
         """Close; a client that is still sending gets the time to read the answer before it meets a reset."""
         if self._transport is None:
             return
-        self._drop_turns()
+        self._turns.drop_all()
         if self._reader.deaf and not self._transport.is_closing():
             if self._transport.can_write_eof():
                 self._transport.write_eof()
@@ -278,7 +272,7 @@ class ClientConnection(asyncio.Protocol):
             wait = self._paused_at + limits.write - now
             if wait <= 0:
                 wait = self._still_taking(now)
-        elif reader.partial is not None and not self._unread:  # what is there and put off is not late
+        elif reader.partial is not None and not self._turns.full:  # what is put off is not late
             allowed = read_until(limits, reader.partial, in_head=reader.in_head)
             wait = self._since + allowed - now
             if wait <= 0:

@@ -30,7 +30,7 @@ class PlainRequest(NamedTuple):
 class Recall:
     """The last plain request of a connection: who is kept asks on with the same head, but for the body's length.
 
-    Comparing two heads costs a tenth of reading one. Never keeps a large head.
+    Comparing two heads costs a tenth of reading one. Never keeps a large head, or a body.
     """
 
     __slots__ = ("_after", "_before", "_last")
@@ -44,7 +44,8 @@ class Recall:
         head, length = data[: len(data) - len(read.body)], read.headers.get(b"content-length", b"")
         at = head.find(b": %b\r\n" % length)
         if length and len(head) <= _LONGEST_KEPT and head[:at].lower().endswith(b"\r\ncontent-length"):
-            self._before, self._after, self._last = head[: at + 2], head[at + 2 + len(length) :], read
+            self._before, self._after = head[: at + 2], head[at + 2 + len(length) :]
+            self._last = read._replace(body=b"")
 
     def again(self, data: bytes) -> PlainRequest | None:
         """The request that ``data`` is, if its head is the last one's."""

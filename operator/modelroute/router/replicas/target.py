@@ -16,16 +16,16 @@ from modelroute.router.metrics.metrics import Metrics
 from modelroute.router.metrics.tally import Tally
 from modelroute.router.replicas.endpoints import Endpoint
 from modelroute.router.replicas.gate import Gate
+from modelroute.router.surface.escapes import unescaped
 from modelroute.router.surface.openai import Kind
 from modelroute.snapshot.types import Backend, Load
 
 _FIXED = f"accept-encoding: identity\r\nuser-agent: modelroute/{__version__}\r\n".encode()
 _UNKNOWN = Load()
-# An escape in JSON that need not be one; two backslashes are taken together, since the second begins nothing.
-_ESCAPE = re.compile(rb"\\(?:\\|/|u00([2-7][0-9A-Fa-f]))")
 # What looks like a key, or like an address within a cluster.
 _TELLTALE = re.compile(
-    rb"\bsk-[A-Za-z0-9_-]{8,}|\b(?:10|127|169\.254|192\.168|172\.(?:1[6-9]|2[0-9]|3[01]))(?:\.[0-9]{1,3}){2,3}(?::[0-9]{1,5})?"
+    rb"\bsk-[A-Za-z0-9_-]{8,}"
+    rb"|\b(?:(?:10|127)\.[0-9]{1,3}|169\.254|192\.168|172\.(?:1[6-9]|2[0-9]|3[01]))(?:\.[0-9]{1,3}){2}(?::[0-9]{1,5})?"
     rb"|(?<![a-z0-9.-])[a-z0-9.-]+\.svc(?:\.cluster\.local)?(?::[0-9]{1,5})?"
 )
 
@@ -113,6 +113,11 @@ class Target:
         path = self.backend.health.path.encode()
         return b"GET %b HTTP/1.1\r\nhost: %b\r\n%b%b\r\n" % (path, endpoint.host_header, _FIXED, key)
 
+    @property
+    def longest_key(self) -> int:
+        """Bytes of the longest key that the backend may give back; 1: it has none."""
+        return max(map(len, self.key.known), default=1) if self.key is not None else 1
+
     def without_key(self, data: bytes) -> bytes:
         """What a backend sent without the key that it was sent, should it have given that back."""
         for value in self.key.known if self.key is not None else ():
@@ -122,17 +127,9 @@ class Target:
 
     def scrubbed(self, error: bytes) -> bytes:
         """A backend's own error without what only the router should know: the key, however it is written; addresses."""
-        error = self.without_key(_ESCAPE.sub(_unescaped, error))
+        error = self.without_key(unescaped(error))
         for value in self.key.known if self.key is not None else ():
             error = error.replace(b64encode(value), b"***")
         for endpoint in self.endpoints:
             error = error.replace(endpoint.name.encode(), b"***").replace(endpoint.host_header, b"***")
         return _TELLTALE.sub(b"***", error)
-
-
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    """A JSON escape as the character that it is, where that may stand in a string as it is."""
-    if found[0] == b"\\/":
-        return b"/"
-    char = bytes.fromhex(found[1].decode()) if found[1] else b""
-    return found[0] if char in (b"", b'"', b"\\") else char

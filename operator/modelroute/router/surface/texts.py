@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from modelroute.router.surface.body import FORMS, Ask
+from modelroute.router.surface.escapes import unescaped
 from modelroute.router.surface.multipart import boundary_of, fields_of
 from modelroute.router.surface.openai import Kind
 from modelroute.router.surface.pairs import BadBodyError, refuse_twice_within
@@ -34,9 +35,10 @@ _NULL = Raw(b"null")
 # The strings of JSON; those that name fields are matched, too, and give nothing.
 _STRING = rb'[^"\\]*+(?:\\.[^"\\]*+)*+'
 _VALUES = re.compile(rb'"(%b)"(?![ \t\r\n]*+:)|"%b"' % (_STRING, _STRING), re.DOTALL)
-# What OpenAI's and Anthropic's parts of a message are called that are no text.
+# What parts of a message are called that are no text, or that lead to something that is none.
 _NO_TEXT = re.compile(
-    rb'"type"[ \t\r\n]*+:[ \t\r\n]*+"(?:(?:input_)?(?:audio|image|file)|(?:audio|image|video)_url|document)"'
+    rb'"type"[ \t\r\n]*+:[ \t\r\n]*+"(?:input_)?(?:image|audio|video|file|document|container)[a-z_]*+"'
+    rb'|"(?:image|audio|video)_url"[ \t\r\n]*+:'
 )
 _NO_MESSAGE = "each of messages has to be an object with a content that is a string or a list of parts"
 
@@ -84,7 +86,8 @@ def all_text_of(ask: Ask) -> str:
 
 def is_unseen(ask: Ask) -> bool:
     """Whether a part of what the model gets is none that a rule could look at: pictures, sound, files, token ids."""
-    if ask.kind in FORMS or "prompt_embeds" in ask.fields or _NO_TEXT.search(ask.body):
+    body = unescaped(ask.body) if b"\\u00" in ask.body else ask.body
+    if ask.kind in FORMS or "prompt_embeds" in ask.fields or _NO_TEXT.search(body):
         return True
     if ask.kind not in _IDS or (prompt := ask.fields.get(_PROMPTS[ask.kind])) is None:
         return False
