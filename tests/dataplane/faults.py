@@ -9,7 +9,7 @@ from modelroute.router.replicas.gate import Gate
 from modelroute.snapshot.types import Health, Retry
 from tests.dataplane.conftest import Plane
 from tests.fakes.client import Client, Reply, chat, http
-from tests.fakes.upstream import DONE, OPENER, Received, Script, Upstream, Wire, answers, text
+from tests.fakes.upstream import DONE, OPENER, Received, Script, Wire, answers, text
 
 UNWATCHED = Health(consecutive_failures=1000, window_requests=10_000, path="")
 """Nothing takes a replica out, and nothing probes it."""
@@ -20,9 +20,12 @@ DRAINS = answers({"error": {"message": "cannot schedule new futures after shutdo
 
 
 async def nobody() -> str:
-    """An address where nobody listens."""
-    async with Upstream() as gone:
-        return gone.address
+    """An address where nobody listens, nor comes to: its port stays taken until the tests end."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    host, port = taken.getsockname()
+    taken.detach()
+    return f"{host}:{port}"
 
 
 def blackhole(plane: Plane) -> str:
