@@ -176,7 +176,7 @@ async def streaming(directory: Path, core: int, streams: int, seconds: float) ->
 
     async with (
         upstreams(directory, "one", "two") as made,
-        ours(directory, pool(made, None), core) as router,
+        ours(directory, routes.route([routes.backend("main", [one.endpoint for one in made])]), core) as router,
     ):
         direct = Load(made[0].port, (Ask(m, pieces // 4, 50, stream=True) for m in itertools.count(1)), delays=True)
         through = Load(router.port, (Ask(m, pieces, 50, stream=True) for m in itertools.count(1)), delays=True)

@@ -158,6 +158,20 @@ def test_connections_that_were_idle_for_too_long_are_closed() -> None:
     assert [c.closed for c in connections] == [True, True, False]
 
 
+def test_the_pace_is_of_tokens_however_many_an_answer_has() -> None:
+    (endpoint,) = Endpoints(nothing).of(backend("10.0.0.1:80"))
+    for seconds, tokens in ((0.2, 2), (40.0, 400), (0.1, 1)):
+        endpoint.took(seconds, tokens)
+    assert endpoint.pace == pytest.approx(0.1)
+
+
+def test_the_pace_follows_a_replica_that_becomes_slow() -> None:
+    (endpoint,) = Endpoints(nothing).of(backend("10.0.0.1:80"))
+    for seconds in (1.0,) * 20 + (10.0,) * 5:
+        endpoint.took(seconds, 10)
+    assert endpoint.pace == pytest.approx(0.7, abs=0.1)
+
+
 def test_a_retired_endpoint_keeps_nothing() -> None:
     endpoint, connections = with_idle(1)
     endpoint.retire()

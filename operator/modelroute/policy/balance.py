@@ -14,7 +14,7 @@ from zlib import crc32
 from modelroute.snapshot.types import Balancing
 
 FULL_CACHE = 0.95
-_SLOW = 2.0
+_SLOW = 3.0
 """Times as slow as another from which on that counts: answers of one model differ, too."""
 _FORGET = 10.0
 """Seconds after which a slow replica that was left alone is tried by one request, as if it were not slow."""
@@ -46,7 +46,7 @@ class Replica(Protocol):
 
     @property
     def pace(self) -> float:
-        """Seconds to the first byte of its answers, a moving average; 0: not known."""
+        """Seconds that it takes for a token of its answers, a moving average; 0: not known."""
 
     @property
     def asked(self) -> float:

@@ -33,13 +33,17 @@ class Answer:
 
     __slots__ = (
         "_ask", "_chunked", "_client", "_erring", "_headers", "_held", "_kept", "_lines", "_opened", "_request",
-        "_said", "_tail", "_target", "_told", "_unasked", "events", "held_size", "meter", "status",
+        "_said", "_tail", "_target", "_told", "_unasked", "events", "held_size", "meter", "since", "status",
     )  # fmt: skip
 
-    def __init__(self, job: Job, target: Target, status: int, headers: Headers, *, opened: bool = False) -> None:
+    def __init__(
+        self, job: Job, target: Target, status: int, headers: Headers, *, opened: bool = False, since: float = 0.0
+    ) -> None:
+        """``opened``: the client has a head already, and a comment or more; ``since``: when the backend was asked."""
         self._client, self._request, self._ask = job.client, job.request, job.ask
         self._target = target
-        self._opened = opened  # the client has a head already, and a comment or more
+        self._opened = opened
+        self.since = since
         self._headers = headers
         self._held: list[bytes] = []
         self._tail = b""

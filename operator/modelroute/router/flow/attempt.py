@@ -38,8 +38,8 @@ class Attempt:
     """One try, from the reservation of the slot to its return."""
 
     __slots__ = (
-        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_texted", "_timer", "_touched",
-        "_windows", "endpoint", "sent", "state", "target",
+        "_answer", "_body", "_connection", "_dialing", "_fresh", "_job", "_owner", "_since", "_texted", "_timer",
+        "_touched", "_windows", "endpoint", "sent", "state", "target",
     )  # fmt: skip
 
     def __init__(
@@ -58,7 +58,7 @@ class Attempt:
         self._timer: asyncio.TimerHandle | None = None
         self._fresh = self.sent = False
         self._texted = False
-        self._touched = 0.0
+        self._since = self._touched = 0.0
 
     # Called by the owner.
 
@@ -136,7 +136,7 @@ class Attempt:
             if value := request.headers.get(name):
                 passed += b"%b: %b\r\n" % (name, value)
         self.sent = True
-        self._touched = self._job.shared.loop.time()
+        self._since = self._touched = self._job.shared.loop.time()
         self._arm(self._windows.first)
         connection.ask(self, self.target.head(self.endpoint, ask.kind, passed, len(self._body)), self._body)
         if self._job.client.paused:
@@ -193,17 +193,14 @@ class Attempt:
     def on_head(self, status: int, headers: Headers) -> None:
         """Keep it: nothing is sent before the first byte of the body."""
         job = self._job
-        self._answer = Answer(job, self.target, status, headers, opened=self._owner.out.opened)
+        self._answer = Answer(job, self.target, status, headers, opened=self._owner.out.opened, since=self._since)
 
     def on_data(self, data: bytes, *, last: bool) -> None:
         """Pass it on, or hold it."""
         answer = self._answer
         if answer is None:
             return
-        now = self._job.shared.loop.time()
-        if self.state is State.WAITING and answer.status < 300:
-            self.endpoint.took(now - self._touched)
-        self._touched = now
+        self._touched = self._job.shared.loop.time()
         if self.state is State.STREAMING:
             answer.more(data)
             if not self._texted:
@@ -259,6 +256,7 @@ class Attempt:
                 self._owner.out.failed(self.target, "ServerError")
             else:
                 self.endpoint.succeeded(now)
+                self.endpoint.took(now - self._since, answer.usage().completion or 1)
             self.stop()
             self._owner.ended(answer)
 

@@ -216,7 +216,7 @@ class Exchange:
     def held(self, answer: Answer, endpoint: Endpoint) -> None:
         """See ``Owner``: give it to the client, or go on to another backend."""
         target, verdict = self._target, verdict_on(answer, self._target)
-        settle(verdict, target, endpoint, self._now())
+        settle(answer, verdict, target, endpoint, self._now())
         if verdict is None:
             self.out.whole(target, answer)
             self._finish()

@@ -57,8 +57,10 @@ def verdict_on(answer: Answer, target: Target) -> Verdict | None:
     )
 
 
-def settle(verdict: Verdict | None, target: Target, endpoint: Endpoint, now: float) -> None:
+def settle(answer: Answer, verdict: Verdict | None, target: Target, endpoint: Endpoint, now: float) -> None:
     """Let the replica and the gate know; ``now`` on the loop's clock."""
+    if verdict is None:
+        endpoint.took(now - answer.since, answer.said.usage.completion or 1)
     if verdict is None or verdict.well:
         endpoint.succeeded(now)
         return

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 IDLE_SECONDS = 30.0
 REPORT_SECONDS = 10.0
 _IDLE_MOST = 256
-_PACE_WEIGHT = 0.2
-"""Of the last answer in the moving average: five answers change it by two thirds."""
+_PACE_KEPT = 0.8
+"""Of what was measured before, with each answer: five of them change it by two thirds."""
 _PACE_LEAST = 0.005
 """Seconds; differences below are those of the clock."""
 
@@ -50,8 +50,8 @@ class Endpoint:
     """One replica; what a balancer looks at is told by ``policy.balance.Replica``."""
 
     __slots__ = (
-        "_changed", "_reported", "asked", "cache", "host_header", "idle", "in_flight", "name", "pace", "place",
-        "retired", "since", "vitals", "waiting", "where",
+        "_changed", "_made", "_reported", "_spent", "asked", "cache", "host_header", "idle", "in_flight", "name",
+        "pace", "place", "retired", "since", "vitals", "waiting", "where",
     )  # fmt: skip
 
     def __init__(self, place: Place, vitals: Vitals, changed: Callable[[Endpoint], None]) -> None:
@@ -62,6 +62,7 @@ class Endpoint:
         self.waiting = 0
         self.cache = 0.0
         self.pace = 0.0
+        self._spent = self._made = 0.0
         self.asked = -math.inf
         self.since = math.inf  # until it comes into force
         self._changed = changed
@@ -99,10 +100,11 @@ class Endpoint:
             self.idle.remove(connection)
             connection.close()
 
-    def took(self, seconds: float) -> None:
-        """The first byte of an answer came after so long."""
-        seconds = max(seconds, _PACE_LEAST)
-        self.pace = self.pace + _PACE_WEIGHT * (seconds - self.pace) if self.pace else seconds
+    def took(self, seconds: float, tokens: int) -> None:
+        """An answer of so many ``tokens`` (1 where nobody tells) was whole after so long."""
+        self._spent = self._spent * _PACE_KEPT + max(seconds, _PACE_LEAST)
+        self._made = self._made * _PACE_KEPT + tokens
+        self.pace = self._spent / self._made
 
     def succeeded(self, now: float) -> None:
         """It answered a request."""
