@@ -24,7 +24,7 @@ from modelroute.snapshot.types import Snapshot
 MOST_MB = 80
 SLOW_MS = 5000
 """Between two pieces of a slow stream."""
-SPARE_FILES = 400
+SPARE_FILES = 600
 """Descriptors that a process needs beside its streams."""
 FLAT = 1.15
 """How much dearer a request may be and still count as costing the same; the noise of a quiet run is below it."""
