@@ -122,9 +122,9 @@ def least_in_flight(pool: Pool[R], key: bytes, draw: float, now: float) -> R:  #
     if second.cache >= FULL_CACHE:
         cost_second *= 2
     pace_first, pace_second = first.pace, second.pace
-    if pace_first > _SLOW * pace_second > 0 and now < first.asked + _FORGET:
-        return first if cost_first * pace_first <= cost_second * pace_second else second
-    if pace_second > _SLOW * pace_first > 0 and now < second.asked + _FORGET:
+    if (pace_first > _SLOW * pace_second > 0 and now < first.asked + _FORGET) or (
+        pace_second > _SLOW * pace_first > 0 and now < second.asked + _FORGET
+    ):
         return first if cost_first * pace_first <= cost_second * pace_second else second
     return first if cost_first <= cost_second else second
 

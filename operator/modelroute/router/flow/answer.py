@@ -163,7 +163,7 @@ class Answer:
         if not self.meter.ended:
             self.meter.fresh_line = fresh  # half a line is of no use to anybody
         elif shown:
-            self._client.write(chunk(shown) if self._chunked else shown)
+            self._client.write(framed(self._request, shown))
         return self.meter.ended
 
     def end(self) -> Usage:
@@ -178,9 +178,8 @@ class Answer:
         """The tokens so far."""
         if not self.events:
             told = self._told.then(greatest_in(self._tail))
-            return told._replace(
-                prompt=told.prompt or None
-            )  # a pattern is not sure enough to give a prompt for nothing
+            # A pattern is not sure enough to give a prompt for nothing.
+            return told._replace(prompt=told.prompt or None)
         told = self.meter.usage
         return told if told.completion is not None else told._replace(completion=self.meter.texts)
 

@@ -1,7 +1,7 @@
 """What a request tells that a choice may rest on: its facts for the policy, its key for the balancer.
 
-Called by ``exchange``. Identity comes from headers only where the route trusts them, and from the body only where
-nobody needs a key.
+Called by ``service`` for the facts, by ``exchange`` for the key. Identity comes from headers only where the route
+trusts them, and from the body only where nobody needs a key. Never decides anything.
 """
 
 from collections.abc import Collection

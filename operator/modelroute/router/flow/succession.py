@@ -5,6 +5,7 @@ not reach, or has been at.
 """
 
 import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 from modelroute.api.types import FailureKind
@@ -88,23 +89,18 @@ class Succession:
     def fallback(self, kind: FailureKind, now: float) -> Other | None:
         """Who is declared for failures of this kind, and can answer now."""
         moment = Moment(self._route.troubles, now)
-        while (found := next_backend(self._route.policy, self.tried, kind, moment, self.barred)) is not None:
-            if (other := self._latest(found)) is not None:
-                return other
-        return None
+        return self._latest(lambda: next_backend(self._route.policy, self.tried, kind, moment, self.barred))
 
     def _peer(self, now: float) -> Other | None:
         """One that has a share of its own and can answer now, as a new request would find it."""
         moment, draw = Moment(self._route.troubles, now), random.random()  # noqa: S311
-        while (found := next_peer(self._route.policy, self.tried, moment, self.barred, draw)) is not None:
-            if (other := self._latest(found)) is not None:
-                return other
-        return None
+        return self._latest(lambda: next_peer(self._route.policy, self.tried, moment, self.barred, draw))
 
-    def _latest(self, found: Forward) -> Other | None:
-        """By the snapshot that is in force now; one that is gone since counts as tried."""
-        target = self._live.latest(self._route.targets[found.backend.name])
-        if target is None:
+    def _latest(self, find: Callable[[], Forward | None]) -> Other | None:
+        """Whom it finds, by the snapshot that is in force now; one that is gone since counts as tried."""
+        while (found := find()) is not None:
+            target = self._live.latest(self._route.targets[found.backend.name])
+            if target is not None:
+                return Other(target, found.reason)
             self.tried += (found.backend.name,)
-            return None
-        return Other(target, found.reason)
+        return None

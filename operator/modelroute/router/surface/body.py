@@ -33,7 +33,7 @@ _NEEDED = {
     Kind.MESSAGES: ("messages",),
 }
 FORMS = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})
-"""Those whose bodies are forms."""
+"""Those whose bodies are forms, and whose answers may be plain text or subtitles."""
 USAGE_KINDS = frozenset({Kind.CHAT, Kind.COMPLETIONS})
 """Those whose streams tell of usage only when they are asked to."""
 _COUNTS = ("n", "best_of")

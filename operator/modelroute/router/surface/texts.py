@@ -86,8 +86,9 @@ def all_text_of(ask: Ask) -> str:
 
 def is_unseen(ask: Ask) -> bool:
     """Whether a part of what the model gets is none that a rule could look at: pictures, sound, files, token ids."""
-    body = unescaped(ask.body) if b"\\u00" in ask.body else ask.body
-    if ask.kind in FORMS or "prompt_embeds" in ask.fields or _NO_TEXT.search(body):
+    if ask.kind in FORMS or "prompt_embeds" in ask.fields:
+        return True
+    if _NO_TEXT.search(unescaped(ask.body) if b"\\u00" in ask.body else ask.body):
         return True
     if ask.kind not in _IDS or (prompt := ask.fields.get(_PROMPTS[ask.kind])) is None:
         return False

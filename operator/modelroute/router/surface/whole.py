@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from modelroute.router.surface.body import FORMS
 from modelroute.router.surface.openai import Kind
 from modelroute.router.surface.usage import NO_USAGE, Usage, usage_of
 
-FREE_FORM = frozenset({Kind.TRANSCRIPTIONS, Kind.TRANSLATIONS})
-"""Kinds whose answers may be plain text and subtitles."""
 _LISTS = frozenset({Kind.RERANK, Kind.SCORE, Kind.EMBEDDINGS})  # some servers answer with a bare list
 _NULL = msgspec.Raw(b"null")
 _ERROR_FIRST = re.compile(rb'\s*+\{\s*+"error"\s*+:\s*+[{"]')
@@ -38,7 +37,7 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 
 def said_in(kind: Kind, body: bytes) -> Said:
     """What the answer to a request of ``kind`` says."""
-    if kind in FREE_FORM and not body.startswith(b"{"):
+    if kind in FORMS and not body.startswith(b"{"):
         return Said(valid=bool(body))
     try:
         found = _whole.decode(body)
@@ -55,7 +54,7 @@ def said_in(kind: Kind, body: bytes) -> Said:
 def may_begin(kind: Kind, body: bytes) -> bool:
     """Whether what has come of an answer that is too long to be held may be the beginning of a good one."""
     first = body.lstrip(b" \t\r\n")[:1]
-    return kind in FREE_FORM or (first == b"{" and not _ERROR_FIRST.match(body)) or (first == b"[" and kind in _LISTS)
+    return kind in FORMS or (first == b"{" and not _ERROR_FIRST.match(body)) or (first == b"[" and kind in _LISTS)
 
 
 def _is_list(body: bytes) -> bool:
