@@ -51,7 +51,9 @@ MISTAKES = {
     "a typo": Mistake(vllm(modle="x"), "spec.backends[0].vllm", 'unknown field "modle"; did you mean "model"?'),
     "an unknown field": Mistake({"zzz": 1}, "spec", 'unknown field "zzz"; here are backends, canary,'),
     "a field of another type": Mistake(
-        {"router": {"model": "m"}}, "spec.router", 'unknown field "model"; here are auth, replicas, resources, service'
+        {"router": {"weight": 1}},
+        "spec.router",
+        'unknown field "weight"; here are auth, mode, replicas, resources, service',
     ),
     "a number without a unit": Mistake(
         backends({"timeouts": {"firstToken": "5"}}), "spec.backends[0].timeouts.firstToken", '"5" is not a duration'

@@ -1,6 +1,7 @@
 """A cluster as planning sees it, without a cluster: routes, EndpointSlices, children as the API server returns them."""
 
 import copy
+import datetime as dt
 from typing import Any
 
 import msgspec
@@ -22,6 +23,11 @@ KEYED = {
 }
 BEHIND = {"name": "old", "targetRef": {"name": "legacy", "port": 80}}
 LEGACY: KubeObject = {"spec": {"ports": [{"name": "web", "port": 80}, {"name": "metrics", "port": 9090}]}}
+
+
+def moment(text: str) -> float:
+    """Unix seconds."""
+    return dt.datetime.fromisoformat(text).timestamp()
 
 
 def route(*, old: Status | None = None, generation: int = 3, **spec: Any) -> t.ModelRoute:
@@ -60,7 +66,7 @@ def live(planned: KubeObject, **status: Any) -> KubeObject:
 
 def settled(asked: t.ModelRoute, **seen: Any) -> Observed:
     """A world where the plan for ``asked`` has been carried out and all Deployments are complete."""
-    first = plan(asked, Observed(**seen), SETTINGS, NOW)
+    first = plan(asked, Observed(**seen), SETTINGS, moment(NOW))
     return Observed(children=tuple(live(o) for o in first.objects), **seen)
 
 
@@ -83,7 +89,7 @@ def _with_deployment(observed: Observed, name: str, status: dict[str, Any]) -> O
 
 
 def planned(asked: t.ModelRoute, observed: Observed | None = None, now: str = NOW) -> Plan:
-    return plan(asked, observed or Observed(), SETTINGS, now)
+    return plan(asked, observed or Observed(), SETTINGS, moment(now))
 
 
 def made(asked: t.ModelRoute, kind: str, name: str, observed: Observed | None = None) -> KubeObject:

@@ -111,7 +111,7 @@ class TestRefused:
 
     def refuse(self, old: Status | None) -> Refusal:
         metadata = msgspec.structs.replace(world.route().metadata, generation=9)
-        return refused(metadata, old, self.ERROR, world.LATER)
+        return refused(metadata, old, self.ERROR, world.moment(world.LATER))
 
     def good(self) -> Status:
         return world.planned(world.route(), world.settled(world.route())).status

@@ -7,55 +7,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from modelroute.api.base import LongText, Port, Resource, Resources, doc, ordered
-from modelroute.api.scalars import BaseURL, DataKey, Decimal, Duration, Name, ObjectName, Quantity
+from modelroute.api.base import LongText, Port, Resource, doc
+from modelroute.api.scalars import BaseURL, Decimal, Name, ObjectName
+from modelroute.api.scaling import Scaling, Warmup
 from modelroute.api.traffic import ColdStart, DataPolicy, Health, Limits, LoadBalancing, Timeouts
+from modelroute.api.vllm import VLLM, SecretKeyRef
 
-Argument = Annotated[str, Meta(max_length=4096)]
 Prompt = Annotated[str, Meta(max_length=32768)]
 Tokens = Annotated[int, Meta(ge=1)]
-
-
-class ModelCache(Resource, frozen=True):
-    """Where the weights are kept between starts. One of claimName and size."""
-
-    claim_name: Annotated[ObjectName | None, doc("An existing PersistentVolumeClaim of this namespace.")] = None
-    size: Annotated[Quantity | None, doc("The size of a claim that the operator makes, such as 100Gi.")] = None
-    storage_class_name: Annotated[ObjectName | None, doc("The storage class. Default: the cluster's.")] = None
-    access_mode: Annotated[
-        Literal["ReadWriteOnce", "ReadWriteMany"],
-        doc("ReadWriteMany lets replicas on several nodes share the claim."),
-    ] = "ReadWriteOnce"
-
-
-class VLLM(Resource, frozen=True):
-    """A vLLM deployment that the operator owns: a Deployment and a Service."""
-
-    model: Annotated[
-        LongText, doc("The weights: a model's name on the hub, or a path in the image or in the model cache.")
-    ]
-    image: Annotated[LongText, doc("The vLLM image.")] = "vllm/vllm-openai:v0.33.0"
-    args: Annotated[
-        tuple[Argument, ...], ordered("More arguments to `vllm serve`, such as --max-model-len=8192.", 64)
-    ] = ()
-    gpus: Annotated[
-        int,
-        doc(
-            "GPUs of a replica (nvidia.com/gpu). More than one turns on tensor parallelism; 0 asks for none.",
-            ge=0,
-            le=64,
-        ),
-    ] = 1
-    resources: Annotated[Resources, doc("CPU and memory of one replica.")] = Resources()
-    model_cache: Annotated[
-        ModelCache | None,
-        doc("Where the weights are kept. Without it each replica downloads them at each start."),
-    ] = None
-    shared_memory: Annotated[Quantity, doc("The size of /dev/shm, which vLLM's workers talk through.")] = "2Gi"
-    startup_timeout: Annotated[
-        Duration, doc("The longest start, loading of the weights included, before the replica is restarted.")
-    ] = "20m"
-    drain_timeout: Annotated[Duration, doc("How long running answers may go on when a replica is told to end.")] = "60s"
 
 
 class TargetRef(Resource, frozen=True):
@@ -64,13 +23,6 @@ class TargetRef(Resource, frozen=True):
     name: Annotated[ObjectName, doc("The Service's name.")]
     port: Annotated[Port, doc("The Service's port.")]
     kind: Annotated[Literal["Service"], doc("What is referred to.")] = "Service"
-
-
-class SecretKeyRef(Resource, frozen=True):
-    """A key of a Secret of this namespace."""
-
-    name: Annotated[ObjectName, doc("The Secret's name.")]
-    key: Annotated[DataKey, doc("The key in the Secret.")] = "api-key"
 
 
 class External(Resource, frozen=True):
@@ -87,12 +39,6 @@ class External(Resource, frozen=True):
         SecretKeyRef | None,
         doc("The key that is sent as a bearer token. It is mounted into the router; nothing else reads it."),
     ] = None
-
-
-class Scaling(Resource, frozen=True):
-    """How many replicas there are."""
-
-    min_replicas: Annotated[int, doc("Replicas that are kept, always.", ge=0, le=1000)] = 1
 
 
 class MaxTokens(Resource, frozen=True):
@@ -145,7 +91,12 @@ class Backend(Resource, frozen=True):
     vllm: Annotated[VLLM | None, doc("A vLLM that the operator runs: a Deployment and a Service.")] = None
     target_ref: Annotated[TargetRef | None, doc("An existing Service whose pods speak the OpenAI API.")] = None
     external: Annotated[External | None, doc("A hosted API that speaks as OpenAI's does.")] = None
-    scaling: Annotated[Scaling, doc("Replicas; of a vllm backend only.")] = Scaling()
+    scaling: Annotated[Scaling, doc("How many replicas there are, and who decides; of a vllm backend only.")] = (
+        Scaling()
+    )
+    warmup: Annotated[
+        Warmup, doc("What a replica answers before clients ask it, and now and then; not of an external one.")
+    ] = Warmup()
     parameters: Annotated[Parameters, doc("What requests to this backend are given or held to.")] = Parameters()
     timeouts: Annotated[
         Timeouts, doc("When this backend is given up on. Nothing cuts a stream that goes on, unless total is set.")

@@ -88,6 +88,17 @@ def _of_a_rule(broken: str, problem: str, find: Callable[[t.Spec], Iterable[Find
     return Rule(f"!has(self.rules) || !self.rules.exists(r, {broken})", f"a rule {problem}", find, ".rules", says)
 
 
+def _scheduled(spec: t.Spec) -> Iterable[Finding]:
+    own = [b.name for b in spec.backends if b.vllm]
+    for i, schedule in enumerate(spec.schedules):
+        for name in schedule.min_replicas:
+            if name not in own:
+                yield (
+                    f".schedules[{i}].minReplicas.{name}",
+                    f'"{name}" is no vllm backend of this route ({", ".join(own)})',
+                )
+
+
 SPEC = (
     rule(
         "self.backends.map(b, has(b.weight) ? b.weight : 1).sum() > 0",
@@ -104,6 +115,13 @@ SPEC = (
         f'self.fallbacks.map(f, !(f.backend in {_NAMES}), "\\"" + f.backend + "\\" {_UNKNOWN}")[0]',
         ".fallbacks",
         lambda s: [(f".fallbacks[{i}].backend", f.backend) for i, f in enumerate(s.fallbacks)],
+    ),
+    Rule(
+        "!has(self.schedules) || self.schedules.all(s, s.minReplicas.all(n, "
+        "self.backends.exists(b, b.name == n && has(b.vllm))))",
+        "a schedule keeps replicas of what is no vllm backend of this route",
+        _scheduled,
+        ".schedules",
     ),
     _references(
         f"!has(self.canary) || self.canary.backend in {_NAMES}",

@@ -126,6 +126,11 @@ def _twice(spec: t.Spec) -> Iterator[Finding]:
         "rules": [r.name for r in spec.rules],
         "fallbacks": [f.backend for f in spec.fallbacks],
         "models": list(spec.models),
+        "schedules": [s.name for s in spec.schedules],
+        **{f"schedules[{i}].days": list(s.days) for i, s in enumerate(spec.schedules)},
+        **{
+            f"backends[{i}].warmup.schedules": [w.name for w in b.warmup.schedules] for i, b in enumerate(spec.backends)
+        },
         "canary.allow": list(spec.canary.allow) if spec.canary else [],
         **{f"rules[{i}].when.tiers": list(r.when.tiers) for i, r in enumerate(spec.rules)},
         **{f"rules[{i}].exclude": list(r.exclude) for i, r in enumerate(spec.rules)},

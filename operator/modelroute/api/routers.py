@@ -59,10 +59,28 @@ class TLS(Resource, frozen=True):
     ]
 
 
-class Router(Resource, frozen=True):
-    """The router of this route: a Deployment, a Service and a PodDisruptionBudget of its own."""
+class Sidecar(Resource, frozen=True):
+    """The router within the pods that ask for it by the label modelroute.dev/sidecar: ROUTE."""
 
-    replicas: Annotated[int, doc("Router pods.", ge=0, le=100)] = 2
+    port: Annotated[
+        Port, doc("Where it listens, on the pod's loopback. OPENAI_BASE_URL of the other containers names it.")
+    ] = 14000
+    admin_port: Annotated[Port, doc("Where the operator asks it what it runs.")] = 14001
+
+
+class Router(Resource, frozen=True):
+    """The router of this route."""
+
+    mode: Annotated[
+        Literal["Gateway", "Sidecar", "None"],
+        doc(
+            "Gateway: a Deployment, a Service and a PodDisruptionBudget of its own. Sidecar: a container in the pods "
+            "that carry the label modelroute.dev/sidecar with the route's name. None: the operator writes the "
+            "configuration (the ConfigMap ROUTE-router-snapshot) and runs no router."
+        ),
+    ] = "Gateway"
+    replicas: Annotated[int, doc("Router pods, of mode Gateway.", ge=0, le=100)] = 2
+    sidecar: Annotated[Sidecar, doc("Of mode Sidecar: its ports.")] = Sidecar()
     service: Annotated[RouterService, doc("The Service in front of the router.")] = RouterService()
     auth: Annotated[Auth, doc("Who is asking.")] = Auth()
     tls: Annotated[TLS | None, doc("Serve https instead of http, with this certificate. Default: plain http.")] = None

@@ -39,10 +39,45 @@ _BACKEND = (
         lambda b: [b.vllm, b.target_ref, b.external].count(None) != 2,
     ),
     rule(
-        f"has(self.vllm) || !has(self.scaling) || self.scaling.minReplicas == {t.Scaling().min_replicas}",
+        f"has(self.vllm) || !has(self.scaling) || self.scaling.minReplicas == {t.Scaling().min_replicas} && "
+        f'!has(self.scaling.maxReplicas) && self.scaling.engine == "{t.Scaling().engine}"',
         "only a vllm backend has replicas to scale",
         lambda b: b.vllm is None and b.scaling != t.Scaling(),
         ".scaling",
+    ),
+    rule(
+        "!has(self.external) || !has(self.warmup) || !has(self.warmup.schedules) || self.warmup.schedules.size() == 0",
+        "a hosted API is not warmed up; leave schedules out",
+        lambda b: b.external is not None and bool(b.warmup.schedules),
+        ".warmup.schedules",
+    ),
+)
+
+_SCALING = (
+    rule(
+        "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+        "minReplicas is above maxReplicas",
+        lambda s: _above(s.min_replicas, s.max_replicas),
+        ".minReplicas",
+    ),
+)
+
+_SCHEDULE = (
+    rule(
+        "has(self.start) && has(self.end) && !has(self.cron) && !has(self.duration) || "
+        "has(self.cron) && has(self.duration) && !has(self.start) && !has(self.end) && !has(self.days)",
+        "a schedule needs start and end, or cron and duration",
+        lambda s: bool(
+            (s.start is None or s.end is None or s.cron or s.duration)
+            and (s.cron is None or s.duration is None or s.start or s.end or s.days)
+        ),
+    ),
+    _some_time("duration"),
+    rule(
+        "!has(self.start) || !has(self.end) || self.start != self.end",
+        "start and end are the same; a window of a whole day is cron with duration 24h",
+        lambda s: s.start is not None and s.start == s.end,
+        ".end",
     ),
 )
 
@@ -208,6 +243,8 @@ _EXTERNAL = (
 RULES: dict[type, tuple[Rule, ...]] = {
     t.Spec: SPEC,
     t.Backend: _BACKEND,
+    t.Scaling: _SCALING,
+    t.Schedule: _SCHEDULE,
     t.ModelCache: _MODEL_CACHE,
     t.When: _WHEN,
     t.Rule: _RULE,

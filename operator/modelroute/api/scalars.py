@@ -19,6 +19,9 @@ LABEL = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 OBJECT_NAME = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
 DATA_KEY = r"^[A-Za-z0-9._-]+$"
 HEADER = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"
+CLOCK_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+CRON = r"^[0-9*/,A-Za-z-]+( [0-9*/,A-Za-z-]+){4}$"
+TIME_ZONE = r"^[A-Za-z][A-Za-z0-9_+/-]*$"
 PROBE_PATH = r"^(/[A-Za-z0-9._~%/-]*)?$"
 _HOST_PART = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -34,6 +37,9 @@ SENTENCES = {
     DATA_KEY: "is not a key of a Secret; use letters, digits, '-', '_' and '.'",
     HEADER: "is not an HTTP header name",
     PROBE_PATH: 'is not a path; write one that begins with "/", such as /health, or "" for none',
+    CLOCK_TIME: 'is not a time of day; write "07:30"',
+    CRON: 'is not a cron expression; write five fields such as "45 7 * * 1-5"',
+    TIME_ZONE: 'is not the name of a time zone; write one such as "Europe/Berlin"',
     BASE_URL: "is not a base URL; write https://HOST[:PORT][/PATH], without user, query or fragment",
 }
 
@@ -68,6 +74,9 @@ ObjectName = Annotated[str, _checked(OBJECT_NAME, 253)]
 DataKey = Annotated[str, _checked(DATA_KEY, 253)]
 HeaderName = Annotated[str, _checked(HEADER, 64)]
 ProbePath = Annotated[str, _checked(PROBE_PATH, 256)]
+ClockTime = Annotated[str, _checked(CLOCK_TIME, 5)]
+Cron = Annotated[str, _checked(CRON, 128)]
+TimeZone = Annotated[str, _checked(TIME_ZONE, 64)]
 BaseURL = Annotated[str, _checked(BASE_URL, 256)]
 
 

@@ -9,21 +9,20 @@ from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
-from modelroute.api.backends import (
-    VLLM,
-    Backend,
-    External,
-    MaxTokens,
-    ModelCache,
-    Parameters,
-    Scaling,
-    SecretKeyRef,
-    TargetRef,
-    Temperature,
-)
+from modelroute.api.backends import Backend, External, MaxTokens, Parameters, TargetRef, Temperature
 from modelroute.api.base import Resource, Resources, ShortText, doc, keyed, ordered, unique
-from modelroute.api.routers import TLS, Auth, Router, RouterService, SecretRef, TrustedHeaders
+from modelroute.api.routers import TLS, Auth, Router, RouterService, SecretRef, Sidecar, TrustedHeaders
 from modelroute.api.scalars import HeaderName, Name
+from modelroute.api.scaling import (
+    Idle,
+    ScaleDown,
+    ScaleUp,
+    Scaling,
+    Schedule,
+    Warmup,
+    WarmupRequest,
+    WarmupSchedule,
+)
 from modelroute.api.status import Status
 from modelroute.api.traffic import (
     Backoff,
@@ -36,6 +35,7 @@ from modelroute.api.traffic import (
     RouteTimeouts,
     Timeouts,
 )
+from modelroute.api.vllm import VLLM, ModelCache, SecretKeyRef
 
 GROUP, VERSION, PLURAL, KIND = "modelroute.dev", "v1alpha1", "modelroutes", "ModelRoute"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -158,6 +158,10 @@ class Spec(Resource, frozen=True):
         tuple[Rule, ...], keyed("name", "Ordered; of those that hold, the first with prefer decides.", 64)
     ] = ()
     canary: Annotated[Canary | None, doc("A backend on trial.")] = None
+    schedules: Annotated[
+        tuple[Schedule, ...],
+        keyed("name", "Windows of time in which more replicas are kept, such as before the morning's peak.", 32),
+    ] = ()
     fallbacks: Annotated[
         tuple[Fallback, ...],
         keyed("backend", "Ordered; who takes over when the chosen backend cannot answer.", 32),
@@ -217,6 +221,7 @@ __all__ = [
     "FailureKind",
     "Fallback",
     "Health",
+    "Idle",
     "Limits",
     "LoadBalancing",
     "MaxTokens",
@@ -230,14 +235,21 @@ __all__ = [
     "Router",
     "RouterService",
     "Rule",
+    "ScaleDown",
+    "ScaleUp",
     "Scaling",
+    "Schedule",
     "SecretKeyRef",
     "SecretRef",
+    "Sidecar",
     "Spec",
     "Status",
     "TargetRef",
     "Temperature",
     "Timeouts",
     "TrustedHeaders",
+    "Warmup",
+    "WarmupRequest",
+    "WarmupSchedule",
     "When",
 ]

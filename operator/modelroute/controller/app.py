@@ -5,6 +5,8 @@ Called by the command line. Never decides anything about a route.
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelroute.controller import admin, logs
@@ -28,6 +30,7 @@ class Options:
     namespaces: tuple[str, ...]
     settings: Settings
     admin_port: int
+    clock: Callable[[], float] = time.time  # Unix seconds
 
 
 class Operator:
@@ -38,7 +41,7 @@ class Operator:
         cache = Cache()
         self._cluster = cluster
         self._namespaces = options.namespaces
-        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings).reconcile)
+        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock).reconcile)
         self._watches = Watches(cache, self.queue)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, FIELD_MANAGER, MODEL_ROUTE, POD, SERVICE, SLICE, Kind
 from modelroute.planning import pods
 from modelroute.planning.names import ROUTE_LABEL
-from modelroute.planning.observed import KubeObject
+from modelroute.planning.observed import KubeObject, Pod
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 TOMBSTONES = 4096
@@ -112,9 +112,13 @@ class Cache:
         found: dict[str, str] = {}
         for pod in (self._entries[place].content for place in self._pods.get(key, ())):
             name = pods.deployment_of(pod)
-            if pod["trouble"]:
-                found[name] = min(pod["trouble"], found.get(name, pod["trouble"]))
+            if wrong := pod["pod"].trouble:
+                found[name] = min(wrong, found.get(name, wrong))
         return found
+
+    def pods(self, key: Key) -> tuple[Pod, ...]:
+        """The route's pods, in a stable order."""
+        return tuple(self._entries[place].content["pod"] for place in sorted(self._pods.get(key, ())))
 
     def slices(self, namespace: str, service: str) -> tuple[KubeObject, ...]:
         """The EndpointSlices of a Service, in a stable order."""
@@ -164,7 +168,7 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     """What matters of an object: two that differ in nothing else are the same to us."""
     if kind is POD:
         meta = {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", "labels")}
-        return {"metadata": meta, "trouble": pods.trouble(seen)}
+        return {"metadata": meta, "pod": pods.facts(seen)}
     meta = {k: v for k, v in seen["metadata"].items() if k not in ("managedFields", "resourceVersion")}
     ours = [f for f in seen["metadata"].get("managedFields") or () if f["manager"] == FIELD_MANAGER]
     if kind is CONFIG_MAP and ours:  # of these it is asked when they were written

@@ -70,6 +70,7 @@ class Observer:
             secrets=secrets,
             claims=frozenset(claims),
             troubles=self._cache.troubles(Key(namespace, name)),
+            pods=self._cache.pods(Key(namespace, name)),
         )
         return View(observed, tuple(refusals))
 

@@ -4,10 +4,11 @@ Called by the work queue, never twice at once for one route. Level-based: it may
 what it remembers between runs only saves requests.
 """
 
-import datetime as dt
 import hashlib
 import json
 import logging
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from modelroute.controller.publishing import Publisher
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
+from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.plan import Plan, plan, refused
 from modelroute.planning.settings import Settings
@@ -39,8 +41,11 @@ log = logging.getLogger(__name__)
 class Reconciler:
     """Carries out plans."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, settings: Settings) -> None:
-        """``settings`` are the same for every route."""
+    def __init__(
+        self, cluster: Cluster, cache: Cache, settings: Settings, clock: Callable[[], float] = time.time
+    ) -> None:
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds."""
+        self._clock = clock
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
@@ -62,7 +67,7 @@ class Reconciler:
         try:
             return await self._carry_through(key, live, msgspec.structs.replace(parse(live), status=old))
         except InvalidManifestError as error:
-            refusal = refused(msgspec.convert(live["metadata"], t.Metadata), old, error, _now())
+            refusal = refused(msgspec.convert(live["metadata"], t.Metadata), old, error, self._clock())
             if await self._write_status(key, live, outcome.encoded(refusal.status)):
                 await self._publisher.publish(live, refusal.events)
         except ApiError as error:
@@ -73,13 +78,13 @@ class Reconciler:
 
     async def _carry_through(self, key: Key, live: KubeObject, route: t.ModelRoute) -> float | None:
         for _ in range(PASSES):
-            now = _now()
+            now = self._clock()
             view, planned = await self._look(route, now)
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
         refusals = (*view.refusals, *refusals)
-        status = outcome.with_refusals(planned.status, refusals, route.status, now)
+        status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
             events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
             await self._publisher.publish(live, events)
@@ -88,9 +93,12 @@ class Reconciler:
         if view.observed.foreign:
             return FOREIGN_SECONDS
         unresolved = any(c.type == "ResolvedRefs" and c.status != "True" for c in status.conditions)
-        return UNRESOLVED_SECONDS if unresolved else None
+        due = [UNRESOLVED_SECONDS] if unresolved else []
+        if planned.look_again is not None:
+            due.append(max(planned.look_again - self._clock(), 0.0))
+        return min(due, default=None)
 
-    async def _look(self, route: t.ModelRoute, now: str) -> tuple[View, Plan]:
+    async def _look(self, route: t.ModelRoute, now: float) -> tuple[View, Plan]:
         view = await self._observer.look(route)
         planned = plan(route, view.observed, self._settings, now)
         fuller = await self._observer.look_again(route, view, planned.objects)
@@ -204,7 +212,3 @@ def _settled(live: KubeObject) -> KubeObject:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

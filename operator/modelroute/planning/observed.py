@@ -9,9 +9,73 @@ from typing import Any
 
 from modelroute.api import types as t
 from modelroute.planning import names
+from modelroute.planning.scaling.demand import Demand
 
 KubeObject = dict[str, Any]
 """An object of the Kubernetes API as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What matters of a pod: a replica of a vllm backend, a router, or one with a router in it. Unix seconds."""
+
+    name: str
+    component: str  # backend, router or sidecar
+    backend: str  # empty unless it is a replica
+    address: str  # its IP; empty while it has none
+    created: float
+    scheduled: float | None = None  # a node was found
+    started: float | None = None  # its main container runs
+    loaded: float | None = None  # its containers are ready
+    warm: float | None = None  # its readiness gate is open
+    gated: bool = False  # it has our readiness gate
+    ready: bool = False
+    ending: bool = False
+    draining: float | None = None  # since when it gets no new requests, because it is to go
+    sleeping: float | None = None  # since when it gets no requests, because it is to sleep
+    trouble: str = ""  # what keeps it from running, in a sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one router said of one backend. ``cold`` counts, since its start, requests that met no ready replica."""
+
+    in_flight: int = 0
+    waiting: int = 0
+    cold: int = 0
+    by_replica: Mapping[str, int] = field(default_factory=dict)  # in flight, by host:port
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a router pod says that it runs; ``error`` is why it refuses the newest snapshot, or could not be asked."""
+
+    revision: str = ""
+    generation: int = 0
+    error: str = ""
+    asked: bool = True  # False: it could not be asked
+    backends: Mapping[str, Load] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a replica's own metrics say."""
+
+    running: int = 0
+    waiting: int = 0
+    cache: float = 0.0  # of 1
+    sleeping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pinged:
+    """How the last warm-up of a pod ended. Unix seconds; ``error`` is empty when it answered."""
+
+    at: float
+    health_seconds: float = 0.0
+    answer_seconds: float = 0.0
+    error: str = ""
+    slot: tuple[str, str] | None = None  # schedule and RFC 3339; None: a first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +88,24 @@ class Observed:
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # the keys of each Secret; None: missing
     claims: frozenset[str] = frozenset()  # those of the claims that the route names which exist
     troubles: Mapping[str, str] = field(default_factory=dict)  # what keeps pods from running, by Deployment
+    pods: tuple[Pod, ...] = ()  # of backends, routers and sidecars, in a stable order
+    told: Mapping[str, Told] = field(default_factory=dict)  # by router or sidecar pod, where one was asked
+    engines: Mapping[str, Engine] = field(default_factory=dict)  # by replica's pod, where one was asked
+    pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by replica's pod, where one was
+    demand: Mapping[str, Demand] = field(default_factory=dict)  # by backend, where the operator decides on replicas
     foreign: tuple[str, ...] = ()  # "Kind/name" of objects that have a child's name and another owner, or none
 
     def child(self, kind: str, name: str) -> KubeObject | None:
         """The live child of that kind and name."""
         return next((c for c in self.children if c["kind"] == kind and c["metadata"]["name"] == name), None)
+
+    def replicas(self, backend: str) -> tuple[Pod, ...]:
+        """The pods of a vllm backend."""
+        return tuple(p for p in self.pods if p.component == "backend" and p.backend == backend)
+
+    def routers(self) -> tuple[Pod, ...]:
+        """The pods that run the route's snapshot."""
+        return tuple(p for p in self.pods if p.component != "backend")
 
 
 @dataclass(frozen=True, slots=True)

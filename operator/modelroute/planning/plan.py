@@ -15,7 +15,9 @@ from modelroute.api.status import Status
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import conditions, names, status
 from modelroute.planning.endpoints import endpoints_of
+from modelroute.planning.errands import Errand
 from modelroute.planning.events import Event, changes
+from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.resources import router, vllm
 from modelroute.planning.settings import Settings
@@ -38,6 +40,8 @@ class Plan:
     revision: str  # of the snapshot that the routers have, or get by ``objects``
     status: Status
     events: tuple[Event, ...]  # what changed since the route's old status
+    errands: tuple[Errand, ...] = ()  # what pods are to be asked or told
+    look_again: float | None = None  # when time alone will change this plan, in Unix seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,8 @@ class Refusal:
     events: tuple[Event, ...]
 
 
-def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: str) -> Plan:
-    """All that must be for ``route``, whose ``status`` is the old one; ``now`` is RFC 3339. Raises nothing."""
+def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float) -> Plan:
+    """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
     lost = missing(route, observed)
     unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
     encoded = encode(snapshot_of(route, endpoints_of(route, observed, unusable)))
@@ -72,7 +76,7 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: str) 
     )
 
 
-def refused(metadata: t.Metadata, old: Status | None, error: InvalidManifestError, now: str) -> Refusal:
+def refused(metadata: t.Metadata, old: Status | None, error: InvalidManifestError, now: float) -> Refusal:
     """The status of a manifest that ``parse`` refused: Accepted is False, and what the last good one made stays."""
     verdicts = [conditions.Verdict("Accepted", "False", "InvalidSpec", str(error))]
     if conditions.condition_of(old, "Ready") is None:
@@ -80,7 +84,7 @@ def refused(metadata: t.Metadata, old: Status | None, error: InvalidManifestErro
     said = msgspec.structs.replace(
         old or Status(),
         observed_generation=metadata.generation,
-        conditions=conditions.merged(old, verdicts, metadata.generation, now),
+        conditions=conditions.merged(old, verdicts, metadata.generation, rfc3339(now)),
     )
     return Refusal(said, changes(old, said, {}))
 
@@ -95,7 +99,7 @@ class _Findings(NamedTuple):
     oversize: str
 
 
-def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: str) -> Status:
+def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.revision)
@@ -110,7 +114,7 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(
         observed_generation=route.metadata.generation,
-        conditions=conditions.merged(route.status, verdicts, route.metadata.generation, now),
+        conditions=conditions.merged(route.status, verdicts, route.metadata.generation, rfc3339(now)),
         backends=backends,
         router=routers,
         ready_backends=f"{answering}/{len(backends)}",

@@ -1,4 +1,4 @@
-"""What keeps a pod from running, in a sentence that stays the same while the cause does.
+"""What matters of a pod; and what keeps one from running, in a sentence that stays the same while the cause does.
 
 Called by the controller's cache, which keeps nothing else of a pod. Never sees a clock or the cluster.
 A pod that crashes goes through its states again and again, and a pull is tried again: neither may show, or the status
@@ -8,7 +8,8 @@ would be written as often. So no counts, no times, no names of pods, and no mess
 import re
 
 from modelroute.planning import names
-from modelroute.planning.observed import KubeObject
+from modelroute.planning.moments import unix
+from modelroute.planning.observed import KubeObject, Pod
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _STARTING = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")
@@ -23,6 +24,36 @@ def deployment_of(pod: KubeObject) -> str:
     if component == "router":
         return names.router(route)
     return names.backend(route, labels.get(names.BACKEND_LABEL, "")) if component == "backend" else ""
+
+
+def facts(pod: KubeObject) -> Pod:
+    """``pod`` as planning looks at it."""
+    meta, status = pod["metadata"], pod.get("status") or {}
+    labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    since = {c["type"]: unix(c.get("lastTransitionTime")) for c in status.get("conditions") or () if _holds(c)}
+    running = [(c.get("state") or {}).get("running") or {} for c in status.get("containerStatuses") or ()]
+    gates = (pod.get("spec") or {}).get("readinessGates") or ()
+    return Pod(
+        name=meta["name"],
+        component="sidecar" if names.SIDECAR_LABEL in labels else labels.get(names.COMPONENT_LABEL, ""),
+        backend=labels.get(names.BACKEND_LABEL, ""),
+        address=status.get("podIP") or "",
+        created=unix(meta.get("creationTimestamp")) or 0.0,
+        scheduled=since.get("PodScheduled"),
+        started=unix(running[0].get("startedAt")) if running else None,
+        loaded=since.get("ContainersReady"),
+        warm=since.get(names.WARM_GATE),
+        gated=any(gate["conditionType"] == names.WARM_GATE for gate in gates),
+        ready="Ready" in since,
+        ending=bool(meta.get("deletionTimestamp")),
+        draining=unix(notes.get(names.DRAINING_ANNOTATION)),
+        sleeping=unix(notes.get(names.SLEEPING_ANNOTATION)),
+        trouble=trouble(pod),
+    )
+
+
+def _holds(condition: KubeObject) -> bool:
+    return bool(condition["status"] == "True")
 
 
 def trouble(pod: KubeObject) -> str:

@@ -1,0 +1,49 @@
+"""What pods are to be asked or told, as values: made by ``plan``, run by the controller beside its reconciles.
+
+An errand may take minutes. It is planned anew at every reconcile until what it brings about is seen; the controller
+does not run one that is running. Never holds a secret.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """Ask a replica for /health, then a small real request; ``slot`` is (schedule, RFC 3339), or None."""
+
+    backend: str
+    pod: str
+    address: str  # host:port
+    model: str
+    prompt: str
+    max_tokens: int
+    timeout: float  # seconds
+    slot: tuple[str, str] | None = None
+    gate: bool = False  # set the pod's readiness gate when it has answered
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Set annotations of a pod; None takes one away."""
+
+    pod: str
+    annotations: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Have a replica put its weights away."""
+
+    backend: str
+    pod: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Have a sleeping replica take its weights back, and answer a first request; then its mark goes."""
+
+    warm_up: WarmUp
+
+
+Errand = WarmUp | Mark | Sleep | Wake

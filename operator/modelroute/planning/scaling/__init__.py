@@ -1,0 +1,1 @@
+"""PURE. How many replicas a backend should have, and why."""
