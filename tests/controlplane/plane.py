@@ -10,7 +10,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,17 +203,19 @@ class Plane:
 class Operator:
     """The operator as users run it, with a log that is shown when a test fails."""
 
-    def __init__(self, kubeconfig: Path, *arguments: str) -> None:
+    def __init__(self, kubeconfig: Path, *arguments: str, program: Sequence[str] = ("modelroute.cli.main",)) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
         self._kubeconfig = kubeconfig
         self._arguments = arguments
+        self._program = program
         self._log = kubeconfig.with_suffix(".log")
         self.start()
 
     def start(self) -> None:
-        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
-        command = [sys.executable, "-m", "modelroute.cli.main", "operator", "--router-image=modelroute/router:test"]
+        path = f"{ROOT / 'operator'}:{ROOT}"
+        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": path}
+        command = [sys.executable, "-m", *self._program, "operator", "--router-image=modelroute/router:test"]
         command += [f"--admin-port={self._port}", *self._arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -227,6 +229,10 @@ class Operator:
             self._process.kill()
             self._process.wait()
             pytest.fail(f"the operator did not end on {number.name}")
+
+    def wait(self, seconds: float = 30) -> int:
+        """Its exit code, when it ends by itself."""
+        return self._process.wait(seconds)
 
     def running(self) -> bool:
         return self._process.poll() is None
