@@ -74,8 +74,7 @@ def settled(asked: t.ModelRoute, **seen: Any) -> Observed:
 
 def router_pod(number: int, **fields: Any) -> Pod:
     """A router that is ready."""
-    given = {"component": "router", "backend": "", "address": f"10.0.9.{number}", "created": 0.0, "ready": True}
-    return Pod(f"chat-router-{number}", **given | fields)
+    return replace(Pod(f"chat-router-{number}", "router", "", f"10.0.9.{number}", 0.0, ready=True), **fields)
 
 
 def with_routers(observed: Observed, *told: Told | None, count: int = 2) -> Observed:

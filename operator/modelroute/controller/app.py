@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from modelroute.controller import admin, logs
 from modelroute.controller.asking.client import Pods
 from modelroute.controller.asking.sampler import Sampler
-from modelroute.controller.cache import Cache
+from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.supervising import run_kopf
@@ -44,9 +44,12 @@ class Operator:
         self._cluster = cluster
         self._namespaces = options.namespaces
         self._pods = Pods()
-        self._sampler = Sampler(self._pods, lambda key: self.queue.add(key), options.clock)
-        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, self._sampler, options.clock).reconcile)
+        self._sampler = Sampler(self._pods, self._look_again, options.clock)
+        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock, self._sampler).reconcile)
         self._watches = Watches(cache, self.queue)
+
+    def _look_again(self, key: Key) -> None:
+        self.queue.add(key)
 
     @property
     def ready(self) -> bool:

@@ -40,7 +40,7 @@ class View:
 class Observer:
     """Looks at one ModelRoute at a time."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, heard: Callable[[Key], Picture]) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, heard: Callable[[Key], Picture] | None = None) -> None:
         """``cache`` holds the first listing of all kinds before anything is looked at; ``heard``: what pods say."""
         self._cluster = cluster
         self._cache = cache
@@ -66,7 +66,7 @@ class Observer:
             except ApiError as error:
                 refusals.append(_lasting(error))
         labelled = self._cache.labelled(Key(namespace, name))
-        heard = self._heard(Key(namespace, name))
+        heard = self._heard(Key(namespace, name)) if self._heard else Picture()
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
             slices={s: self._cache.slices(namespace, s) for s in refs.slices},

@@ -47,16 +47,16 @@ class Reconciler:
         cluster: Cluster,
         cache: Cache,
         settings: Settings,
-        sampler: Sampler,
         clock: Callable[[], float] = time.time,
+        sampler: Sampler | None = None,
     ) -> None:
-        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``sampler`` asks pods beside it."""
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``sampler`` asks pods, if any."""
         self._clock = clock
         self._sampler = sampler
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
-        self._observer = Observer(cluster, cache, sampler.seen)
+        self._observer = Observer(cluster, cache, sampler.seen if sampler else None)
         self._publisher = Publisher(cluster)
         self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
@@ -90,7 +90,8 @@ class Reconciler:
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
-        self._sampler.follow(key, planned.asking)
+        if self._sampler:
+            self._sampler.follow(key, planned.asking)
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
@@ -194,7 +195,8 @@ class Reconciler:
         return True
 
     def _forget(self, key: Key) -> None:
-        self._sampler.forget(key)
+        if self._sampler:
+            self._sampler.forget(key)
         self._touched.pop(key, None)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]

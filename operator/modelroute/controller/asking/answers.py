@@ -4,7 +4,6 @@ Called by ``sampler``. Pure. Never passes on an answer that it cannot read, nor 
 """
 
 import math
-import re
 from typing import Annotated
 
 import msgspec
@@ -19,7 +18,6 @@ MOST_WORDS = 200
 
 _Count = Annotated[int, Meta(ge=0, le=10**9)]
 _Word = Annotated[str, Meta(max_length=253)]
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\uffff]+")
 
 
 class _Replica(Struct, rename="camel"):
@@ -72,7 +70,7 @@ def _decoded(answer: Answer) -> _Status:
 
 
 def _plain(text: str) -> str:
-    said = " ".join(_UNPRINTABLE.sub(" ", text[: 4 * MOST_WORDS]).split())
+    said = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MOST_WORDS]).split())
     return said if len(said) <= MOST_WORDS else said[: MOST_WORDS - 1] + "…"
 
 
