@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.controlplane.plane import BINARIES, PROGRAMS, Operator, Plane
+from tests.controlplane.routers import Routers
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +34,14 @@ def operator(running: Operator) -> Iterator[Operator]:
     before = len(running.log())
     yield running
     sys.stdout.write(running.log()[before:][-6000:])
+
+
+@pytest.fixture
+def routers(plane: Plane, namespace: str) -> Iterator[Routers]:
+    """Routers for the pods of the namespace; none runs before the test starts them."""
+    made = Routers(plane, namespace)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -194,10 +194,16 @@ class Plane:
 
     def make_pods_ready(self, namespace: str, component: str) -> None:
         """Say of every pod of a component what a kubelet would say."""
+        for pod in self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}"):
+            self.make_pod_ready(pod)
+
+    def make_pod_ready(self, pod: KubeObject, address: str = "") -> None:
+        """Say of a pod what a kubelet would say."""
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]}
-        for pod in self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}"):
-            self.admin.merge(POD, namespace, pod["metadata"]["name"], {"status": ready}, "status")
+        at: KubeObject = {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
+        meta = pod["metadata"]
+        self.admin.merge(POD, meta["namespace"], meta["name"], {"status": ready | at}, "status")
 
 
 class Operator:

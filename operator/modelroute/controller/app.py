@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelroute.controller import admin, logs
-from modelroute.controller.cache import Cache
+from modelroute.controller.asking.client import Pods
+from modelroute.controller.asking.sampler import Sampler
+from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.supervising import run_kopf
@@ -41,8 +43,13 @@ class Operator:
         cache = Cache()
         self._cluster = cluster
         self._namespaces = options.namespaces
-        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock).reconcile)
+        self._pods = Pods()
+        self._sampler = Sampler(self._pods, self._look_again, options.clock)
+        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock, self._sampler).reconcile)
         self._watches = Watches(cache, self.queue)
+
+    def _look_again(self, key: Key) -> None:
+        self.queue.add(key)
 
     @property
     def ready(self) -> bool:
@@ -60,6 +67,7 @@ class Operator:
         others = [
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
             asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
+            asyncio.create_task(self._sampler.run(), name="sampler"),
         ]
         watching = asyncio.create_task(run_kopf(self._watches.registry(), self._namespaces), name="watching")
         try:
@@ -70,6 +78,7 @@ class Operator:
             for task in (watching, *others):
                 task.cancel()
             await asyncio.gather(watching, *others, return_exceptions=True)
+            await self._pods.close()
 
 
 async def run(options: Options) -> None:

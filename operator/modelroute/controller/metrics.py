@@ -13,3 +13,6 @@ API_REQUESTS = Counter(
     "modelroute_api_requests_total", "Requests to the Kubernetes API, watches apart.", ["verb", "resource", "code"]
 )
 REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had missed and a listing brought.")
+ASKED = Counter(
+    "modelroute_pods_asked_total", "Requests to pods for what they run and do, by outcome.", ["of", "outcome"]
+)

@@ -17,6 +17,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.controller import outcome
+from modelroute.controller.asking.sampler import Sampler
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
 from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD
@@ -42,14 +43,20 @@ class Reconciler:
     """Carries out plans."""
 
     def __init__(
-        self, cluster: Cluster, cache: Cache, settings: Settings, clock: Callable[[], float] = time.time
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        sampler: Sampler | None = None,
     ) -> None:
-        """``settings`` are the same for every route; ``clock`` gives Unix seconds."""
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``sampler`` asks pods, if any."""
         self._clock = clock
+        self._sampler = sampler
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
-        self._observer = Observer(cluster, cache)
+        self._observer = Observer(cluster, cache, sampler.seen if sampler else None)
         self._publisher = Publisher(cluster)
         self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
@@ -83,6 +90,8 @@ class Reconciler:
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
+        if self._sampler:
+            self._sampler.follow(key, planned.asking)
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
@@ -113,7 +122,7 @@ class Reconciler:
         steps = (
             *(partial(self._apply, key, desired, view) for desired in planned.objects if not view.hides(desired)),
             *(partial(self._delete, key, orphan) for orphan in planned.orphans),
-            partial(self._touch_routers, key, planned.revision),
+            partial(self._touch_routers, key, planned),
         )
         for step in steps:
             try:
@@ -158,13 +167,13 @@ class Reconciler:
         log.info("deleted %s", _place(orphan), extra={"route": str(key)})
         return True
 
-    async def _touch_routers(self, key: Key, revision: str) -> bool:
+    async def _touch_routers(self, key: Key, planned: Plan) -> bool:
         """Annotate the router's pods, which makes each kubelet refresh its mount of the snapshot at once."""
+        revision, selector = planned.revision, planned.router_selector
         written = self._cache.get(CONFIG_MAP, key.namespace, names.snapshot(key.name))
         if self._touched.get(key) == revision or written is None or _revision(written) != revision:
             return False
-        selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
-        pods, _ = await self._cluster.select(POD, key.namespace, selector)
+        pods, _ = await self._cluster.select(POD, key.namespace, selector) if selector else ([], 0)
         # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
         before = "" if (key, _place(written)) in self._written else _written_at(written)
         for pod in pods:
@@ -186,6 +195,8 @@ class Reconciler:
         return True
 
     def _forget(self, key: Key) -> None:
+        if self._sampler:
+            self._sampler.forget(key)
         self._touched.pop(key, None)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]

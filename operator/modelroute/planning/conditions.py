@@ -8,11 +8,16 @@ from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
+from modelroute.planning.acks import Acks, named
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
 TYPES = ("Accepted", "ResolvedRefs", "Programmed", "Ready")
 """In the order in which a person reads them."""
+
+
+SNAPSHOT_LARGE = "SnapshotLarge"
+"""A reason of Accepted that a person should act on before it is too late."""
 
 
 class Verdict(NamedTuple):
@@ -46,8 +51,10 @@ def merged(old: Status | None, verdicts: Sequence[Verdict], generation: int, now
     return tuple(found)
 
 
-def accepted() -> Verdict:
-    """Of a spec that ``parse`` let through."""
+def accepted(large: str) -> Verdict:
+    """Of a spec that ``parse`` let through; ``large``: a sentence when little is left of the size it may come to."""
+    if large:
+        return Verdict("Accepted", "True", SNAPSHOT_LARGE, f"the spec is valid, but {large}")
     return Verdict("Accepted", "True", "Accepted", "the spec is valid")
 
 
@@ -59,9 +66,9 @@ def resolved_refs(missing: Sequence[Missing]) -> Verdict:
 
 
 def programmed(
-    router: RouterStatus, foreign: Sequence[str], oversize: str, trouble: str, *, rolled_out: bool
+    router: RouterStatus, acks: Acks, foreign: Sequence[str], oversize: str, trouble: str, *, rolled_out: bool
 ) -> Verdict:
-    """Whether what was asked for is in force: all children are ours, and every router pod can take up the snapshot.
+    """Whether what was asked for is in force: all children are ours, and every router says that it runs the snapshot.
 
     ``oversize`` (of a snapshot that was not written) and ``trouble`` (of the Deployment) are sentences, or empty.
     """
@@ -77,12 +84,26 @@ def programmed(
         return Verdict("Programmed", "False", "RoutersNotReady", pods)
     if not rolled_out:
         return Verdict("Programmed", "False", "RoutersNotReady", f"{pods}, but not all are of the last version yet")
-    return Verdict("Programmed", "True", "RoutersReady", f"{pods}, revision {router.revision}")
+    return _acknowledged(router, acks)
+
+
+def _acknowledged(router: RouterStatus, acks: Acks) -> Verdict:
+    """What routers that are all there say that they run."""
+    run = f"{acks.current} of {router.desired_replicas} routers run generation {acks.generation}"
+    if acks.refused:
+        return Verdict("Programmed", "False", "SnapshotRefused", f"{run}; {named(acks.refused)}")
+    if acks.unreachable:
+        check = f"the operator must reach port {acks.port} of router pods: check that NetworkPolicies let it"
+        return Verdict("Programmed", "False", "RoutersUnreachable", f"{run}; {named(acks.unreachable)}; {check}")
+    if acks.current < router.desired_replicas:
+        return Verdict("Programmed", "False", "RoutersLagging", "; ".join(filter(None, (run, named(acks.lagging)))))
+    return Verdict("Programmed", "True", "RoutersUpToDate", run)
 
 
 def ready(
     route: t.ModelRoute,
     router: RouterStatus,
+    acks: Acks,
     backends: Sequence[BackendStatus],
     snapshot: Snapshot,
     missing: Sequence[Missing],
@@ -90,6 +111,7 @@ def ready(
     """Whether clients get answers: a router is ready, lets them in, and somebody can answer what no rule decides.
 
     A backend that is down while others stand in for it makes the reason SomeBackendsNotReady, not the status False.
+    It becomes True only when a router says that it runs the newest snapshot; later ones are a matter of Programmed.
     """
     cold = {b.name for b in snapshot.backends if not b.endpoints}
     summary = ", ".join(_brief(b, can_answer=b.name not in cold) for b in backends)
@@ -104,6 +126,9 @@ def ready(
         return Verdict("Ready", "False", "ClientKeysMissing", message)
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
+    before = condition_of(route.status, "Ready")
+    if not (acks.exact or acks.unknown or (before and before.status == "True")):
+        return Verdict("Ready", "False", "RouterNotReady", "no router pod has taken up the configuration yet")
     resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}
     return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
 

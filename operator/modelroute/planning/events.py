@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelroute.api.status import BackendStatus, Condition, Status
-from modelroute.planning.conditions import condition_of
+from modelroute.planning.conditions import SNAPSHOT_LARGE, condition_of
 
-_TROUBLE = ("NameConflict", "SnapshotTooLarge", "RoutersFailing")
-"""Reasons of Programmed that a person must act on; router pods come and go by themselves."""
+_TROUBLE = ("NameConflict", "SnapshotTooLarge", "SnapshotRefused", "RoutersFailing")
+"""Reasons of Programmed that a person must act on; router pods come and go, and catch up, by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,28 @@ def changes(old: Status | None, new: Status, troubles: Mapping[str, str]) -> tup
 def _of_conditions(old: Status | None, new: Status) -> Iterator[Event]:
     for after in new.conditions:
         before = condition_of(old, after.type)
-        if after.status == "False" and _is_news(before, after):
+        if _is_news(before, after):
             yield Event("Warning", after.reason, after.message)
-        elif after.status == "True" and before and before.status != "True":
+        elif after.status == "True" and before and before.status != "True" and before.reason != "RoutersLagging":
             yield Event("Normal", after.type, after.message)
 
 
 def _is_news(before: Condition | None, after: Condition) -> bool:
-    """Whether a person must hear of what does not hold: that, or why, was not so before."""
+    """Whether a person must hear of what does not hold, or not for long: that, or why, was not so before."""
+    if after.reason == SNAPSHOT_LARGE:
+        return before is None or before.reason != after.reason
+    if after.status != "False":
+        return False
     if after.type == "Ready":
         return before is not None and before.status == "True"
-    told = before is not None and (before.reason, before.message) == (after.reason, after.message)
+    told = before is not None and before.reason == after.reason and _same(before, after)
     return not told and (after.type != "Programmed" or after.reason in _TROUBLE)
+
+
+def _same(before: Condition, after: Condition) -> bool:
+    """Routers refuse a snapshot one by one, and each one that is written for the same spec: that is told once."""
+    again = after.reason == "SnapshotRefused" and before.observed_generation == after.observed_generation
+    return again or before.message == after.message
 
 
 def _of_backends(old: Status | None, new: Status, troubles: Mapping[str, str]) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from modelroute.api import types as t
 from modelroute.planning import names
+from modelroute.planning.moments import unix
 from modelroute.planning.scaling.demand import Demand
 
 KubeObject = dict[str, Any]
@@ -106,6 +107,12 @@ class Observed:
     def routers(self) -> tuple[Pod, ...]:
         """The pods that run the route's snapshot."""
         return tuple(p for p in self.pods if p.component != "backend")
+
+
+def written_at(live: KubeObject | None) -> float:
+    """When the operator last changed a child of which the cache keeps that, in Unix seconds; 0 when it is not known."""
+    fields = live["metadata"].get("managedFields") or () if live else ()
+    return max((unix(field.get("time")) or 0.0 for field in fields), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

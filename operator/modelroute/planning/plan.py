@@ -5,7 +5,7 @@ run that was cut short is simply run again. Never touches the cluster, never rea
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -14,9 +14,12 @@ from modelroute.api import types as t
 from modelroute.api.status import Status
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import conditions, names, status
+from modelroute.planning.acks import Acks, acks_of
+from modelroute.planning.asking import Asking, asking_of
 from modelroute.planning.endpoints import endpoints_of
 from modelroute.planning.errands import Errand
 from modelroute.planning.events import Event, changes
+from modelroute.planning.loads import loads_of
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.resources import router, vllm
@@ -28,6 +31,8 @@ from modelroute.snapshot.types import Snapshot
 
 MAX_SNAPSHOT_BYTES = 900 * 1024
 """A ConfigMap holds 1 MiB; what is missing to it is for the metadata and for whoever annotates."""
+LARGE_PERCENT, SMALLER_PERCENT = 80, 75
+"""Of that: from where on there is a warning, and below which it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Plan:
     events: tuple[Event, ...]  # what changed since the route's old status
     errands: tuple[Errand, ...] = ()  # what pods are to be asked or told
     look_again: float | None = None  # when time alone will change this plan, in Unix seconds
+    asking: Asking = field(default_factory=Asking)  # whom to ask for what they run and have to do
+    router_selector: str = ""  # of the pods that mount the snapshot, by labels; empty: none does
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +63,17 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
     lost = missing(route, observed)
     unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
-    encoded = encode(snapshot_of(route, endpoints_of(route, observed, unusable)))
+    endpoints = endpoints_of(route, observed, unusable)
+    loads, loads_due = loads_of(route, observed, endpoints, now)
+    encoded = encode(snapshot_of(route, endpoints, loads))
     snapshot = decode(encoded)
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
     wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
-    oversize = "" if fits else _oversize(len(encoded), revision)
-    found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
+    acks = acks_of(route, observed, revision, now)
+    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded))
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -73,6 +82,9 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         revision=revision,
         status=said,
         events=changes(route.status, said, status.backend_troubles(route, observed)),
+        look_again=min((due for due in (loads_due, acks.look_again) if due is not None), default=None),
+        asking=asking_of(route, observed, snapshot, revision),
+        router_selector=_router_selector(route),
     )
 
 
@@ -94,22 +106,23 @@ class _Findings(NamedTuple):
 
     missing: tuple[Missing, ...]
     snapshot: Snapshot
-    revision: str
+    acks: Acks
     router: KubeObject  # the Deployment that must be
-    oversize: str
+    size: int  # of the snapshot, in bytes
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
-    routers = status.router_status(route, live, settings, found.revision)
+    routers = status.router_status(route, live, settings, found.acks)
     backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
     complete = status.rolled_out(found.router, live)
+    oversize = _oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else ""
     verdicts = (
-        conditions.accepted(),
+        conditions.accepted(_large(found.size, route.status)),
         conditions.resolved_refs(found.missing),
-        conditions.programmed(routers, observed.foreign, found.oversize, wrong, rolled_out=complete),
-        conditions.ready(route, routers, backends, found.snapshot, found.missing),
+        conditions.programmed(routers, found.acks, observed.foreign, oversize, wrong, rolled_out=complete),
+        conditions.ready(route, routers, found.acks, backends, found.snapshot, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(
@@ -134,12 +147,21 @@ def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeO
         yield vllm.deployment(route, backend, backend.vllm)
 
 
+_SHORTEN = "shorten system prompts, keyword lists or the canary's allow list, or make two routes of it"
+
+
 def _oversize(size: int, revision: str) -> str:
     stays = f"revision {revision} stays in force" if revision else "no earlier one is in force"
-    return (
-        f"the routers' configuration has {size} bytes, {MAX_SNAPSHOT_BYTES} at most: {stays}; "
-        "shorten system prompts, keyword lists or the canary's allow list"
-    )
+    return f"the routers' configuration has {size} bytes, {MAX_SNAPSHOT_BYTES} at most: {stays}; {_SHORTEN}"
+
+
+def _large(size: int, old: Status | None) -> str:
+    """A warning while there is room still; with a number that does not change with every replica."""
+    before = conditions.condition_of(old, "Accepted")
+    warned = before is not None and before.reason == conditions.SNAPSHOT_LARGE
+    if size * 100 <= MAX_SNAPSHOT_BYTES * (SMALLER_PERCENT if warned else LARGE_PERCENT):
+        return ""
+    return f"the routers' configuration takes most of the {MAX_SNAPSHOT_BYTES} bytes that it may have: {_SHORTEN}"
 
 
 def _live_revision(route: t.ModelRoute, observed: Observed) -> str:
@@ -147,6 +169,12 @@ def _live_revision(route: t.ModelRoute, observed: Observed) -> str:
     live = observed.child("ConfigMap", names.snapshot(route.metadata.name))
     annotations = live["metadata"].get("annotations") or {} if live else {}
     return str(annotations.get(names.REVISION_ANNOTATION, ""))
+
+
+def _router_selector(route: t.ModelRoute) -> str:
+    name, mode = route.metadata.name, route.spec.router.mode
+    labels = {"Gateway": names.router_selector(name), "Sidecar": {names.SIDECAR_LABEL: name}}.get(mode, {})
+    return ",".join(f"{label}={value}" for label, value in labels.items())
 
 
 def _key(child: KubeObject) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, RouterStatus
 from modelroute.planning import names
+from modelroute.planning.acks import Acks
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.settings import Settings
@@ -17,15 +18,16 @@ from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
 
 
-def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settings, revision: str) -> RouterStatus:
-    """The router; ``live`` is its Deployment."""
+def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settings, acks: Acks) -> RouterStatus:
+    """The router; ``live`` is its Deployment, ``acks`` what its pods say of the snapshot that was last written."""
     asked = route.spec.router
     port = "" if (asked.scheme, asked.port) in (("http", 80), ("https", 443)) else f":{asked.port}"
     host = f"{names.router(route.metadata.name)}.{route.metadata.namespace}.svc.{settings.cluster_domain}"
     return RouterStatus(
         ready_replicas=((live or {}).get("status") or {}).get("readyReplicas") or 0,
         desired_replicas=asked.replicas,
-        revision=revision,
+        current_replicas=acks.current,
+        revision=acks.revision,
         url=f"{asked.scheme}://{host}{port}/v1",
     )
 

@@ -24,3 +24,11 @@ class Demand:
     """What was sampled, the newest last."""
 
     samples: tuple[Sample, ...] = ()
+
+
+MOST_SAMPLES = 512
+
+
+def after(demand: Demand, sample: Sample, scaling: object) -> Demand:  # noqa: ARG001 - decides how much is kept
+    """``demand`` with one more sample; of old ones no more than are of use."""
+    return Demand((*demand.samples, sample)[-MOST_SAMPLES:])
