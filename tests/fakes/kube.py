@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 - the real one needs its arguments
 
 import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelroute.controller.cache import Cache
@@ -71,9 +72,25 @@ class FakeCluster(Cluster):
         found = self.objects.get((MODEL_ROUTE.name, "chat"))
         return self.keep(MODEL_ROUTE, found | {"status": status}) if found else None
 
-    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
-        self._note("patch", POD, pod["metadata"]["name"])
-        self.objects[POD.name, pod["metadata"]["name"]]["metadata"]["annotations"] = annotations
+    async def annotate_pod(self, pod: KubeObject, annotations: Mapping[str, str | None]) -> KubeObject | None:
+        return self._change_pod(pod, lambda live: _merge(live["metadata"].setdefault("annotations", {}), annotations))
+
+    async def set_pod_condition(self, pod: KubeObject, condition: KubeObject) -> KubeObject | None:
+        def change(live: KubeObject) -> None:
+            others = [c for c in live.setdefault("status", {}).get("conditions", ()) if c["type"] != condition["type"]]
+            live["status"]["conditions"] = [*others, condition]
+
+        return self._change_pod(pod, change, "/status")
+
+    def _change_pod(
+        self, pod: KubeObject, change: Callable[[KubeObject], None], subresource: str = ""
+    ) -> KubeObject | None:
+        self._note("patch", POD, pod["metadata"]["name"] + subresource)
+        live = self.objects.get((POD.name, pod["metadata"]["name"]))
+        if live is None:
+            return None
+        change(live)
+        return self.keep(POD, live)
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         self.events.append(event["reason"])
@@ -85,3 +102,9 @@ class FakeCluster(Cluster):
     def _check(self, verb: Verb, kind: Kind, name: str) -> None:
         if refusal := self.refuse.get((verb, f"{kind.name}/{name}")):
             raise refusal
+
+
+def _merge(into: dict[str, str], change: Mapping[str, str | None]) -> None:
+    into.update({name: value for name, value in change.items() if value is not None})
+    for name in [name for name, value in change.items() if value is None]:
+        into.pop(name, None)

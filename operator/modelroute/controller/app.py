@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelroute.controller import admin, logs
-from modelroute.controller.cache import Cache
+from modelroute.controller.asking.client import Pods
+from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster, credentials
+from modelroute.controller.errands import Errands
 from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.supervising import run_kopf
 from modelroute.controller.watching import Watches
@@ -41,13 +43,19 @@ class Operator:
         cache = Cache()
         self._cluster = cluster
         self._namespaces = options.namespaces
-        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock).reconcile)
+        self._pods = Pods()
+        self._errands = Errands(cluster, cache, self._pods, self._again, options.clock)
+        reconciler = Reconciler(cluster, cache, options.settings, options.clock, self._errands)
+        self.queue = WorkQueue(reconciler.reconcile)
         self._watches = Watches(cache, self.queue)
 
     @property
     def ready(self) -> bool:
         """Whether all that is watched has been seen once, and routes are worked on."""
         return self._watches.ready.is_set()
+
+    def _again(self, key: Key) -> None:
+        self.queue.add(key)
 
     async def run(self) -> None:
         """Work until a signal comes; whatever else ends it is raised."""
@@ -60,6 +68,7 @@ class Operator:
         others = [
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
             asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
+            asyncio.create_task(self._errands.run(), name="errands"),
         ]
         watching = asyncio.create_task(run_kopf(self._watches.registry(), self._namespaces), name="watching")
         try:
@@ -70,6 +79,7 @@ class Operator:
             for task in (watching, *others):
                 task.cancel()
             await asyncio.gather(watching, *others, return_exceptions=True)
+            await self._pods.close()
 
 
 async def run(options: Options) -> None:

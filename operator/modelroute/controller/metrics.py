@@ -1,4 +1,5 @@
-"""The operator's own metrics, served by ``admin``. No label holds a user's name for anything."""
+"""The operator's own metrics, served by ``admin``. No label holds a user's name for anything, but
+those of warm-ups: a route has at most 32 backends, and its series go with it."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -13,3 +14,12 @@ API_REQUESTS = Counter(
     "modelroute_api_requests_total", "Requests to the Kubernetes API, watches apart.", ["verb", "resource", "code"]
 )
 REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had missed and a listing brought.")
+
+_BACKEND = ["namespace", "route", "backend"]
+WARMUP_SECONDS = Histogram(
+    "modelroute_warmup_seconds",
+    "Seconds in which a replica answered the request of a warm-up.",
+    _BACKEND,
+    buckets=(0.05, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+)
+WARMUP_FAILURES = Counter("modelroute_warmup_failures_total", "Warm-ups that a replica did not answer.", _BACKEND)

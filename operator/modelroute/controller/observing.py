@@ -9,6 +9,7 @@ from enum import Enum
 from modelroute.api import types as t
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.errands import Errands
 from modelroute.controller.kinds import CHILDREN, SERVICE
 from modelroute.planning.names import ROUTE_LABEL
 from modelroute.planning.observed import KubeObject, Observed, references
@@ -38,8 +39,9 @@ class View:
 class Observer:
     """Looks at one ModelRoute at a time."""
 
-    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, errands: Errands) -> None:
         """``cache`` holds the first listing of all kinds before anything is looked at."""
+        self._errands = errands
         self._cluster = cluster
         self._cache = cache
 
@@ -71,6 +73,7 @@ class Observer:
             claims=frozenset(claims),
             troubles=self._cache.troubles(Key(namespace, name)),
             pods=self._cache.pods(Key(namespace, name)),
+            **self._errands.seen(Key(namespace, name))._asdict(),
         )
         return View(observed, tuple(refusals))
 

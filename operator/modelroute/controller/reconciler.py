@@ -17,8 +17,10 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.controller import outcome
+from modelroute.controller.asking.client import Pods
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.errands import Errands
 from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
@@ -42,14 +44,20 @@ class Reconciler:
     """Carries out plans."""
 
     def __init__(
-        self, cluster: Cluster, cache: Cache, settings: Settings, clock: Callable[[], float] = time.time
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        errands: Errands | None = None,
     ) -> None:
-        """``settings`` are the same for every route; ``clock`` gives Unix seconds."""
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds; without ``errands`` none is run."""
+        self._errands = errands or Errands(cluster, cache, Pods(), lambda _: None, clock)
         self._clock = clock
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
-        self._observer = Observer(cluster, cache)
+        self._observer = Observer(cluster, cache, self._errands)
         self._publisher = Publisher(cluster)
         self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
@@ -83,6 +91,7 @@ class Reconciler:
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
+        self._errands.hand(key, planned.errands, self._present(key, planned))
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
@@ -97,6 +106,11 @@ class Reconciler:
         if planned.look_again is not None:
             due.append(max(planned.look_again - self._clock(), 0.0))
         return min(due, default=None)
+
+    def _present(self, key: Key, planned: Plan) -> set[str]:
+        """Whom an errand may be about, as errands name them."""
+        endpoints = {f"{backend.name}/{place}" for backend in planned.snapshot.backends for place in backend.endpoints}
+        return endpoints | {pod.name for pod in self._cache.pods(key)}
 
     async def _look(self, route: t.ModelRoute, now: float) -> tuple[View, Plan]:
         view = await self._observer.look(route)
@@ -187,6 +201,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._touched.pop(key, None)
+        self._errands.forget(key)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]
 

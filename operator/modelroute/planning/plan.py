@@ -13,7 +13,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.status import Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, status
+from modelroute.planning import conditions, names, status, warmup
 from modelroute.planning.endpoints import endpoints_of
 from modelroute.planning.errands import Errand
 from modelroute.planning.events import Event, changes
@@ -56,7 +56,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
     lost = missing(route, observed)
     unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
-    encoded = encode(snapshot_of(route, endpoints_of(route, observed, unusable)))
+    endpoints = endpoints_of(route, observed, unusable)
+    encoded = encode(snapshot_of(route, endpoints))
     snapshot = decode(encoded)
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
@@ -64,7 +65,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
     oversize = "" if fits else _oversize(len(encoded), revision)
-    found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
+    warmth = warmup.warmth(route, observed, endpoints, now)
+    found = _Findings(lost, snapshot, revision, wanted[-1], oversize, warmth)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -72,7 +74,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         snapshot=snapshot,
         revision=revision,
         status=said,
-        events=changes(route.status, said, status.backend_troubles(route, observed)),
+        events=(*changes(route.status, said, status.backend_troubles(route, observed)), *warmth.events),
+        errands=warmth.errands,
     )
 
 
@@ -97,13 +100,14 @@ class _Findings(NamedTuple):
     revision: str
     router: KubeObject  # the Deployment that must be
     oversize: str
+    warmth: warmup.Warmth
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.revision)
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
+    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.warmth.statuses)
     complete = status.rolled_out(found.router, live)
     verdicts = (
         conditions.accepted(),
