@@ -8,9 +8,10 @@ from typing import Any
 
 from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Call, Cluster, Verb
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, Kind
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
 
 KubeObject = dict[str, Any]
+_WATCHED = {kind.name: kind for kind in WATCHED}
 
 
 class FakeCluster(Cluster):
@@ -21,6 +22,7 @@ class FakeCluster(Cluster):
         self.writes: list[str] = []
         self.refuse: dict[tuple[str, str], ApiError] = {}
         self.events: list[str] = []
+        self.notes: list[str] = []
         self._version = 100
 
     def keep(self, kind: Kind, seen: KubeObject) -> KubeObject:
@@ -40,8 +42,8 @@ class FakeCluster(Cluster):
     def fill(self, cache: Cache) -> None:
         """What the watches would bring."""
         for (kind, _), found in self.objects.items():
-            if kind in CHILDREN or kind == MODEL_ROUTE.name:
-                cache.put(CHILDREN.get(kind, MODEL_ROUTE), found)
+            if kind in _WATCHED:
+                cache.put(_WATCHED[kind], found)
 
     def form(self, desired: KubeObject) -> KubeObject:
         """The form in which ``desired`` is kept; what a test replaces."""
@@ -94,6 +96,7 @@ class FakeCluster(Cluster):
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         self.events.append(event["reason"])
+        self.notes.append(event["note"])
 
     def _note(self, verb: Verb, kind: Kind, name: str) -> None:
         self._check(verb, kind, name)
