@@ -9,7 +9,7 @@ from modelroute.planning.errands import WarmUp
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.planning.slots import Slot
-from modelroute.planning.warmup import Warmth, warmth
+from modelroute.planning.warmup import Timetable, Warmth, warmth
 from tests.fakes.manifests import VLLM
 from tests.fakes.world import route
 
@@ -52,4 +52,5 @@ def asked(*pods: Pod, backend: Mapping[str, Any] = SMALL, due: tuple[Slot, ...] 
     old, endpoints = seen.pop("old", None), seen.pop("endpoints", ())
     status = Status(backends=(BackendStatus("small", "VLLM", 100, warmup=old),)) if old else None
     wanted = route(old=status, backends=[backend])
-    return warmth(wanted, Observed(pods=pods, **seen), {"small": endpoints}, NOW, lambda *_: due)
+    timetable = Timetable(lambda *_: due, lambda _, status, *__: (status, ()), lambda *_: None)
+    return warmth(wanted, Observed(pods=pods, **seen), {"small": endpoints}, NOW, timetable)

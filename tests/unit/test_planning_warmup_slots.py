@@ -1,24 +1,27 @@
 """O22: the slots of warm-up schedules: one run each, of every ready replica, told once."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from modelroute.api import types as t
 from modelroute.api.status import WarmupStatus
 from modelroute.planning.errands import WarmUp
 from modelroute.planning.events import Event
 from modelroute.planning.moments import rfc3339
-from modelroute.planning.observed import Pinged
+from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.planning.slots import Slot
-from modelroute.planning.warmup import Warmth
+from modelroute.planning.warmup import Timetable, Warmth, warmth
 from tests.fakes.manifests import HOSTED
 from tests.fakes.replicas import MORNING, NOW, SLOT, SMALL, answered, asked, ping, replica, warm
-from tests.fakes.world import BEHIND
+from tests.fakes.world import BEHIND, route
 
 DUE = (Slot(*MORNING),)
 TWO = (warm(), warm("small-2", address="10.0.0.2"))
 OTHER = ping("small-2", address="10.0.0.2:8000", slot=MORNING)
 BOTH: dict[str, Pinged] = {"small-1": answered(NOW - 5, slot=MORNING), "small-2": answered(NOW - 2, 0.5, slot=MORNING)}
 FAILED = BOTH | {"small-2": Pinged(NOW - 1, error="no answer within 60 s", slot=MORNING)}
+MISSED = Event("Warning", "WarmupMissed", "small: a slot was passed over")
 TOLD = "morning: 1 of 2 replicas did not answer: small-2: no answer within 60 s"
 
 
@@ -141,3 +144,33 @@ def test_a_first_answer_does_not_take_the_place_of_a_slots_results() -> None:
     done = status(asked(*pods, due=DUE, pinged={"small-1": answered(NOW - 5, slot=MORNING)}))
     again = asked(*pods, old=done, pinged={"small-1": answered(NOW - 5, slot=MORNING), "small-2": answered(NOW - 6)})
     assert status(again) == done
+
+
+class TestTheTimetable:
+    """What ``slots`` is asked, and what becomes of its answers."""
+
+    def plan(self, *pods: Pod, **seen: Any) -> tuple[Warmth, set[Slot]]:
+        """And which slots it was told have begun."""
+        begun: set[Slot] = set()
+
+        def account(
+            backend: t.Backend, status: WarmupStatus | None, slots: Collection[Slot], now: float
+        ) -> tuple[WarmupStatus | None, tuple[Event, ...]]:
+            begun.update(slots)
+            return WarmupStatus(SLOT, message="accounted", slots=status.slots if status else {}), (MISSED,)
+
+        timetable = Timetable(lambda *_: DUE, account, lambda *_: NOW + 30)
+        found = warmth(route(backends=[SMALL]), Observed(pods=pods, **seen), {}, NOW, timetable)
+        return found, begun
+
+    def test_it_is_told_of_a_slot_until_that_is_carried_out(self) -> None:
+        assert self.plan(*TWO, pinged={"small-1": answered(slot=MORNING)})[1] == set(DUE)
+        assert self.plan(*TWO, pinged=BOTH)[1] == set()
+
+    def test_it_has_the_last_word_on_the_status_and_its_news_are_told(self) -> None:
+        found, _ = self.plan(*TWO, pinged=BOTH)
+        assert status(found) == WarmupStatus(SLOT, message="accounted", slots={"morning": SLOT})
+        assert [event.reason for event in found.events] == ["WarmedUp", "WarmupMissed"]
+
+    def test_the_route_is_looked_at_again_when_it_says(self) -> None:
+        assert self.plan(*TWO)[0].look_again == NOW + 30

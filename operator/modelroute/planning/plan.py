@@ -76,6 +76,7 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         status=said,
         events=(*changes(route.status, said, status.backend_troubles(route, observed)), *warmth.events),
         errands=warmth.errands,
+        look_again=warmth.look_again,
     )
 
 

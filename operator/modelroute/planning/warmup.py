@@ -5,8 +5,7 @@ it is seen to be done. What failed is planned again; how soon it is tried again 
 is down, new replicas wait: nothing else opens a gate.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from modelroute.api import types as t
@@ -18,21 +17,34 @@ from modelroute.planning.events import Event
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.planning.resources.vllm import PORT
+from modelroute.planning.slots import Slot
 
 SHOWN = 3
 """Replicas whose failures are told one by one."""
-Due = Callable[[t.Backend, WarmupStatus | None, float], Sequence[slots.Slot]]
 Label = tuple[str, str]
 """A slot as an errand has it: schedule (several of one moment: "a, b") and RFC 3339."""
 
 
-@dataclass(frozen=True, slots=True)
-class Warmth:
+class Timetable(NamedTuple):
+    """Which slots there are: the functions of ``slots``."""
+
+    due: Callable[[t.Backend, WarmupStatus | None, float], Sequence[Slot]] = slots.due
+    account: Callable[
+        [t.Backend, WarmupStatus | None, Collection[Slot], float], tuple[WarmupStatus | None, tuple[Event, ...]]
+    ] = slots.account
+    next_look: Callable[[t.Backend, WarmupStatus | None, float], float | None] = slots.next_look
+
+
+TIMETABLE = Timetable()
+
+
+class Warmth(NamedTuple):
     """What is to be asked, and what came of what was asked."""
 
-    errands: tuple[Errand, ...] = ()
-    statuses: Mapping[str, WarmupStatus] = field(default_factory=dict)  # by backend; none where nothing was asked yet
-    events: tuple[Event, ...] = ()
+    errands: tuple[Errand, ...]
+    statuses: Mapping[str, WarmupStatus]  # by backend; none where nothing was asked yet
+    events: tuple[Event, ...]
+    look_again: float | None  # when a slot comes or is missed, in Unix seconds
 
 
 class _Target(NamedTuple):
@@ -41,30 +53,31 @@ class _Target(NamedTuple):
 
 
 def warmth(
-    route: t.ModelRoute, observed: Observed, endpoints: Mapping[str, Sequence[str]], now: float, due: Due = slots.due
+    route: t.ModelRoute,
+    observed: Observed,
+    endpoints: Mapping[str, Sequence[str]],
+    now: float,
+    timetable: Timetable = TIMETABLE,
 ) -> Warmth:
     """The warm-ups of all backends but external ones; ``endpoints`` are those that can answer, by backend."""
     errands: list[Errand] = []
     statuses: dict[str, WarmupStatus] = {}
     events: list[Event] = []
-    before = {b.name: b.warmup for b in route.status.backends if b.warmup} if route.status else {}
+    looks: list[float] = []
+    before = {b.name: b.warmup for b in route.status.backends} if route.status else {}
     for backend in route.spec.backends:
         if backend.external:
             continue
-        old = before.get(backend.name)
-        errands += _of_gates(route, backend, observed)
         targets = _targets(backend, observed, endpoints.get(backend.name, ()))
-        status = _with_first(old, _results(observed, backend))
-        label = _label(backend, observed, old, due(backend, old, now))
-        if label:
-            missing = _missing(observed, label, targets)
-            errands += [_request(route, backend, target, slot=label) for target in missing]
-            if not missing and label not in _under_way(observed, backend):
-                status, told = _finished(backend, old, label, _results(observed, backend), now)
-                events += told
+        status, news, begun = _of_slots(backend, observed, targets, before.get(backend.name), now, timetable)
+        errands += _of_gates(route, backend, observed)
+        errands += [_request(route, backend, target, slot=label) for label, target in begun]
+        events += news
         if status:
             statuses[backend.name] = status
-    return Warmth(tuple(errands), statuses, tuple(events))
+        if (look := timetable.next_look(backend, status, now)) is not None:
+            looks.append(look)
+    return Warmth(tuple(errands), statuses, tuple(events), min(looks, default=None))
 
 
 def stuck(observed: Observed, backend: t.Backend) -> str:
@@ -113,6 +126,28 @@ def _request(
     )
 
 
+def _of_slots(
+    backend: t.Backend,
+    observed: Observed,
+    targets: Sequence[_Target],
+    old: WarmupStatus | None,
+    now: float,
+    timetable: Timetable,
+) -> tuple[WarmupStatus | None, tuple[Event, ...], list[tuple[Label, _Target]]]:
+    """The status, what to tell, and who is to be asked for which slot."""
+    status = _with_first(old, _results(observed, backend))
+    label = _label(backend, observed, old, timetable.due(backend, old, now))
+    missing = [] if label is None else _missing(observed, label, targets)
+    begun: tuple[Slot, ...] = ()
+    events: tuple[Event, ...] = ()
+    if label and (missing or label in _under_way(observed, backend)):
+        begun = tuple(Slot(schedule, label[1]) for schedule in _schedules(label))
+    elif label:
+        status, events = _finished(backend, old, label, _results(observed, backend), now)
+    status, news = timetable.account(backend, status, begun, now)
+    return status, (*events, *news), [(label, target) for target in missing if label]
+
+
 def _targets(backend: t.Backend, observed: Observed, endpoints: Sequence[str]) -> tuple[_Target, ...]:
     """The replicas that a slot is for: those that get requests."""
     if not backend.vllm:
@@ -134,9 +169,7 @@ def _under_way(observed: Observed, backend: t.Backend) -> set[Label | None]:
     return {e.slot for e in observed.under_way if isinstance(e, WarmUp) and e.backend == backend.name}
 
 
-def _label(
-    backend: t.Backend, observed: Observed, old: WarmupStatus | None, asked: Sequence[slots.Slot]
-) -> Label | None:
+def _label(backend: t.Backend, observed: Observed, old: WarmupStatus | None, asked: Sequence[Slot]) -> Label | None:
     """The slot that is to be carried out, or is: one at a time, the oldest first; slots of one moment are one."""
     recorded = {s.name: old.slots.get(s.name, "") if old else "" for s in backend.warmup.schedules}
     begun = {p.slot for p in _results(observed, backend).values()} | _under_way(observed, backend)
@@ -160,7 +193,7 @@ def _with_first(old: WarmupStatus | None, results: Mapping[str, Pinged]) -> Warm
     """``old``, or the newest first answer where that is newer."""
     firsts = [p for p in results.values() if p.slot is None and not p.error]
     newest = max(firsts, key=lambda p: p.at, default=None)
-    if newest is None or (old and rfc3339(newest.at) <= old.time):
+    if newest is None or (old and rfc3339(newest.at) <= (old.time or "")):
         return old
     return WarmupStatus(rfc3339(newest.at), _milliseconds([newest]), slots=old.slots if old else {})
 
