@@ -1,6 +1,7 @@
 """A real control plane without a node: pods stay Pending unless a test says otherwise."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -42,6 +43,15 @@ def routers(plane: Plane, namespace: str) -> Iterator[Routers]:
     made = Routers(plane, namespace)
     yield made
     made.close()
+
+
+@pytest.fixture
+def stopped(operator: Operator) -> Iterator[Operator]:
+    """The operator, which does not run during the test unless the test starts it."""
+    operator.end()
+    yield operator
+    operator.end(signal.SIGKILL)
+    operator.start()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import yaml
 
 from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
 from modelroute.controller.rbac import policy_rules
+from tests.controlplane import kubelet
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
@@ -192,18 +193,19 @@ class Plane:
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
         self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
 
-    def make_pods_ready(self, namespace: str, component: str) -> None:
-        """Say of every pod of a component what a kubelet would say."""
-        for pod in self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}"):
-            self.make_pod_ready(pod)
+    def make_pods_ready(self, namespace: str, component: str, *addresses: str) -> None:
+        """Say of every pod of a component what a kubelet would say; of those with addresses, in order of their names.
 
-    def make_pod_ready(self, pod: KubeObject, address: str = "") -> None:
+        Containers run and are ready; the pod is when its readiness gates are open. To be called again when one opened.
+        """
+        pods = self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}")
+        for pod, address in itertools.zip_longest(pods, addresses[: len(pods)]):
+            self.make_pod_ready(pod, address)
+
+    def make_pod_ready(self, pod: KubeObject, address: str | None = None) -> None:
         """Say of a pod what a kubelet would say."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]}
-        at: KubeObject = {"podIP": address, "podIPs": [{"ip": address}]} if address else {}
-        meta = pod["metadata"]
-        self.admin.merge(POD, meta["namespace"], meta["name"], {"status": ready | at}, "status")
+        path = POD.path(pod["metadata"]["namespace"], pod["metadata"]["name"], "status")
+        self.admin.must("PATCH", path, {"status": kubelet.says(pod, address)}, "strategic-merge-patch+json")
 
 
 class Operator:

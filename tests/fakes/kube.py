@@ -3,13 +3,15 @@
 # ruff: noqa: ARG002 - the real one needs its arguments
 
 import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Call, Cluster, Verb
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, Kind
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
 
 KubeObject = dict[str, Any]
+_WATCHED = {kind.name: kind for kind in WATCHED}
 
 
 class FakeCluster(Cluster):
@@ -20,6 +22,7 @@ class FakeCluster(Cluster):
         self.writes: list[str] = []
         self.refuse: dict[tuple[str, str], ApiError] = {}
         self.events: list[str] = []
+        self.notes: list[str] = []
         self._version = 100
 
     def keep(self, kind: Kind, seen: KubeObject) -> KubeObject:
@@ -39,8 +42,8 @@ class FakeCluster(Cluster):
     def fill(self, cache: Cache) -> None:
         """What the watches would bring."""
         for (kind, _), found in self.objects.items():
-            if kind in CHILDREN or kind == MODEL_ROUTE.name:
-                cache.put(CHILDREN.get(kind, MODEL_ROUTE), found)
+            if kind in _WATCHED:
+                cache.put(_WATCHED[kind], found)
 
     def form(self, desired: KubeObject) -> KubeObject:
         """The form in which ``desired`` is kept; what a test replaces."""
@@ -71,12 +74,29 @@ class FakeCluster(Cluster):
         found = self.objects.get((MODEL_ROUTE.name, "chat"))
         return self.keep(MODEL_ROUTE, found | {"status": status}) if found else None
 
-    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
-        self._note("patch", POD, pod["metadata"]["name"])
-        self.objects[POD.name, pod["metadata"]["name"]]["metadata"]["annotations"] = annotations
+    async def annotate_pod(self, pod: KubeObject, annotations: Mapping[str, str | None]) -> KubeObject | None:
+        return self._change_pod(pod, lambda live: _merge(live["metadata"].setdefault("annotations", {}), annotations))
+
+    async def set_pod_condition(self, pod: KubeObject, condition: KubeObject) -> KubeObject | None:
+        def change(live: KubeObject) -> None:
+            others = [c for c in live.setdefault("status", {}).get("conditions", ()) if c["type"] != condition["type"]]
+            live["status"]["conditions"] = [*others, condition]
+
+        return self._change_pod(pod, change, "/status")
+
+    def _change_pod(
+        self, pod: KubeObject, change: Callable[[KubeObject], None], subresource: str = ""
+    ) -> KubeObject | None:
+        self._note("patch", POD, pod["metadata"]["name"] + subresource)
+        live = self.objects.get((POD.name, pod["metadata"]["name"]))
+        if live is None:
+            return None
+        change(live)
+        return self.keep(POD, live)
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         self.events.append(event["reason"])
+        self.notes.append(event["note"])
 
     def _note(self, verb: Verb, kind: Kind, name: str) -> None:
         self._check(verb, kind, name)
@@ -85,3 +105,9 @@ class FakeCluster(Cluster):
     def _check(self, verb: Verb, kind: Kind, name: str) -> None:
         if refusal := self.refuse.get((verb, f"{kind.name}/{name}")):
             raise refusal
+
+
+def _merge(into: dict[str, str], change: Mapping[str, str | None]) -> None:
+    into.update({name: value for name, value in change.items() if value is not None})
+    for name in [name for name, value in change.items() if value is None]:
+        into.pop(name, None)

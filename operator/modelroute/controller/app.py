@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelroute.controller import admin, logs
-from modelroute.controller.asking.client import Pods
-from modelroute.controller.asking.sampler import Sampler
+from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
@@ -43,9 +42,9 @@ class Operator:
         cache = Cache()
         self._cluster = cluster
         self._namespaces = options.namespaces
-        self._pods = Pods()
-        self._sampler = Sampler(self._pods, self._look_again, options.clock)
-        self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock, self._sampler).reconcile)
+        self._beside = Beside(cluster, cache, self._look_again, options.clock)
+        reconciler = Reconciler(cluster, cache, options.settings, options.clock, self._beside)
+        self.queue = WorkQueue(reconciler.reconcile)
         self._watches = Watches(cache, self.queue)
 
     def _look_again(self, key: Key) -> None:
@@ -67,7 +66,7 @@ class Operator:
         others = [
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
             asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
-            asyncio.create_task(self._sampler.run(), name="sampler"),
+            asyncio.create_task(self._beside.run(), name="beside"),
         ]
         watching = asyncio.create_task(run_kopf(self._watches.registry(), self._namespaces), name="watching")
         try:
@@ -78,7 +77,7 @@ class Operator:
             for task in (watching, *others):
                 task.cancel()
             await asyncio.gather(watching, *others, return_exceptions=True)
-            await self._pods.close()
+            await self._beside.close()
 
 
 async def run(options: Options) -> None:

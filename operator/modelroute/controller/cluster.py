@@ -22,6 +22,7 @@ from modelroute.planning.observed import KubeObject
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
 
 Verb = Literal["get", "list", "create", "patch", "delete"]
 _METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
@@ -197,18 +198,27 @@ class Cluster:
             raise
         return written
 
-    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
-        """Set annotations of a pod; one that is gone needs none."""
-        meta = pod["metadata"]
-        body = {"metadata": {"uid": meta["uid"], "annotations": annotations}}
-        query = {"fieldManager": FIELD_MANAGER}
+    async def annotate_pod(self, pod: KubeObject, annotations: Mapping[str, str | None]) -> KubeObject | None:
+        """Set annotations of this very pod; None takes one away. The pod as it now is, None when it is gone."""
+        return await self._patch_pod(pod, "", {"metadata": {"annotations": dict(annotations)}}, MERGE)
+
+    async def set_pod_condition(self, pod: KubeObject, condition: KubeObject) -> KubeObject | None:
+        """Set one condition of this very pod; others stay. The pod as it now is, None when it is gone."""
+        return await self._patch_pod(pod, "status", {"status": {"conditions": [condition]}}, STRATEGIC)
+
+    async def _patch_pod(
+        self, pod: KubeObject, subresource: str, change: KubeObject, content_type: str
+    ) -> KubeObject | None:
+        meta, query = pod["metadata"], {"fieldManager": FIELD_MANAGER}
+        body = {**change, "metadata": {"uid": meta["uid"], **change.get("metadata", {})}}
+        call = Call("patch", POD, meta["namespace"], meta["name"], subresource, query, body, content_type)
         try:
-            await self._send(
-                Call("patch", POD, meta["namespace"], meta["name"], query=query, body=body, content_type=MERGE)
-            )
+            patched: KubeObject = await self._send(call)
         except ApiError as error:
             if error.status not in (404, _CONFLICT):
                 raise
+            return None
+        return patched
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         """Create an Event."""

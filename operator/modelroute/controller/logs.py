@@ -27,7 +27,8 @@ def configure() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    for chatty in ("kopf", "httpx"):  # the latter tells of each request to a pod
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def _quoted(value: str) -> str:

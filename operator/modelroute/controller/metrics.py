@@ -1,4 +1,5 @@
-"""The operator's own metrics, served by ``admin``. No label holds a user's name for anything."""
+"""The operator's own metrics, served by ``admin``. No label holds a user's name for anything, but
+those of warm-ups: a route has at most 32 backends, and its series go with it."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -16,3 +17,12 @@ REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had 
 ASKED = Counter(
     "modelroute_pods_asked_total", "Requests to pods for what they run and do, by outcome.", ["of", "outcome"]
 )
+
+_BACKEND = ["namespace", "route", "backend"]
+WARMUP_SECONDS = Histogram(
+    "modelroute_warmup_seconds",
+    "Seconds in which a replica answered the request of a warm-up.",
+    _BACKEND,
+    buckets=(0.05, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+)
+WARMUP_FAILURES = Counter("modelroute_warmup_failures_total", "Warm-ups that a replica did not answer.", _BACKEND)

@@ -3,12 +3,11 @@
 Called by ``reconciler``. Reads alone, never writes. A Secret is read for its keys; the values stop in ``cluster``.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from modelroute.api import types as t
-from modelroute.controller.asking.heard import Picture
+from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
 from modelroute.controller.kinds import CHILDREN, SERVICE
@@ -40,11 +39,11 @@ class View:
 class Observer:
     """Looks at one ModelRoute at a time."""
 
-    def __init__(self, cluster: Cluster, cache: Cache, heard: Callable[[Key], Picture] | None = None) -> None:
-        """``cache`` holds the first listing of all kinds before anything is looked at; ``heard``: what pods say."""
+    def __init__(self, cluster: Cluster, cache: Cache, beside: Beside) -> None:
+        """``cache`` holds the first listing of all kinds before anything is looked at; ``beside``: what pods say."""
         self._cluster = cluster
         self._cache = cache
-        self._heard = heard
+        self._beside = beside
 
     async def look(self, route: t.ModelRoute) -> View:
         """What is seen of ``route`` and of what it refers to. ApiError where the API server is in trouble."""
@@ -66,7 +65,6 @@ class Observer:
             except ApiError as error:
                 refusals.append(_lasting(error))
         labelled = self._cache.labelled(Key(namespace, name))
-        heard = self._heard(Key(namespace, name)) if self._heard else Picture()
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
             slices={s: self._cache.slices(namespace, s) for s in refs.slices},
@@ -75,9 +73,7 @@ class Observer:
             claims=frozenset(claims),
             troubles=self._cache.troubles(Key(namespace, name)),
             pods=self._cache.pods(Key(namespace, name)),
-            told=heard.told,
-            engines=heard.engines,
-            demand=heard.demand,
+            **self._beside.seen(Key(namespace, name)),
         )
         return View(observed, tuple(refusals))
 

@@ -20,6 +20,7 @@ RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "secrets"): ("get",),  # those alone that a ModelRoute names; never a list of them
     # What keeps one from running; and the annotation that makes the kubelet refresh a router's configuration.
     ("", "pods"): ("list", "watch", "patch"),
+    ("", "pods/status"): ("patch",),  # the readiness gate of a replica
     ("events.k8s.io", "events"): ("create",),
 }
 """Verbs by API group and resource."""

@@ -17,7 +17,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.controller import outcome
-from modelroute.controller.asking.sampler import Sampler
+from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
 from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD
@@ -48,15 +48,15 @@ class Reconciler:
         cache: Cache,
         settings: Settings,
         clock: Callable[[], float] = time.time,
-        sampler: Sampler | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``sampler`` asks pods, if any."""
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``beside`` asks pods."""
+        self._beside = beside or Beside(cluster, cache, lambda _: None, clock)
         self._clock = clock
-        self._sampler = sampler
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
-        self._observer = Observer(cluster, cache, sampler.seen if sampler else None)
+        self._observer = Observer(cluster, cache, self._beside)
         self._publisher = Publisher(cluster)
         self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
@@ -90,8 +90,7 @@ class Reconciler:
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
-        if self._sampler:
-            self._sampler.follow(key, planned.asking)
+        self._beside.follow(key, planned, self._present(key, planned))
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
@@ -106,6 +105,11 @@ class Reconciler:
         if planned.look_again is not None:
             due.append(max(planned.look_again - self._clock(), 0.0))
         return min(due, default=None)
+
+    def _present(self, key: Key, planned: Plan) -> set[str]:
+        """Whom an errand may be about, as errands name them."""
+        endpoints = {f"{backend.name}/{place}" for backend in planned.snapshot.backends for place in backend.endpoints}
+        return endpoints | {pod.name for pod in self._cache.pods(key)}
 
     async def _look(self, route: t.ModelRoute, now: float) -> tuple[View, Plan]:
         view = await self._observer.look(route)
@@ -195,8 +199,7 @@ class Reconciler:
         return True
 
     def _forget(self, key: Key) -> None:
-        if self._sampler:
-            self._sampler.forget(key)
+        self._beside.forget(key)
         self._touched.pop(key, None)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]

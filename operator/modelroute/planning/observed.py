@@ -9,6 +9,7 @@ from typing import Any
 
 from modelroute.api import types as t
 from modelroute.planning import names
+from modelroute.planning.errands import Errand
 from modelroute.planning.moments import unix
 from modelroute.planning.scaling.demand import Demand
 
@@ -76,7 +77,8 @@ class Pinged:
     health_seconds: float = 0.0
     answer_seconds: float = 0.0
     error: str = ""
-    slot: tuple[str, str] | None = None  # schedule and RFC 3339; None: a first one
+    slot: tuple[str, str] | None = None  # as the errand had it; None: a first one
+    wake_seconds: float | None = None  # what it took to wake, where it was woken for this
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,9 @@ class Observed:
     pods: tuple[Pod, ...] = ()  # of backends, routers and sidecars, in a stable order
     told: Mapping[str, Told] = field(default_factory=dict)  # by router or sidecar pod, where one was asked
     engines: Mapping[str, Engine] = field(default_factory=dict)  # by replica's pod, where one was asked
-    pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by replica's pod, where one was
+    pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by WarmUp.pod, where one was
+    under_way: frozenset[Errand] = frozenset()  # errands that are being run
+    stuck: Mapping[str, str] = field(default_factory=dict)  # by pod: the errand that fails again and again, and why
     demand: Mapping[str, Demand] = field(default_factory=dict)  # by backend, where the operator decides on replicas
     foreign: tuple[str, ...] = ()  # "Kind/name" of objects that have a child's name and another owner, or none
 

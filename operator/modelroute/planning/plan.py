@@ -13,7 +13,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.status import Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, status
+from modelroute.planning import conditions, names, status, warmup
 from modelroute.planning.acks import Acks, acks_of
 from modelroute.planning.asking import Asking, asking_of
 from modelroute.planning.endpoints import endpoints_of
@@ -72,8 +72,9 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     config_map = router.config_map(route, encoded, revision)
     wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
+    warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
-    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded))
+    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded), warmth)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -81,8 +82,9 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         snapshot=snapshot,
         revision=revision,
         status=said,
-        events=changes(route.status, said, status.backend_troubles(route, observed)),
-        look_again=min((due for due in (loads_due, acks.look_again) if due is not None), default=None),
+        events=(*changes(route.status, said, status.backend_troubles(route, observed)), *warmth.events),
+        errands=warmth.errands,
+        look_again=min((m for m in (loads_due, acks.look_again, warmth.look_again) if m is not None), default=None),
         asking=asking_of(route, observed, snapshot, revision),
         router_selector=_router_selector(route),
     )
@@ -109,13 +111,14 @@ class _Findings(NamedTuple):
     acks: Acks
     router: KubeObject  # the Deployment that must be
     size: int  # of the snapshot, in bytes
+    warmth: warmup.Warmth
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.acks)
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
+    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.warmth.statuses)
     complete = status.rolled_out(found.router, live)
     oversize = _oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else ""
     verdicts = (

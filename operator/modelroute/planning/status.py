@@ -4,16 +4,17 @@ Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and
 Deployment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modelroute.api import types as t
-from modelroute.api.status import BackendStatus, RouterStatus
+from modelroute.api.status import BackendStatus, RouterStatus, WarmupStatus
 from modelroute.planning import names
 from modelroute.planning.acks import Acks
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.settings import Settings
 from modelroute.planning.unresolved import Missing
+from modelroute.planning.warmup import stuck
 from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
 
@@ -56,7 +57,11 @@ def trouble(name: str, observed: Observed) -> str:
 
 
 def backend_statuses(
-    route: t.ModelRoute, observed: Observed, snapshot: Snapshot, missing: Sequence[Missing]
+    route: t.ModelRoute,
+    observed: Observed,
+    snapshot: Snapshot,
+    missing: Sequence[Missing],
+    warm: Mapping[str, WarmupStatus],
 ) -> tuple[BackendStatus, ...]:
     """One entry a backend, in the manifest's order."""
     weights = _percentages(snapshot)
@@ -69,6 +74,7 @@ def backend_statuses(
             effective_weight=weights[b.name],
             ready_replicas=None if b.external else ready[b.name],
             desired_replicas=b.scaling.min_replicas if b.vllm else None,
+            warmup=warm.get(b.name),
             message=problems.get(b.name) or _message(route, b, ready[b.name], observed),
         )
         for b in route.spec.backends
@@ -92,7 +98,7 @@ def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Obse
 
 def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
     desired = backend.scaling.min_replicas
-    wrong = trouble(names.backend(route.metadata.name, backend.name), observed)
+    wrong = trouble(names.backend(route.metadata.name, backend.name), observed) or stuck(observed, backend)
     if wrong:
         return f"{ready} of {desired} replicas are ready: {wrong}"
     if not desired:
