@@ -6,7 +6,6 @@ Called by ``status`` and ``plan``. Never keeps anything of an old condition but 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
@@ -81,7 +80,6 @@ def programmed(
 
 
 def ready(
-    route: t.ModelRoute,
     router: RouterStatus,
     backends: Sequence[BackendStatus],
     snapshot: Snapshot,
@@ -104,7 +102,7 @@ def ready(
         return Verdict("Ready", "False", "ClientKeysMissing", message)
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
-    resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}
+    resting = {b.name for b in backends if b.desired_replicas == 0}
     return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
 
 

@@ -4,16 +4,16 @@ Called by the controller at every reconcile. Level-based: nothing is remembered 
 run that was cut short is simply run again. Never touches the cluster, never reads a clock: ``now`` is an argument.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
 from modelroute.api import types as t
-from modelroute.api.status import Status
+from modelroute.api.status import PastStart, Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, status
+from modelroute.planning import conditions, names, schedule, status, timed
 from modelroute.planning.endpoints import endpoints_of
 from modelroute.planning.errands import Errand
 from modelroute.planning.events import Event, changes
@@ -22,6 +22,7 @@ from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.resources import router, vllm
 from modelroute.planning.settings import Settings
 from modelroute.planning.snapshot import snapshot_of
+from modelroute.planning.timed import Timed
 from modelroute.planning.unresolved import Missing, missing
 from modelroute.snapshot.codec import decode, encode
 from modelroute.snapshot.types import Snapshot
@@ -42,6 +43,7 @@ class Plan:
     events: tuple[Event, ...]  # what changed since the route's old status
     errands: tuple[Errand, ...] = ()  # what pods are to be asked or told
     look_again: float | None = None  # when time alone will change this plan, in Unix seconds
+    started: tuple[PastStart, ...] = ()  # starts of replicas that the status has now, and had not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,17 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
     lost = missing(route, observed)
     unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
-    encoded = encode(snapshot_of(route, endpoints_of(route, observed, unusable)))
+    by_time = timed.timed(route, observed, now)
+    starts = {name: found.start for name, found in by_time.items()}
+    encoded = encode(snapshot_of(route, endpoints_of(route, observed, unusable), starts))
     snapshot = decode(encoded)
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
+    wanted = (config_map, *_backend_children(route, observed, by_time), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
     oversize = "" if fits else _oversize(len(encoded), revision)
-    found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
+    found = _Findings(lost, snapshot, revision, wanted[-1], oversize, by_time)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -72,7 +76,12 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         snapshot=snapshot,
         revision=revision,
         status=said,
-        events=changes(route.status, said, status.backend_troubles(route, observed)),
+        events=(
+            *changes(route.status, said, status.backend_troubles(route, observed)),
+            *(event for found in by_time.values() for event in found.events),
+        ),
+        look_again=timed.next_change(route, now),
+        started=tuple(start for found in by_time.values() for start in found.learnt.counted),
     )
 
 
@@ -97,19 +106,20 @@ class _Findings(NamedTuple):
     revision: str
     router: KubeObject  # the Deployment that must be
     oversize: str
+    timed: Mapping[str, Timed]
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.revision)
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
+    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.timed)
     complete = status.rolled_out(found.router, live)
     verdicts = (
         conditions.accepted(),
         conditions.resolved_refs(found.missing),
         conditions.programmed(routers, observed.foreign, found.oversize, wrong, rolled_out=complete),
-        conditions.ready(route, routers, backends, found.snapshot, found.missing),
+        conditions.ready(routers, backends, found.snapshot, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(
@@ -119,10 +129,11 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
         router=routers,
         ready_backends=f"{answering}/{len(backends)}",
         canary=f"{canary.backend} {canary.percent}%" if canary else "",
+        active_schedules=schedule.active(route, now),
     )
 
 
-def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeObject]:
+def _backend_children(route: t.ModelRoute, observed: Observed, by_time: Mapping[str, Timed]) -> Iterator[KubeObject]:
     for backend in route.spec.backends:
         if backend.vllm is None:
             continue
@@ -131,7 +142,7 @@ def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeO
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
-        yield vllm.deployment(route, backend, backend.vllm)
+        yield vllm.deployment(route, backend, backend.vllm, by_time[backend.name].replicas(backend))
 
 
 def _oversize(size: int, revision: str) -> str:

@@ -23,11 +23,16 @@ _AUTH = s.Auth(keys_file=names.CLIENT_KEYS["keys.yaml"], pepper_file=names.CLIEN
 
 
 def snapshot_of(
-    route: t.ModelRoute, endpoints: Mapping[str, tuple[str, ...]], *, loopback_allowed: bool = False
+    route: t.ModelRoute,
+    endpoints: Mapping[str, tuple[str, ...]],
+    starts: Mapping[str, s.Start] | None = None,
+    *,
+    loopback_allowed: bool = False,
 ) -> s.Snapshot:
     """The snapshot of ``route``, without its revision.
 
     ``endpoints``: ``host:port`` by backend. A backend that is not in it has none, an external one that of its URL.
+    ``starts``: what is known of a backend's start, by backend.
     """
     spec, auth = route.spec, route.spec.router.auth
     headers = auth.trusted_headers
@@ -36,7 +41,12 @@ def snapshot_of(
         name=route.metadata.name,
         generation=route.metadata.generation,
         models=route.models,
-        backends=tuple(_backend(b, endpoints, loopback_allowed=loopback_allowed) for b in spec.backends),
+        backends=tuple(
+            msgspec.structs.replace(
+                _backend(b, endpoints, loopback_allowed=loopback_allowed), start=(starts or {}).get(b.name, s.Start())
+            )
+            for b in spec.backends
+        ),
         rules=tuple(s.Rule(r.name, _when(r.when), r.prefer, r.exclude, r.fail_closed) for r in spec.rules),
         canary=_canary(spec.canary),
         fallbacks=tuple(s.Fallback(backend=f.backend, failures=f.failures) for f in spec.fallbacks),

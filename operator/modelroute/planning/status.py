@@ -4,14 +4,15 @@ Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and
 Deployment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modelroute.api import types as t
-from modelroute.api.status import BackendStatus, RouterStatus
+from modelroute.api.status import BackendStatus, RouterStatus, ScalingStatus
 from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.settings import Settings
+from modelroute.planning.timed import Timed
 from modelroute.planning.unresolved import Missing
 from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
@@ -54,7 +55,11 @@ def trouble(name: str, observed: Observed) -> str:
 
 
 def backend_statuses(
-    route: t.ModelRoute, observed: Observed, snapshot: Snapshot, missing: Sequence[Missing]
+    route: t.ModelRoute,
+    observed: Observed,
+    snapshot: Snapshot,
+    missing: Sequence[Missing],
+    timed: Mapping[str, Timed],
 ) -> tuple[BackendStatus, ...]:
     """One entry a backend, in the manifest's order."""
     weights = _percentages(snapshot)
@@ -66,8 +71,11 @@ def backend_statuses(
             type="VLLM" if b.vllm else "Service" if b.target_ref else "External",
             effective_weight=weights[b.name],
             ready_replicas=None if b.external else ready[b.name],
-            desired_replicas=b.scaling.min_replicas if b.vllm else None,
-            message=problems.get(b.name) or _message(route, b, ready[b.name], observed),
+            desired_replicas=timed[b.name].replicas(b) if b.vllm else None,
+            scaling=ScalingStatus(floor=timed[b.name].floor.replicas) if b.vllm else None,
+            warmup=timed[b.name].warmup,
+            start=timed[b.name].learnt.status,
+            message=problems.get(b.name) or _message(route, b, ready[b.name], observed, timed[b.name].replicas(b)),
         )
         for b in route.spec.backends
     )
@@ -80,16 +88,15 @@ def backend_troubles(route: t.ModelRoute, observed: Observed) -> dict[str, str]:
     return {backend: sentence for backend, sentence in found.items() if sentence}
 
 
-def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
+def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, desired: int) -> str:
     if backend.external:
         return f"requests go to {backend.external.base_url}"
     if backend.target_ref:
         return f'Service "{backend.target_ref.name}" has {ready or "no"} ready endpoint{"" if ready == 1 else "s"}'
-    return _vllm_message(route, backend, ready, observed)
+    return _vllm_message(route, backend, ready, observed, desired)
 
 
-def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
-    desired = backend.scaling.min_replicas
+def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, desired: int) -> str:
     wrong = trouble(names.backend(route.metadata.name, backend.name), observed)
     if wrong:
         return f"{ready} of {desired} replicas are ready: {wrong}"
