@@ -28,7 +28,10 @@ def near(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+SEEN = {name: mistake for name, mistake in MISTAKES.items() if not mistake.beyond_cel}
+
+
+@pytest.mark.parametrize("mistake", SEEN.values(), ids=SEEN.keys())
 def test_a_mistake_is_refused_with_its_path(plane: Plane, mistake: Mistake) -> None:
     answer = tried(plane, manifest(**mistake.spec))
     assert answer.status_code in (400, 422), answer.text

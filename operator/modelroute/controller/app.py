@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelroute.controller import admin, logs
+from modelroute.controller import admin, clockwatch, logs
 from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
@@ -41,6 +41,7 @@ class Operator:
         cache = Cache()
         self._cluster = cluster
         self._namespaces = options.namespaces
+        self._clock = options.clock
         self.queue = WorkQueue(Reconciler(cluster, cache, options.settings, options.clock).reconcile)
         self._watches = Watches(cache, self.queue)
 
@@ -60,6 +61,7 @@ class Operator:
         others = [
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
             asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
+            asyncio.create_task(clockwatch.watch(self._clock, self.queue.hasten), name="clock"),
         ]
         watching = asyncio.create_task(run_kopf(self._watches.registry(), self._namespaces), name="watching")
         try:
