@@ -21,9 +21,8 @@ def pod(name: str = "a", created: float = 0, **fields: Any) -> Pod:
     """A gated replica that took 1, 9, 60 and 2 s; times are seconds after ``BEGAN``."""
     times = {"scheduled": created + 1, "started": created + 10, "loaded": created + 70, "warm": created + 72}
     moments = {k: None if v is None else BEGAN + v for k, v in (times | fields).items() if k in times}
-    rest = {k: v for k, v in fields.items() if k not in times}
-    made = Pod(name, "backend", "small", "10.0.0.1", BEGAN + created, **moments, gated=True, ready=True)
-    return replace(made, **rest)
+    made = Pod(name, "backend", "small", "10.0.0.1", BEGAN + created, gated=True, ready=True)
+    return replace(made, **fields | moments)
 
 
 def took(seconds: int, name: str, created: float) -> Pod:
