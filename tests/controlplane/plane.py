@@ -203,6 +203,8 @@ class Plane:
 class Operator:
     """The operator as users run it, with a log that is shown when a test fails."""
 
+    module = "modelroute.cli.main"
+
     def __init__(self, kubeconfig: Path, *arguments: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
@@ -212,8 +214,8 @@ class Operator:
         self.start()
 
     def start(self) -> None:
-        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
-        command = [sys.executable, "-m", "modelroute.cli.main", "operator", "--router-image=modelroute/router:test"]
+        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
+        command = [sys.executable, "-m", self.module, "operator", "--router-image=modelroute/router:test"]
         command += [f"--admin-port={self._port}", *self._arguments]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
