@@ -36,11 +36,12 @@ def rule(**fields: Any) -> dict[str, Any]:
 
 
 class Mistake(NamedTuple):
-    """``path`` and ``says`` are of parse's error."""
+    """``path`` and ``says`` are of parse's error; ``beyond_cel``: what the API server alone does not see."""
 
     spec: dict[str, Any]
     path: str
     says: str
+    beyond_cel: bool = False
 
 
 _OTHER = {"name": "other", "vllm": {"model": "m"}}

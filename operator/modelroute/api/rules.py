@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable
 
 from modelroute.api import types as t
-from modelroute.api.checks import Finding, Rule, rule
+from modelroute.api.checks import Finding, Rule, beyond_cel, rule
 from modelroute.api.choices import SPEC
 from modelroute.api.scalars import HEADER, seconds
+from modelroute.api.times import cron_problem, zone_problem
 
 # --- one field against another ----------------------------------------------------------------------------------------
 
@@ -62,6 +63,16 @@ _SCALING = (
     ),
 )
 
+
+def _untimely(asked: t.Schedule | t.WarmupSchedule) -> Iterable[Finding]:
+    if asked.cron is not None and (problem := cron_problem(asked.cron)):
+        yield ".cron", problem
+    if problem := zone_problem(asked.time_zone):
+        yield ".timeZone", problem
+
+
+_TIMELY = beyond_cel(_untimely)
+
 _SCHEDULE = (
     rule(
         "has(self.start) && has(self.end) && !has(self.cron) && !has(self.duration) || "
@@ -79,6 +90,7 @@ _SCHEDULE = (
         lambda s: s.start is not None and s.start == s.end,
         ".end",
     ),
+    _TIMELY,
 )
 
 
@@ -245,6 +257,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
     t.Backend: _BACKEND,
     t.Scaling: _SCALING,
     t.Schedule: _SCHEDULE,
+    t.WarmupSchedule: (_TIMELY,),
     t.ModelCache: _MODEL_CACHE,
     t.When: _WHEN,
     t.Rule: _RULE,

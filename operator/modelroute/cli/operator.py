@@ -20,9 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="the cluster's DNS domain")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Reconcile until told to end."""
+def options(args: argparse.Namespace) -> Options:
+    """What the flags ask for."""
     settings = Settings(
         router_image=args.router_image, image_pull_policy=args.image_pull_policy, cluster_domain=args.cluster_domain
     )
-    asyncio.run(run_operator(Options(tuple(args.namespace), settings, args.admin_port)))
+    return Options(tuple(args.namespace), settings, args.admin_port)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reconcile until told to end."""
+    asyncio.run(run_operator(options(args)))

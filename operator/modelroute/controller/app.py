@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from modelroute.controller import admin, logs
+from modelroute.controller import admin, clockwatch, logs
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster, credentials
@@ -42,6 +42,7 @@ class Operator:
         cache = Cache()
         self._cluster = cluster
         self._namespaces = options.namespaces
+        self._clock = options.clock
         self._beside = Beside(cluster, cache, self._look_again, options.clock)
         reconciler = Reconciler(cluster, cache, options.settings, options.clock, self._beside)
         self.queue = WorkQueue(reconciler.reconcile)
@@ -67,6 +68,7 @@ class Operator:
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),
             asyncio.create_task(self._watches.resync(self._cluster, scopes), name="resync"),
             asyncio.create_task(self._beside.run(), name="beside"),
+            asyncio.create_task(clockwatch.watch(self._clock, self.queue.hasten), name="clock"),
         ]
         watching = asyncio.create_task(run_kopf(self._watches.registry(), self._namespaces), name="watching")
         try:

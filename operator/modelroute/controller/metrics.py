@@ -10,6 +10,13 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60),
 )
 QUEUED = Gauge("modelroute_queue_length", "ModelRoutes that wait for a reconcile.")
+START_SECONDS = Histogram(
+    "modelroute_replica_start_seconds",
+    "Seconds that a start of a replica took: until a node was found, its container ran, /health said 200, a first "
+    "request was answered.",
+    ["phase"],
+    buckets=(1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560),
+)
 API_REQUESTS = Counter(
     "modelroute_api_requests_total", "Requests to the Kubernetes API, watches apart.", ["verb", "resource", "code"]
 )

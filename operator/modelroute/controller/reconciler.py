@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,8 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.parse import parse
-from modelroute.controller import outcome
+from modelroute.api.status import PastStart
+from modelroute.controller import metrics, outcome
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
@@ -95,6 +96,7 @@ class Reconciler:
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
             events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
+            _measure(planned.started)
             await self._publisher.publish(live, events)
         if refusals:
             raise refusals[0]
@@ -203,6 +205,12 @@ class Reconciler:
         self._touched.pop(key, None)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]
+
+
+def _measure(started: Iterable[PastStart]) -> None:
+    for start in started:
+        for phase in ("scheduling", "pull", "load", "warmup"):
+            metrics.START_SECONDS.labels(phase).observe(getattr(start, phase))
 
 
 def _place(child: KubeObject) -> str:

@@ -39,6 +39,11 @@ class WorkQueue:
             self._waiting.put_nowait(key)
             metrics.QUEUED.set(self._waiting.qsize())
 
+    def hasten(self) -> None:
+        """Handle soon all keys that wait for a point in time, or are about to: it is another than was thought."""
+        for key in (*self._later, *self._running):
+            self.add(key)
+
     async def run(self, workers: int, ready: asyncio.Event) -> None:
         """Handle keys from ``ready`` on, until cancelled."""
         async with asyncio.TaskGroup() as group:

@@ -6,7 +6,6 @@ Called by ``status`` and ``plan``. Never keeps anything of an old condition but 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
 from modelroute.planning.acks import Acks, named
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
@@ -101,7 +100,7 @@ def _acknowledged(router: RouterStatus, acks: Acks) -> Verdict:
 
 
 def ready(
-    route: t.ModelRoute,
+    old: Status | None,
     router: RouterStatus,
     acks: Acks,
     backends: Sequence[BackendStatus],
@@ -126,10 +125,10 @@ def ready(
         return Verdict("Ready", "False", "ClientKeysMissing", message)
     if not any(b.effective_weight for b in backends):
         return Verdict("Ready", "False", "NoBackendReady", summary)
-    before = condition_of(route.status, "Ready")
+    before = condition_of(old, "Ready")
     if not (acks.exact or acks.unknown or (before and before.status == "True")):
         return Verdict("Ready", "False", "RouterNotReady", "no router pod has taken up the configuration yet")
-    resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}
+    resting = {b.name for b in backends if b.desired_replicas == 0}
     return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
 
 

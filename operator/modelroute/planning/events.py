@@ -29,7 +29,8 @@ def changes(old: Status | None, new: Status, troubles: Mapping[str, str]) -> tup
     ``troubles``: what is wrong, now, with the replicas of a backend, by backend. Told where the status tells it: pods
     that wait for something missing are told of by what is missing.
     """
-    return tuple(event for found in (_of_conditions(old, new), _of_backends(old, new, troubles)) for event in found)
+    found = (_of_conditions(old, new), _of_schedules(old, new), _of_backends(old, new, troubles))
+    return tuple(event for events in found for event in events)
 
 
 def _of_conditions(old: Status | None, new: Status) -> Iterator[Event]:
@@ -57,6 +58,16 @@ def _same(before: Condition, after: Condition) -> bool:
     """Routers refuse a snapshot one by one, and each one that is written for the same spec: that is told once."""
     again = after.reason == "SnapshotRefused" and before.observed_generation == after.observed_generation
     return again or before.message == after.message
+
+
+def _of_schedules(old: Status | None, new: Status) -> Iterator[Event]:
+    """Windows that opened and closed."""
+    before = old.active_schedules if old else ()
+    floors = ", ".join(f"{b.name} {b.scaling.floor}" for b in new.backends if b.scaling)
+    for name in (n for n in new.active_schedules if n not in before):
+        yield Event("Normal", "ScheduleOpened", f"{name}: replicas that are kept now: {floors}")
+    for name in (n for n in before if n not in new.active_schedules):
+        yield Event("Normal", "ScheduleClosed", f"{name}: replicas that are kept now: {floors}")
 
 
 def _of_backends(old: Status | None, new: Status, troubles: Mapping[str, str]) -> Iterator[Event]:

@@ -36,6 +36,7 @@ class Pod:
     draining: float | None = None  # since when it gets no new requests, because it is to go
     sleeping: float | None = None  # since when it gets no requests, because it is to sleep
     trouble: str = ""  # what keeps it from running, in a sentence
+    restarted: bool = False  # a container of it has ended once, and was started again
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ Called by the controller at every reconcile. Level-based: nothing is remembered 
 run that was cut short is simply run again. Never touches the cluster, never reads a clock: ``now`` is an argument.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
 
 from modelroute.api import types as t
-from modelroute.api.status import Status
+from modelroute.api.status import PastStart, Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, status, warmup
+from modelroute.planning import conditions, names, schedule, status, timed, warmup
 from modelroute.planning.acks import Acks, acks_of
 from modelroute.planning.asking import Asking, asking_of
 from modelroute.planning.endpoints import endpoints_of
@@ -25,6 +25,7 @@ from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.resources import router, vllm
 from modelroute.planning.settings import Settings
 from modelroute.planning.snapshot import snapshot_of
+from modelroute.planning.timed import Timed
 from modelroute.planning.unresolved import Missing, missing
 from modelroute.snapshot.codec import decode, encode
 from modelroute.snapshot.types import Snapshot
@@ -49,6 +50,7 @@ class Plan:
     look_again: float | None = None  # when time alone will change this plan, in Unix seconds
     asking: Asking = field(default_factory=Asking)  # whom to ask for what they run and have to do
     router_selector: str = ""  # of the pods that mount the snapshot, by labels; empty: none does
+    started: tuple[PastStart, ...] = ()  # starts of replicas that the status has now, and had not before
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +67,18 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
     endpoints = endpoints_of(route, observed, unusable)
     loads, loads_due = loads_of(route, observed, endpoints, now)
-    encoded = encode(snapshot_of(route, endpoints, loads))
+    by_time = timed.timed(route, observed, now)
+    starts = {name: found.start for name, found in by_time.items()}
+    encoded = encode(snapshot_of(route, endpoints, loads, starts))
     snapshot = decode(encoded)
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
+    wanted = (config_map, *_backend_children(route, observed, by_time), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
     warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
-    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded), warmth)
+    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded), warmth, by_time)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -84,9 +88,10 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         status=said,
         events=(*changes(route.status, said, status.backend_troubles(route, observed)), *warmth.events),
         errands=warmth.errands,
-        look_again=min((m for m in (loads_due, acks.look_again, warmth.look_again) if m is not None), default=None),
+        look_again=_first(loads_due, acks.look_again, warmth.look_again, schedule.next_change(route, now)),
         asking=asking_of(route, observed, snapshot, revision),
         router_selector=_router_selector(route),
+        started=tuple(start for found in by_time.values() for start in found.learnt.counted),
     )
 
 
@@ -112,20 +117,22 @@ class _Findings(NamedTuple):
     router: KubeObject  # the Deployment that must be
     size: int  # of the snapshot, in bytes
     warmth: warmup.Warmth
+    timed: Mapping[str, Timed]
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.acks)
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.warmth.statuses)
+    warm = found.warmth.statuses
+    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, warm, found.timed)
     complete = status.rolled_out(found.router, live)
     oversize = _oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else ""
     verdicts = (
         conditions.accepted(_large(found.size, route.status)),
         conditions.resolved_refs(found.missing),
         conditions.programmed(routers, found.acks, observed.foreign, oversize, wrong, rolled_out=complete),
-        conditions.ready(route, routers, found.acks, backends, found.snapshot, found.missing),
+        conditions.ready(route.status, routers, found.acks, backends, found.snapshot, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(
@@ -135,10 +142,11 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
         router=routers,
         ready_backends=f"{answering}/{len(backends)}",
         canary=f"{canary.backend} {canary.percent}%" if canary else "",
+        active_schedules=schedule.active(route, now),
     )
 
 
-def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeObject]:
+def _backend_children(route: t.ModelRoute, observed: Observed, by_time: Mapping[str, Timed]) -> Iterator[KubeObject]:
     for backend in route.spec.backends:
         if backend.vllm is None:
             continue
@@ -147,7 +155,11 @@ def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeO
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
-        yield vllm.deployment(route, backend, backend.vllm)
+        yield vllm.deployment(route, backend, backend.vllm, by_time[backend.name].replicas(backend))
+
+
+def _first(*moments: float | None) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 _SHORTEN = "shorten system prompts, keyword lists or the canary's allow list, or make two routes of it"

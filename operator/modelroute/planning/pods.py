@@ -49,6 +49,7 @@ def facts(pod: KubeObject) -> Pod:
         draining=unix(notes.get(names.DRAINING_ANNOTATION)),
         sleeping=unix(notes.get(names.SLEEPING_ANNOTATION)),
         trouble=trouble(pod),
+        restarted=any(c.get("restartCount") for c in status.get("containerStatuses") or ()),
     )
 
 

@@ -26,6 +26,7 @@ def snapshot_of(
     route: t.ModelRoute,
     endpoints: Mapping[str, tuple[str, ...]],
     loads: Mapping[str, Mapping[str, s.Load]] | None = None,
+    starts: Mapping[str, s.Start] | None = None,
     *,
     loopback_allowed: bool = False,
 ) -> s.Snapshot:
@@ -33,6 +34,7 @@ def snapshot_of(
 
     ``endpoints``: ``host:port`` by backend. A backend that is not in it has none, an external one that of its URL.
     ``loads``: what replicas have to do, by backend and endpoint, where that is known and makes a difference.
+    ``starts``: what is known of a backend's start, by backend.
     """
     spec, auth = route.spec, route.spec.router.auth
     backends = (_backend(b, endpoints, loopback_allowed=loopback_allowed) for b in spec.backends)
@@ -42,7 +44,12 @@ def snapshot_of(
         name=route.metadata.name,
         generation=route.metadata.generation,
         models=route.models,
-        backends=tuple(_with_loads(b, (loads or {}).get(b.name)) for b in backends),
+        backends=tuple(
+            msgspec.structs.replace(
+                _with_loads(b, (loads or {}).get(b.name)), start=(starts or {}).get(b.name, s.Start())
+            )
+            for b in backends
+        ),
         rules=tuple(s.Rule(r.name, _when(r.when), r.prefer, r.exclude, r.fail_closed) for r in spec.rules),
         canary=_canary(spec.canary),
         fallbacks=tuple(s.Fallback(backend=f.backend, failures=f.failures) for f in spec.fallbacks),

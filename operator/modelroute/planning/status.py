@@ -7,12 +7,13 @@ Deployment.
 from collections.abc import Mapping, Sequence
 
 from modelroute.api import types as t
-from modelroute.api.status import BackendStatus, RouterStatus, WarmupStatus
+from modelroute.api.status import BackendStatus, RouterStatus, ScalingStatus, WarmupStatus
 from modelroute.planning import names
 from modelroute.planning.acks import Acks
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.settings import Settings
+from modelroute.planning.timed import Timed
 from modelroute.planning.unresolved import Missing
 from modelroute.planning.warmup import stuck
 from modelroute.snapshot.types import Snapshot
@@ -62,6 +63,7 @@ def backend_statuses(
     snapshot: Snapshot,
     missing: Sequence[Missing],
     warm: Mapping[str, WarmupStatus],
+    timed: Mapping[str, Timed],
 ) -> tuple[BackendStatus, ...]:
     """One entry a backend, in the manifest's order."""
     weights = _percentages(snapshot)
@@ -73,9 +75,11 @@ def backend_statuses(
             type="VLLM" if b.vllm else "Service" if b.target_ref else "External",
             effective_weight=weights[b.name],
             ready_replicas=None if b.external else ready[b.name],
-            desired_replicas=b.scaling.min_replicas if b.vllm else None,
+            desired_replicas=timed[b.name].replicas(b) if b.vllm else None,
+            scaling=ScalingStatus(floor=timed[b.name].floor.replicas) if b.vllm else None,
             warmup=warm.get(b.name),
-            message=problems.get(b.name) or _message(route, b, ready[b.name], observed),
+            start=timed[b.name].learnt.status,
+            message=problems.get(b.name) or _message(route, b, ready[b.name], observed, timed[b.name].replicas(b)),
         )
         for b in route.spec.backends
     )
@@ -88,16 +92,15 @@ def backend_troubles(route: t.ModelRoute, observed: Observed) -> dict[str, str]:
     return {backend: sentence for backend, sentence in found.items() if sentence}
 
 
-def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
+def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, desired: int) -> str:
     if backend.external:
         return f"requests go to {backend.external.base_url}"
     if backend.target_ref:
         return f'Service "{backend.target_ref.name}" has {ready or "no"} ready endpoint{"" if ready == 1 else "s"}'
-    return _vllm_message(route, backend, ready, observed)
+    return _vllm_message(route, backend, ready, observed, desired)
 
 
-def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
-    desired = backend.scaling.min_replicas
+def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, desired: int) -> str:
     wrong = trouble(names.backend(route.metadata.name, backend.name), observed) or stuck(observed, backend)
     if wrong:
         return f"{ready} of {desired} replicas are ready: {wrong}"

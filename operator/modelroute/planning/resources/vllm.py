@@ -23,7 +23,7 @@ _PULL_SECONDS = 600
 _INT32 = 2**31 - 1
 
 
-def deployment(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM) -> KubeObject:
+def deployment(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM, replicas: int) -> KubeObject:
     """The replicas. A template that changes restarts them, and a start takes minutes: it depends on the spec alone."""
     selector = names.backend_selector(route.metadata.name, backend.name)
     grace = objects.PRE_STOP_SECONDS + _drain(vllm) + objects.END_MARGIN_SECONDS
@@ -35,11 +35,11 @@ def deployment(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM) -> KubeObj
         "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}] if vllm.gpus else [],
     }
     spec = {
-        "replicas": backend.scaling.min_replicas,
+        "replicas": replicas,
         "revisionHistoryLimit": 3,
         "progressDeadlineSeconds": min(_INT32, math.ceil(seconds(vllm.startup_timeout)) + grace + _PULL_SECONDS),
         "selector": {"matchLabels": selector},
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling(backend.scaling.min_replicas, vllm)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling(replicas, vllm)},
         "template": objects.pod(selector, pod_spec),
     }
     name = names.backend(route.metadata.name, backend.name)
