@@ -4,7 +4,7 @@ Called by the controller at every reconcile. Level-based: nothing is remembered 
 run that was cut short is simply run again. Never touches the cluster, never reads a clock: ``now`` is an argument.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from modelroute.planning.events import Event, changes
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.resources import router, vllm
+from modelroute.planning.scaling.scale import Scaled, scale
 from modelroute.planning.settings import Settings
 from modelroute.planning.snapshot import snapshot_of
 from modelroute.planning.unresolved import Missing, missing
@@ -61,10 +62,11 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
+    scaled = {b.name: scale(route, b, observed, revision, now) for b in route.spec.backends if b.vllm}
+    wanted = (config_map, *_backend_children(route, observed, scaled), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
     oversize = "" if fits else _oversize(len(encoded), revision)
-    found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
+    found = _Findings(lost, snapshot, revision, wanted[-1], oversize, scaled)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -73,6 +75,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         revision=revision,
         status=said,
         events=changes(route.status, said, status.backend_troubles(route, observed)),
+        errands=tuple(errand for s in scaled.values() for errand in s.errands),
+        look_again=min((s.look_again for s in scaled.values() if s.look_again is not None), default=None),
     )
 
 
@@ -97,13 +101,14 @@ class _Findings(NamedTuple):
     revision: str
     router: KubeObject  # the Deployment that must be
     oversize: str
+    scaled: Mapping[str, Scaled]  # by vllm backend
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.revision)
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
+    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.scaled)
     complete = status.rolled_out(found.router, live)
     verdicts = (
         conditions.accepted(),
@@ -122,7 +127,7 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
     )
 
 
-def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeObject]:
+def _backend_children(route: t.ModelRoute, observed: Observed, scaled: Mapping[str, Scaled]) -> Iterator[KubeObject]:
     for backend in route.spec.backends:
         if backend.vllm is None:
             continue
@@ -131,7 +136,7 @@ def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeO
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
-        yield vllm.deployment(route, backend, backend.vllm)
+        yield vllm.deployment(route, backend, backend.vllm, scaled[backend.name].replicas)
 
 
 def _oversize(size: int, revision: str) -> str:

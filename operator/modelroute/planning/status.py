@@ -4,13 +4,14 @@ Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and
 Deployment.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, RouterStatus
 from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.scaling.scale import Scaled
 from modelroute.planning.settings import Settings
 from modelroute.planning.unresolved import Missing
 from modelroute.snapshot.types import Snapshot
@@ -54,9 +55,13 @@ def trouble(name: str, observed: Observed) -> str:
 
 
 def backend_statuses(
-    route: t.ModelRoute, observed: Observed, snapshot: Snapshot, missing: Sequence[Missing]
+    route: t.ModelRoute,
+    observed: Observed,
+    snapshot: Snapshot,
+    missing: Sequence[Missing],
+    scaled: Mapping[str, Scaled],
 ) -> tuple[BackendStatus, ...]:
-    """One entry a backend, in the manifest's order."""
+    """One entry a backend, in the manifest's order; ``scaled`` has those of vllm."""
     weights = _percentages(snapshot)
     ready = {b.name: len(b.endpoints) for b in snapshot.backends}
     problems = {m.backend: f"{m.path}: {m.problem}" for m in missing}
@@ -66,8 +71,10 @@ def backend_statuses(
             type="VLLM" if b.vllm else "Service" if b.target_ref else "External",
             effective_weight=weights[b.name],
             ready_replicas=None if b.external else ready[b.name],
-            desired_replicas=b.scaling.min_replicas if b.vllm else None,
-            message=problems.get(b.name) or _message(route, b, ready[b.name], observed),
+            desired_replicas=scaled[b.name].desired if b.vllm else None,
+            sleeping_replicas=scaled[b.name].sleeping if b.vllm else None,
+            scaling=scaled[b.name].status if b.vllm else None,
+            message=problems.get(b.name) or _message(route, b, ready[b.name], observed, scaled),
         )
         for b in route.spec.backends
     )
@@ -80,24 +87,31 @@ def backend_troubles(route: t.ModelRoute, observed: Observed) -> dict[str, str]:
     return {backend: sentence for backend, sentence in found.items() if sentence}
 
 
-def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
+def _message(
+    route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, scaled: Mapping[str, Scaled]
+) -> str:
     if backend.external:
         return f"requests go to {backend.external.base_url}"
     if backend.target_ref:
         return f'Service "{backend.target_ref.name}" has {ready or "no"} ready endpoint{"" if ready == 1 else "s"}'
-    return _vllm_message(route, backend, ready, observed)
-
-
-def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
-    desired = backend.scaling.min_replicas
     wrong = trouble(names.backend(route.metadata.name, backend.name), observed)
+    return _vllm_message(backend, ready, wrong, scaled[backend.name])
+
+
+def _vllm_message(backend: t.Backend, ready: int, wrong: str, scaled: Scaled) -> str:
+    desired, resting = scaled.desired or 0, (scaled.sleeping or 0) + scaled.draining
+    counted = f"{ready} of {desired} replicas are ready"
+    counted += f", {scaled.sleeping} asleep" if scaled.sleeping else ""
+    counted += f", {scaled.draining} about to go" if scaled.draining else ""
     if wrong:
-        return f"{ready} of {desired} replicas are ready: {wrong}"
-    if not desired:
-        return "scaling.minReplicas is 0: no replica is kept"
-    if ready < desired and backend.vllm:
-        return f"{ready} of {desired} replicas are ready; a start may take up to {backend.vllm.startup_timeout}"
-    return f"{ready} of {desired} replicas are ready"
+        return f"{counted}: {wrong}"
+    if not desired and scaled.replicas is not None:
+        fixed = backend.scaling.max_replicas is None
+        why = "no replica is kept" if fixed else "none is kept while nobody asks, and a request starts one"
+        return f"scaling.minReplicas is 0: {why}"
+    if ready + resting < desired and backend.vllm:
+        return f"{counted}; a start may take up to {backend.vllm.startup_timeout}"
+    return counted
 
 
 def _percentages(snapshot: Snapshot) -> dict[str, int]:
