@@ -125,6 +125,13 @@ def _word(trouble: Trouble | None) -> str:
     return words.get(trouble.kind, "failing") if trouble else "not asked for this"
 
 
+def warm(moment: Moment) -> Moment:
+    """``moment``, had every backend a replica: whom a request is for that a cold one cannot have."""
+    over = Trouble("Overloaded", moment.now)
+    troubles = {name: over if t.kind == "ColdStart" else t for name, t in moment.troubles.items()}
+    return Moment(troubles, moment.now, moment.patience)
+
+
 def next_backend(
     policy: Policy,
     tried: Collection[str],
