@@ -22,9 +22,8 @@ def choose(route: Route, facts: Facts, moment: Moment) -> Forward | Hold | Rejec
 
 def note_cold(route: Route, moment: Moment, find: Callable[[Moment], Forward | Hold | Reject | None]) -> None:
     """Count a request for the cold backend that ``find`` finds at a moment in which none is cold."""
-    if not any(trouble.kind == "ColdStart" for trouble in moment.troubles.values()):
-        return
-    meant = find(warm(moment))
+    then = warm(moment)
+    meant = find(then) if then is not None else None
     if meant is not None and not isinstance(meant, Reject):
         gate = route.targets[meant.backend.name].gate
         gate.cold += gate.trouble is not None and gate.trouble.kind == "ColdStart"
