@@ -148,8 +148,9 @@ def _crowded(known: Demand) -> Piece | None:
     newest, old = known.samples[-1], known.crowded
     if old and newest.at - old.start > _CROWDED_SECONDS:
         old = None
-    alike = all(s.complete and s.ready == newest.ready for s in known.samples)
-    if not (newest.ready and known.pressed and alike):
+    if not newest.ready or not known.pressed:
+        return old
+    if not all(s.complete and s.ready == newest.ready for s in known.samples):
         return old
     load = known.mean(STABLE_SECONDS) / newest.ready
     return Piece(newest.at, min(load, old.load) if old else load)

@@ -40,7 +40,9 @@ def drain(replicas: Replicas, there: int, goal: int, now: float) -> Drain:
     errands += [_mark(pod, now) for pod in new]
     longest = seconds(replicas.backend.scaling.scale_down.drain_timeout)
     ends = tuple((pod.draining or now) + longest for pod in left)
-    done = len(left) >= going and all(now >= end or replicas.is_free(p) for p, end in zip(left, ends, strict=True))
+    # One that is to serve again would be among the first to be deleted as long as it is marked.
+    settled = len(left) == len(marked) >= going
+    done = settled and all(now >= end or replicas.is_free(p) for p, end in zip(left, ends, strict=True))
     return Drain(goal if done else there, frozenset(p.name for p in (*left, *new)), tuple(errands), ends)
 
 

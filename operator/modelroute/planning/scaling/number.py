@@ -41,7 +41,7 @@ class Standing:
     ready: int
     able: float = math.inf  # since when the backend answers, or must be taken for one that never will
     newest: float = math.inf  # when the last replica became ready
-    raised: float = -math.inf  # when more were last asked for
+    changed: float = -math.inf  # when the number last changed
     quiet: float | None = None  # since when nobody has asked; None: somebody does, or it is not known
 
 
@@ -50,18 +50,28 @@ def wanted(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand | 
     lowest, highest = floor.replicas, max(floor.replicas, asked.most)
     if asked.max_replicas is None:
         return Number(lowest, floor_reason(floor))
-    found = Number(standing.awake)
-    if demand is not None and demand.fresh(now):
-        more = max(_more(asked, standing, demand, now), default=Number(0))
-        # What a rule would bring, were it not there, does not go either.
-        found = more if more.replicas > standing.awake else max(more, _fewer(asked, floor, standing, demand, now))
-        found = found if found.replicas != standing.awake else Number(standing.awake)
+    fresh = demand is not None and demand.fresh(now)
+    found = _by_load(asked, floor, standing, demand, now) if demand and fresh else Number(standing.awake)
     if found.replicas > highest:
         limit = f"maxReplicas is {asked.max_replicas}" if asked.max_replicas == highest else floor_reason(floor)
         return Number(highest, f"{found.reason}; {limit}" if found.reason else limit)
     if found.replicas < lowest:
         return Number(lowest, found.reason if lowest < standing.awake else floor_reason(floor))
     return found
+
+
+def _by_load(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand, now: float) -> Number:
+    """What demand asks for, with no regard to floor and most."""
+    more = max(_more(asked, standing, demand, now), key=_replicas, default=Number(0))
+    if more.replicas > standing.awake:
+        return more
+    # What a rule would bring, were it not there, does not go either.
+    fewer = max(_fewer(asked, floor, standing, demand, now), more, key=_replicas)
+    return fewer if fewer.replicas < standing.awake else Number(standing.awake)
+
+
+def _replicas(number: Number) -> int:
+    return number.replicas
 
 
 def floor_reason(floor: Floor) -> str:
@@ -78,10 +88,6 @@ def _more(asked: t.Scaling, standing: Standing, demand: Demand, now: float) -> I
     target = asked.target_in_flight
     if standing.awake == 0 and now - demand.active < STABLE_SECONDS:
         yield Number(1, "requests came, and no replica is awake")
-    if demand.seen(BURST_SECONDS):
-        burst = demand.mean(BURST_SECONDS)
-        if burst >= max(standing.ready, 1) * target * asked.panic_percent / 100:
-            yield Number(math.ceil(burst / target), f"a burst of {_requests(burst)}, target {target} a replica")
     load = demand.trough(asked) if demand.seen(STABLE_SECONDS) else 0.0
     if load > standing.awake * target * (1 + asked.tolerance_percent / 100):
         yield Number(math.ceil(load / target), f"{_requests(load)}, target {target} a replica")
@@ -89,12 +95,16 @@ def _more(asked: t.Scaling, standing: Standing, demand: Demand, now: float) -> I
         load = demand.mean(STABLE_SECONDS)
         why = f"{demand.pressed} with {_requests(load)}: target {target} is too high for them"
         yield Number(standing.ready + 1, why)
+    if demand.seen(BURST_SECONDS) and now - standing.changed >= BURST_SECONDS:
+        burst = demand.mean(BURST_SECONDS)
+        if burst >= max(standing.ready, 1) * target * asked.panic_percent / 100:
+            yield Number(math.ceil(burst / target), f"a burst of {_requests(burst)}, target {target} a replica")
 
 
 def _fewer(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand, now: float) -> Number:
     """What is left of those that are awake, where fewer were enough all the time."""
     stays, target = Number(standing.awake), float(asked.target_in_flight)
-    if not demand.whole(asked) or now - standing.raised < STABLE_SECONDS or demand.pressed:
+    if not demand.whole(asked) or now - standing.changed < STABLE_SECONDS or demand.pressed:
         return stays
     if standing.awake > floor.replicas and now >= idle_at(asked, standing):
         return Number(floor.replicas, f"no request for {asked.idle.after}")

@@ -135,16 +135,16 @@ class _Case:
             ready=len(answering),
             able=self.replicas.able(),
             newest=self.replicas.newest(),
-            raised=self._raised(),
+            changed=self._changed(there),
             quiet=self._quiet(),
         )
 
-    def _raised(self) -> float:
-        """When more were last asked for: just now, where the status does not tell of it yet."""
-        if self.old and self.old.desired_replicas is not None and self.old.desired_replicas < self.there:
+    def _changed(self, there: int) -> float:
+        """When the number became ``there``: just now, where the status does not tell of it yet."""
+        if self.old and self.old.desired_replicas not in (None, there):
             return self.now
         last = self._told()[:1]
-        return (unix(last[0].time) or 0.0) if last and last[0].after > last[0].before else 0.0
+        return (unix(last[0].time) or 0.0) if last else 0.0
 
     def _quiet(self) -> float | None:
         """Since when nobody has asked: what the status says outlives a restart, as long as nobody has since."""
@@ -187,4 +187,4 @@ class _Case:
             if standing.awake > self.floor.replicas:
                 yield idle_at(self.asked, standing)
         if demand is not None and demand.highs and standing.awake > max(self.floor.replicas, 1):
-            yield max(relief(demand, self.asked), standing.raised + STABLE_SECONDS)
+            yield max(relief(demand, self.asked), standing.changed + STABLE_SECONDS)
