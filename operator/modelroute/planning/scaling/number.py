@@ -103,16 +103,15 @@ def _more(asked: t.Scaling, standing: Standing, demand: Demand, now: float) -> I
 
 def _fewer(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand, now: float) -> Number:
     """What is left of those that are awake, where fewer were enough all the time."""
-    stays, target = Number(standing.awake), float(asked.target_in_flight)
+    stays = Number(standing.awake)
     if not demand.whole(asked) or now - standing.changed < STABLE_SECONDS or demand.pressed:
         return stays
     if standing.awake > floor.replicas and now >= idle_at(asked, standing):
         return Number(floor.replicas, f"no request for {asked.idle.after}")
-    if demand.crowded:
-        target = min(target, demand.crowded.load * _CROWD)
-    if demand.peak >= standing.awake * target * (1 - asked.tolerance_percent / 100):
-        return stays
-    enough = max(1, math.ceil(demand.peak / target)) if target else standing.awake
+    target = min(asked.target_in_flight, demand.crowded.load * _CROWD if demand.crowded else math.inf)
+    # The tolerance is on both sides of the target, or a load near it would have a replica come and go.
+    share = target * (1 - asked.tolerance_percent / 100)
+    enough = max(1, math.ceil(demand.peak / share)) if share else standing.awake
     span = down_window(asked)
     for_ = asked.scale_down.stabilization if span == seconds(asked.scale_down.stabilization) else f"{span:.0f}s"
     reason = f"at most {_requests(demand.peak)} for {for_}, target {asked.target_in_flight} a replica"
