@@ -175,7 +175,8 @@ def test_a_schedule_that_never_comes_is_told_in_a_condition(
 
     def refused() -> str:
         told = route(plane, namespace)["status"]["conditions"]
-    message: str = until("a refusal", lambda: "never comes" in str(route(plane, namespace)["status"]) and refused())
+        found: str = next(c["message"] for c in told if c["type"] == "Accepted" and c["status"] == "False")
+        return found
 
     message = until("a refusal", lambda: "never comes" in str(route(plane, namespace)["status"]) and refused())
     assert "spec.schedules[0].cron" in message

@@ -25,6 +25,7 @@ async def test_the_status_tells_what_is_running(plane: Plane) -> None:
     router = await plane.route(backend("small", "10.0.0.1:8000", weight=1), backend("cold"))
     assert router.live.route is not None
     replica = {"address": "10.0.0.1:8000", "inFlight": 0, "ejected": False, "ejectedSeconds": 0.0}
+    counts = {"inFlight": 0, "waiting": 0, "requests": 0, "cold": 0}
     assert await plane.status() == {
         "namespace": "team",
         "name": "chat",
@@ -33,8 +34,8 @@ async def test_the_status_tells_what_is_running(plane: Plane) -> None:
         "ready": True,
         "refusedSnapshot": None,
         "backends": [
-            {"name": "small", "inFlight": 0, "waiting": 0, "trouble": None, "replicas": [replica]},
-            {"name": "cold", "inFlight": 0, "waiting": 0, "trouble": "ColdStart", "replicas": []},
+            {"name": "small", **counts, "trouble": None, "replicas": [replica]},
+            {"name": "cold", **counts, "trouble": "ColdStart", "replicas": []},
         ],
         "clientKeys": None,
     }

@@ -13,19 +13,19 @@ from modelroute.planning.observed import Engine, Load, Told
 from modelroute.planning.scaling.demand import Sample
 
 FAILED = UnansweredError("no connection within 1 s")
-SCALED = Scaled("small", t.Scaling(min_replicas=0, max_replicas=4, target_in_flight=8), cold=False)
+SCALED = Scaled("small", t.Scaling(min_replicas=0, max_replicas=4, target_in_flight=8), ready=2)
 ASKING = Asking(
     revision="new",
     routers=(("r0", "10.0.9.0:8001"), ("r1", "10.0.9.1:8001")),
     replicas=(Replica("p0", "small", "10.0.0.0:8000"), Replica("p1", "small", "10.0.0.1:8000")),
     scaled=(SCALED,),
 )
-COLD = replace(ASKING, scaled=(replace(SCALED, cold=True),), replicas=())
+COLD = replace(ASKING, scaled=(replace(SCALED, ready=0),), replicas=())
 
 
 def router(in_flight: int = 0, waiting: int = 0, cold: int = 0, *, revision: str = "new", **by_replica: int) -> Told:
     at = {"p0": "10.0.0.0:8000", "p1": "10.0.0.1:8000"}
-    load = Load(in_flight, waiting, cold, {at[pod]: count for pod, count in by_replica.items()})
+    load = Load(in_flight, waiting, cold=cold, by_replica={at[pod]: count for pod, count in by_replica.items()})
     return Told(revision, 3, backends={"small": load})
 
 

@@ -76,10 +76,16 @@ def _of_backends(old: Status | None, new: Status, troubles: Mapping[str, str]) -
         yield from _of_backend(before.get(after.name), after, troubles.get(after.name, ""))
 
 
+def _why(had: int, after: BackendStatus) -> str:
+    """The reason for a number of replicas, where it was decided here."""
+    newest = after.scaling.decisions[:1] if after.scaling else ()
+    return f": {newest[0].reason}" if newest and newest[0].before == had else " replicas"
+
+
 def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str) -> Iterator[Event]:
     wanted, had = after.desired_replicas, before.desired_replicas if before else None
     if wanted is not None and had is not None and wanted != had:
-        yield Event("Normal", "Scaled", f"{after.name} {had} → {wanted} replicas")
+        yield Event("Normal", "Scaled", f"{after.name} {had} → {wanted}{_why(had, after)}")
     ready, was_ready = bool(after.ready_replicas), bool(before and before.ready_replicas)
     if ready and not was_ready:
         yield Event("Normal", "BackendReady", f"{after.name} takes traffic now: {after.message}")

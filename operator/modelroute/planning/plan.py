@@ -23,9 +23,9 @@ from modelroute.planning.loads import loads_of
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.resources import router, vllm
+from modelroute.planning.scaling.scale import Scaled, scale
 from modelroute.planning.settings import Settings
 from modelroute.planning.snapshot import snapshot_of
-from modelroute.planning.timed import Timed
 from modelroute.planning.unresolved import Missing, missing
 from modelroute.snapshot.codec import decode, encode
 from modelroute.snapshot.types import Snapshot
@@ -74,11 +74,13 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed, by_time), *router.pods(route, settings))
+    scaled = {b.name: _scaled(route, b, observed, revision, now) for b in route.spec.backends}
+    wanted = (config_map, *_backend_children(route, observed, scaled), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
     warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
-    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded), warmth, by_time)
+    of = {name: status.Found(scaled[name], warmth.statuses.get(name), by_time[name].learnt.status) for name in scaled}
+    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded), of)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -87,8 +89,14 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         revision=revision,
         status=said,
         events=(*changes(route.status, said, status.backend_troubles(route, observed)), *warmth.events),
-        errands=warmth.errands,
-        look_again=_first(loads_due, acks.look_again, warmth.look_again, schedule.next_change(route, now)),
+        errands=(*(errand for s in scaled.values() for errand in s.errands), *warmth.errands),
+        look_again=_first(
+            loads_due,
+            acks.look_again,
+            warmth.look_again,
+            schedule.next_change(route, now),
+            *(s.look_again for s in scaled.values()),
+        ),
         asking=asking_of(route, observed, snapshot, revision),
         router_selector=_router_selector(route),
         started=tuple(start for found in by_time.values() for start in found.learnt.counted),
@@ -116,16 +124,14 @@ class _Findings(NamedTuple):
     acks: Acks
     router: KubeObject  # the Deployment that must be
     size: int  # of the snapshot, in bytes
-    warmth: warmup.Warmth
-    timed: Mapping[str, Timed]
+    of: Mapping[str, status.Found]  # by backend
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
     router_name = names.router(route.metadata.name)
     live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
     routers = status.router_status(route, live, settings, found.acks)
-    warm = found.warmth.statuses
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, warm, found.timed)
+    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.of)
     complete = status.rolled_out(found.router, live)
     oversize = _oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else ""
     verdicts = (
@@ -146,7 +152,11 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
     )
 
 
-def _backend_children(route: t.ModelRoute, observed: Observed, by_time: Mapping[str, Timed]) -> Iterator[KubeObject]:
+def _scaled(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision: str, now: float) -> Scaled:
+    return scale(route, backend, observed, revision, now) if backend.vllm else Scaled(None)
+
+
+def _backend_children(route: t.ModelRoute, observed: Observed, scaled: Mapping[str, Scaled]) -> Iterator[KubeObject]:
     for backend in route.spec.backends:
         if backend.vllm is None:
             continue
@@ -155,7 +165,7 @@ def _backend_children(route: t.ModelRoute, observed: Observed, by_time: Mapping[
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
-        yield vllm.deployment(route, backend, backend.vllm, by_time[backend.name].replicas(backend))
+        yield vllm.deployment(route, backend, backend.vllm, scaled[backend.name].replicas)
 
 
 def _first(*moments: float | None) -> float | None:

@@ -5,19 +5,28 @@ Deployment.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from modelroute.api import types as t
-from modelroute.api.status import BackendStatus, RouterStatus, ScalingStatus, WarmupStatus
+from modelroute.api.status import BackendStatus, RouterStatus, StartStatus, WarmupStatus
 from modelroute.planning import names
 from modelroute.planning.acks import Acks
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.scaling.scale import Scaled
 from modelroute.planning.settings import Settings
-from modelroute.planning.timed import Timed
 from modelroute.planning.unresolved import Missing
 from modelroute.planning.warmup import stuck
 from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
+
+
+class Found(NamedTuple):
+    """What else there is to say of a backend."""
+
+    scaled: Scaled
+    warmup: WarmupStatus | None
+    start: StartStatus | None
 
 
 def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settings, acks: Acks) -> RouterStatus:
@@ -62,10 +71,9 @@ def backend_statuses(
     observed: Observed,
     snapshot: Snapshot,
     missing: Sequence[Missing],
-    warm: Mapping[str, WarmupStatus],
-    timed: Mapping[str, Timed],
+    found: Mapping[str, Found],
 ) -> tuple[BackendStatus, ...]:
-    """One entry a backend, in the manifest's order."""
+    """One entry a backend, in the manifest's order; ``found`` has all of them."""
     weights = _percentages(snapshot)
     ready = {b.name: len(b.endpoints) for b in snapshot.backends}
     problems = {m.backend: f"{m.path}: {m.problem}" for m in missing}
@@ -75,11 +83,12 @@ def backend_statuses(
             type="VLLM" if b.vllm else "Service" if b.target_ref else "External",
             effective_weight=weights[b.name],
             ready_replicas=None if b.external else ready[b.name],
-            desired_replicas=timed[b.name].replicas(b) if b.vllm else None,
-            scaling=ScalingStatus(floor=timed[b.name].floor.replicas) if b.vllm else None,
-            warmup=warm.get(b.name),
-            start=timed[b.name].learnt.status,
-            message=problems.get(b.name) or _message(route, b, ready[b.name], observed, timed[b.name].replicas(b)),
+            desired_replicas=found[b.name].scaled.desired,
+            sleeping_replicas=found[b.name].scaled.sleeping,
+            scaling=found[b.name].scaled.status,
+            warmup=found[b.name].warmup,
+            start=found[b.name].start,
+            message=problems.get(b.name) or _message(route, b, ready[b.name], observed, found[b.name].scaled),
         )
         for b in route.spec.backends
     )
@@ -92,23 +101,29 @@ def backend_troubles(route: t.ModelRoute, observed: Observed) -> dict[str, str]:
     return {backend: sentence for backend, sentence in found.items() if sentence}
 
 
-def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, desired: int) -> str:
+def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, scaled: Scaled) -> str:
     if backend.external:
         return f"requests go to {backend.external.base_url}"
     if backend.target_ref:
         return f'Service "{backend.target_ref.name}" has {ready or "no"} ready endpoint{"" if ready == 1 else "s"}'
-    return _vllm_message(route, backend, ready, observed, desired)
-
-
-def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed, desired: int) -> str:
     wrong = trouble(names.backend(route.metadata.name, backend.name), observed) or stuck(observed, backend)
+    return _vllm_message(backend, ready, wrong, scaled)
+
+
+def _vllm_message(backend: t.Backend, ready: int, wrong: str, scaled: Scaled) -> str:
+    desired, resting = scaled.desired or 0, (scaled.sleeping or 0) + scaled.draining
+    counted = f"{ready} of {desired} replicas are ready"
+    counted += f", {scaled.sleeping} asleep" if scaled.sleeping else ""
+    counted += f", {scaled.draining} about to go" if scaled.draining else ""
     if wrong:
-        return f"{ready} of {desired} replicas are ready: {wrong}"
-    if not desired:
-        return "scaling.minReplicas is 0: no replica is kept"
-    if ready < desired and backend.vllm:
-        return f"{ready} of {desired} replicas are ready; a start may take up to {backend.vllm.startup_timeout}"
-    return f"{ready} of {desired} replicas are ready"
+        return f"{counted}: {wrong}"
+    if not desired and scaled.replicas is not None:
+        fixed = backend.scaling.max_replicas is None
+        why = "no replica is kept" if fixed else "none is kept while nobody asks, and a request starts one"
+        return f"scaling.minReplicas is 0: {why}"
+    if ready + resting < desired and backend.vllm:
+        return f"{counted}; a start may take up to {backend.vllm.startup_timeout}"
+    return counted
 
 
 def _percentages(snapshot: Snapshot) -> dict[str, int]:

@@ -29,6 +29,7 @@ class _Backend(Struct, rename="camel"):
     name: _Word
     in_flight: _Count = 0
     waiting: _Count = 0
+    requests: _Count = 0
     cold: _Count = 0
     replicas: Annotated[list[_Replica], Meta(max_length=5000)] = []
 
@@ -52,7 +53,7 @@ def told_of(answer: Answer, key: Key) -> Told:
         generation=status.generation or 0,
         error=_plain(status.refused_snapshot or ""),
         backends={
-            b.name: Load(b.in_flight, b.waiting, b.cold, {r.address: r.in_flight for r in b.replicas})
+            b.name: Load(b.in_flight, b.waiting, b.requests, b.cold, {r.address: r.in_flight for r in b.replicas})
             for b in status.backends
         },
     )

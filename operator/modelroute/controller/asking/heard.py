@@ -12,7 +12,7 @@ from modelroute.controller.asking.client import UnansweredError
 from modelroute.planning.asking import Asking, Replica, Scaled
 from modelroute.planning.loads import step
 from modelroute.planning.observed import Engine, Load, Told
-from modelroute.planning.scaling.demand import Demand, Sample, after
+from modelroute.planning.scaling.demand import BURST_SECONDS, STABLE_SECONDS, Demand, Sample, after
 
 PATIENCE = 3
 """Failures in a row after which a pod counts as one that cannot be asked: one alone says nothing."""
@@ -32,6 +32,17 @@ class Picture(NamedTuple):
     demand: Mapping[str, Demand] = {}
 
 
+class _Counts(NamedTuple):
+    """What a router has counted of a backend since it started."""
+
+    cold: int = 0
+    requests: int = 0
+
+
+def _grown(before: int, now: int) -> int:
+    return now - before if now >= before else now
+
+
 @dataclass(slots=True)
 class Heard:
     """The last words of each pod."""
@@ -40,7 +51,7 @@ class Heard:
     engines: dict[str, Engine] = field(default_factory=dict)
     demand: dict[str, Demand] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
-    _cold: dict[tuple[str, str], int] = field(default_factory=dict)  # by backend and router, at the last sample
+    _counted: dict[tuple[str, str], _Counts] = field(default_factory=dict)  # by backend and router, at the last sample
     _sampled: float = -math.inf
 
     def note(self, asking: Asking, answers: Answers, now: float) -> None:
@@ -71,18 +82,19 @@ class Heard:
         self.engines = {pod: engine for pod, engine in self.engines.items() if pod in replicas}
         self.demand = {backend: demand for backend, demand in self.demand.items() if backend in scaled}
         self._failures = {pod: count for pod, count in self._failures.items() if pod in routers | replicas}
-        self._cold = {(b, pod): count for (b, pod), count in self._cold.items() if pod in routers and b in scaled}
+        self._counted = {(b, pod): c for (b, pod), c in self._counted.items() if pod in routers and b in scaled}
 
     def _sample(self, asking: Asking, answers: Answers, now: float) -> None:
         self._sampled = now
         for scaled in asking.scaled:
             sample = self._sample_of(scaled, asking, answers, now)
-            self.demand[scaled.backend] = after(self.demand.get(scaled.backend, Demand()), sample, scaled.scaling)
+            self.demand[scaled.backend] = after(self.demand.get(scaled.backend), sample, scaled.scaling)
 
     def _sample_of(self, scaled: Scaled, asking: Asking, answers: Answers, now: float) -> Sample:
         routers = {pod: told for pod, _ in asking.routers if isinstance(told := answers.get(pod), Told)}
         loads = {pod: told.backends.get(scaled.backend, _NO_LOAD) for pod, told in routers.items()}
         own = [r.pod for r in asking.replicas if r.backend == scaled.backend]
+        new = self._new(scaled.backend, loads)
         engines = [engine for pod in own if isinstance(engine := answers.get(pod), Engine)]
         if asking.routers:
             in_flight, complete = sum(load.in_flight for load in loads.values()), len(routers) == len(asking.routers)
@@ -92,24 +104,27 @@ class Heard:
             at=now,
             in_flight=in_flight,
             waiting=sum(load.waiting for load in loads.values()),
-            cold=self._newly_cold(scaled.backend, loads),
+            cold=new.cold,
+            requests=new.requests,
             queued=sum(engine.waiting for engine in engines),
             cache=max((engine.cache for engine in engines), default=0.0),
+            ready=scaled.ready,
             complete=complete,
         )
 
-    def _newly_cold(self, backend: str, loads: Mapping[str, Load]) -> int:
-        """Requests since the last sample that met no replica. A router that was started again counts from 0.
+    def _new(self, backend: str, loads: Mapping[str, Load]) -> _Counts:
+        """What came since the last sample. A router that was started again counts from 0.
 
         At the first sample of all it is not known when they came; they count as long gone.
         """
         first = backend not in self.demand
-        found = 0
+        cold = requests = 0
         for pod, load in loads.items():
-            before = self._cold.get((backend, pod), 0)
-            self._cold[backend, pod] = load.cold
-            found += 0 if first else load.cold - before if load.cold >= before else load.cold
-        return found
+            before = self._counted.get((backend, pod), _Counts())
+            self._counted[backend, pod] = _Counts(load.cold, load.requests)
+            cold += 0 if first else _grown(before.cold, load.cold)
+            requests += 0 if first else _grown(before.requests, load.requests)
+        return _Counts(cold, requests)
 
     def lagging(self, asking: Asking, *, refusals_count: bool) -> bool:
         """Whether a router has yet to tell that it runs the revision, or (``refusals_count``) why it does not."""
@@ -128,14 +143,15 @@ class Heard:
         wants = tuple((s.backend, *self._want(s)) for s in asking.scaled)
         return (*acks, wants, tuple(self._waited_for(asking)))
 
-    def _want(self, scaled: Scaled) -> tuple[int, bool]:
-        """Replicas that the last sample alone asks for, and whether it lacks a first one."""
-        samples = self.demand.get(scaled.backend, Demand()).samples
-        if not samples:
-            return 0, False
-        asked = samples[-1].in_flight + samples[-1].waiting
-        want = min(math.ceil(asked / scaled.scaling.target_in_flight), scaled.scaling.most)
-        return want, scaled.cold and bool(samples[-1].waiting or samples[-1].cold)
+    def _want(self, scaled: Scaled) -> tuple[object, ...]:
+        """Replicas that the load asks for, in calm and in a burst, and what else a number may hang on."""
+        demand = self.demand.get(scaled.backend)
+        if demand is None or not demand.samples:
+            return ()
+        target, newest = scaled.scaling.target_in_flight, demand.samples[-1]
+        wants = (math.ceil(demand.mean(span) / target) for span in (STABLE_SECONDS, BURST_SECONDS))
+        lacking = not scaled.ready and bool(newest.waiting or newest.cold)
+        return (*wants, lacking, newest.busy, newest.complete, demand.pressed)
 
     def _waited_for(self, asking: Asking) -> Iterator[tuple[str, bool, bool]]:
         """Of replicas that are to go or to sleep: whether they have nothing to do, and whether they sleep."""

@@ -23,8 +23,12 @@ _PULL_SECONDS = 600
 _INT32 = 2**31 - 1
 
 
-def deployment(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM, replicas: int) -> KubeObject:
-    """The replicas. A template that changes restarts them, and a start takes minutes: it depends on the spec alone."""
+def deployment(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM, replicas: int | None = None) -> KubeObject:
+    """The replicas. A template that changes restarts them, and a start takes minutes: it depends on the spec alone.
+
+    ``replicas``: the number that was decided on; None: minReplicas.
+    """
+    replicas = backend.scaling.min_replicas if replicas is None else replicas
     selector = names.backend_selector(route.metadata.name, backend.name)
     grace = objects.PRE_STOP_SECONDS + _drain(vllm) + objects.END_MARGIN_SECONDS
     pod_spec = {
@@ -43,7 +47,10 @@ def deployment(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM, replicas: 
         "template": objects.pod(selector, pod_spec),
     }
     name = names.backend(route.metadata.name, backend.name)
-    return objects.child("Deployment", name, route.metadata, selector, {"spec": spec})
+    made = objects.child("Deployment", name, route.metadata, selector, {"spec": spec})
+    if replicas is not None:
+        made["metadata"]["annotations"][names.REPLICAS_ANNOTATION] = str(replicas)
+    return made
 
 
 def service(route: t.ModelRoute, backend: t.Backend) -> KubeObject:
