@@ -71,7 +71,7 @@ class TestPatience:
 class TestSamples:
     def test_all_routers_and_replicas_in_one(self) -> None:
         looks = {"r0": router(3, 1), "r1": router(2), "p0": Engine(4, 5, 0.25), "p1": Engine(1, 1, 0.75)}
-        assert samples(looks) == (Sample(100.0, in_flight=5, waiting=1, queued=6, cache=0.75),)
+        assert samples(looks) == (Sample(100.0, in_flight=5, waiting=1, queued=6, cache=0.75, ready=2),)
 
     @pytest.mark.parametrize("lost", [{}, {"r1": FAILED}])
     def test_a_router_that_was_not_heard_makes_it_incomplete(self, lost: dict[str, Any]) -> None:
