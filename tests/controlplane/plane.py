@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.rbac import LEASE_RULES, policy_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
@@ -131,6 +131,10 @@ class Plane:
         scope = "clusterrolebindings" if clusterwide else f"namespaces/{namespace}/rolebindings"
         self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": OPERATOR}})
         self.admin.must("POST", f"{RBAC}/{scope}", binding)
+        here, lease = f"{RBAC}/namespaces/{namespace}", f"{OPERATOR}-lease"
+        self.admin.must("POST", f"{here}/roles", {"metadata": {"name": lease}, "rules": LEASE_RULES})
+        role = role | {"kind": "Role", "name": lease}
+        self.admin.must("POST", f"{here}/rolebindings", binding | {"metadata": {"name": lease}, "roleRef": role})
         return self._kubeconfig(namespace)
 
     def _kubeconfig(self, namespace: str) -> Path:
@@ -207,7 +211,8 @@ class Operator:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
         self._kubeconfig = kubeconfig
-        self._arguments = arguments
+        # Short, since some tests kill it, and a successor has to wait for that.
+        self._arguments = ("--lease-duration=5", f"--lease-namespace={kubeconfig.stem}", *arguments)
         self._log = kubeconfig.with_suffix(".log")
         self.start()
 
