@@ -22,7 +22,8 @@ from modelroute.controller.watching import SILENCE_SECONDS, Watches, kopf_settin
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
 from modelroute.planning.settings import Settings
 
-WORKERS = 4
+WORKERS = 16
+"""Enough that routes whose requests hang, as those of one namespace may, leave others room."""
 STUCK_SECONDS = 300.0
 DEAF = 2.5
 """A watch that was silent for so many times its longest silence is dead: it was to be begun anew long before."""
@@ -93,9 +94,7 @@ class Operator:
         if since is None or asyncio.get_running_loop().time() - since < limit:
             return ""
         silent = ", ".join(kind.plural for kind in self._watches.ear.silent(limit))
-        return (
-            f"nothing has been heard for {limit:.0f} s, though the API server answers, of: {silent}" if silent else ""
-        )
+        return f"nothing was heard for {limit:.0f} s of {silent}, though the API server answers" if silent else ""
 
     def unready(self) -> str:
         """What is still to come before it could lead."""

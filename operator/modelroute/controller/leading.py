@@ -6,6 +6,7 @@ of the leader: that is handed in, begun when the lease is got and cancelled when
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import os
@@ -123,7 +124,7 @@ class Leadership:
                     return
             except ApiError as error:
                 self._tell(logging.WARNING, str(error))
-                wait = max(wait, error.retry_after)
+                wait = max(wait / 2, error.retry_after)
             else:
                 self._fence.extend(began + self._options.deadline)
                 self._told = ""
@@ -142,7 +143,8 @@ class Leadership:
                 self.reachable_since = None
             raise
         self.answered = True
-        self.reachable_since = self.reachable_since or self._now()
+        if self.reachable_since is None:
+            self.reachable_since = self._now()
         return held
 
     async def _hold(self, *, take: bool) -> bool:
@@ -225,10 +227,10 @@ class Leadership:
 
     async def _pause(self, ready: asyncio.Event) -> None:
         """Until the next look: at once when ready, and no later than when someone else's lease runs out."""
-        try:
-            async with asyncio.timeout(self._options.every):
-                await ready.wait()
-        except TimeoutError:
+        if not ready.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.every):
+                    await ready.wait()
             return
         left = self._runs_out() - self._now()
         wait = jittered(self._options.every)
