@@ -1,6 +1,7 @@
 """A real control plane without a node: pods stay Pending unless a test says otherwise."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -33,6 +34,23 @@ def operator(running: Operator) -> Iterator[Operator]:
     before = len(running.log())
     yield running
     sys.stdout.write(running.log()[before:][-6000:])
+
+
+@pytest.fixture
+def stopped(operator: Operator) -> Iterator[Operator]:
+    """The operator, which does not run during the test unless the test starts it."""
+    operator.end()
+    yield operator
+    operator.end(signal.SIGKILL)
+    operator.start()
+
+
+@pytest.fixture(scope="module")
+def nobody(running: Operator) -> Iterator[None]:
+    """No operator but those that the module's tests start."""
+    running.end()
+    yield
+    running.start()
 
 
 @pytest.fixture

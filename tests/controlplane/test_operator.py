@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -31,15 +30,6 @@ from tests.controlplane.routes import (
 from tests.fakes.manifests import HOSTED
 
 SETTINGS = Settings(router_image="modelroute/router:test")
-
-
-@pytest.fixture
-def stopped(operator: Operator) -> Iterator[Operator]:
-    """The operator, which does not run during the test unless the test starts it."""
-    operator.end()
-    yield operator
-    operator.end(signal.SIGKILL)
-    operator.start()
 
 
 def test_at_rest_nothing_is_written(plane: Plane, operator: Operator, namespace: str) -> None:

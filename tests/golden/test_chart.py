@@ -100,7 +100,9 @@ def test_the_operator_may_do_what_it_does_and_nothing_else(name: str, kind: str)
 
 @pytest.mark.parametrize("name", VALUES)
 def test_the_lease_is_its_own_in_its_own_namespace(name: str) -> None:
-    roles = [r for r in objects(rendered(*VALUES[name]), "Role") if r["metadata"]["name"] == "modelroute-operator-lease"]
+    roles = [
+        r for r in objects(rendered(*VALUES[name]), "Role") if r["metadata"]["name"] == "modelroute-operator-lease"
+    ]
     assert [role["metadata"]["namespace"] for role in roles] == ["modelroute-system"]
     assert roles[0]["rules"] == LEASE_RULES
 

@@ -15,7 +15,7 @@ from modelroute.controller import admin
 from modelroute.controller.cluster import ApiError, Cluster, NotLeadingError, credentials
 from modelroute.controller.fencing import Fence
 from modelroute.controller.kinds import CONFIG_MAP, LEASE
-from modelroute.controller.logs import OneLine
+from modelroute.controller.logs import OneLine, Seldom
 from modelroute.errors import ModelRouteError
 
 META = {"namespace": "a", "name": "c", "uid": "u"}
@@ -76,6 +76,24 @@ def test_a_log_record_is_one_line_with_its_route() -> None:
 
 def test_a_traceback_stays_on_the_line() -> None:
     assert "\n" not in line("two\nlines", error=ValueError("x\ny"))
+
+
+def told(seldom: Seldom, name: str, text: str, at: float) -> bool:
+    record = logging.LogRecord(name, logging.ERROR, "f.py", 1, text, (), None)
+    record.created = at
+    return bool(seldom.filter(record))
+
+
+def test_what_kopf_says_again_and_again_is_told_once_a_minute() -> None:
+    seldom, text = Seldom(), "Request attempt #{} failed; will retry: GET /api/v1/pods?resourceVersion={}"
+    tries = [told(seldom, "kopf.x", text.format(n, n + 700), at=10.0 * n) for n in range(13)]
+    assert [n for n, was_told in enumerate(tries) if was_told] == [0, 6, 12]
+    assert told(seldom, "kopf.x", text.format(1, 1).replace("pods", "services"), at=121)
+
+
+def test_what_the_operator_says_is_told_each_time() -> None:
+    seldom = Seldom()
+    assert all(told(seldom, "modelroute.controller.app", "starting over", at=1) for _ in range(3))
 
 
 def test_without_a_cluster_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
