@@ -54,6 +54,14 @@ def stopped(operator: Operator) -> Iterator[Operator]:
     operator.start()
 
 
+@pytest.fixture(scope="module")
+def nobody(running: Operator) -> Iterator[None]:
+    """No operator but those that the module's tests start."""
+    running.end()
+    yield
+    running.start()
+
+
 @pytest.fixture
 def namespace(plane: Plane) -> Iterator[str]:
     """One for a test alone."""

@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.rbac import LEASE_RULES, policy_rules
 from tests.controlplane import kubelet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,10 +50,10 @@ class Api:
     def __init__(self, kubeconfig: KubeObject) -> None:
         self.kubeconfig = kubeconfig
         self.cluster = kubeconfig["clusters"][0]["cluster"]
-        authority = base64.b64decode(self.cluster["certificate-authority-data"]).decode()
+        self.authority = base64.b64decode(self.cluster["certificate-authority-data"]).decode()
         self.http = httpx.Client(
             base_url=self.cluster["server"],
-            verify=ssl.create_default_context(cadata=authority),
+            verify=ssl.create_default_context(cadata=self.authority),
             headers={"Authorization": f"Bearer {kubeconfig['users'][0]['user']['token']}"},
             timeout=30,
         )
@@ -120,19 +120,26 @@ class Plane:
     def allow(self, rules: list[dict[str, list[str]]]) -> None:
         """Make these the operator's rights."""
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": OPERATOR}}
-        self.admin.must(
-            "PATCH", f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules}, "apply-patch+yaml", fieldManager="test"
-        )
+        self._apply(f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules})
 
-    def identity(self, namespace: str, *, clusterwide: bool) -> Path:
+    def identity(self, namespace: str, *, clusterwide: bool, lease_in: str = "") -> Path:
         """A kubeconfig for an operator that has the rights of the role there, or everywhere, and no others."""
         account = {"kind": "ServiceAccount", "namespace": namespace, "name": OPERATOR}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OPERATOR}
-        binding = {"metadata": {"name": OPERATOR}, "roleRef": role, "subjects": [account]}
         scope = "clusterrolebindings" if clusterwide else f"namespaces/{namespace}/rolebindings"
         self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": OPERATOR}})
-        self.admin.must("POST", f"{RBAC}/{scope}", binding)
+        self._bind(scope, namespace, "ClusterRole", OPERATOR, account)
+        home, lease = f"namespaces/{lease_in or namespace}", f"{OPERATOR}-lease"
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": lease}}
+        self._apply(f"{RBAC}/{home}/roles/{lease}", role | {"rules": LEASE_RULES})
+        self._bind(f"{home}/rolebindings", f"{namespace}-lease", "Role", lease, account)
         return self._kubeconfig(namespace)
+
+    def _bind(self, scope: str, name: str, kind: str, role: str, account: KubeObject) -> None:
+        ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}
+        self.admin.must("POST", f"{RBAC}/{scope}", {"metadata": {"name": name}, "roleRef": ref, "subjects": [account]})
+
+    def _apply(self, path: str, body: KubeObject) -> None:
+        self.admin.must("PATCH", path, body, "apply-patch+yaml", fieldManager="test")
 
     def _kubeconfig(self, namespace: str) -> Path:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
@@ -148,18 +155,18 @@ class Plane:
         """Now, in the audit log."""
         return self._audit.stat().st_size
 
-    def asked(self, since: int = 0) -> Iterator[dict[str, str]]:
-        """What the operator has asked for since that mark."""
+    def asked(self, since: int = 0, user: str = USER) -> Iterator[dict[str, str]]:
+        """What the operator, or another of that name, has asked for since that mark."""
         with self._audit.open("rb") as log:
             log.seek(since)
             events = [json.loads(line) for line in log if line.endswith(b"\n")]
         for event in events:
-            if event["user"]["username"] == USER and event["stage"] == "ResponseComplete" and "objectRef" in event:
+            if event["user"]["username"] == user and event["stage"] == "ResponseComplete" and "objectRef" in event:
                 yield {"verb": event["verb"]} | event["objectRef"]
 
-    def writes(self, since: int, namespace: str) -> list[str]:
-        """What the operator has written in ``namespace`` since that mark."""
-        found = [a for a in self.asked(since) if a["verb"] in WRITES and a.get("namespace") == namespace]
+    def writes(self, since: int, namespace: str, user: str = USER) -> list[str]:
+        """What the operator, or another of that name, has written in ``namespace`` since that mark."""
+        found = [a for a in self.asked(since, user) if a["verb"] in WRITES and a.get("namespace") == namespace]
         return [f"{a['verb']} {a['resource']}/{a.get('name')}/{a.get('subresource', '')}" for a in found]
 
     @property
@@ -183,9 +190,18 @@ class Plane:
 
     def crash_api_server(self) -> None:
         """Kill it, and start it again."""
-        pid = int((self.directory / "run/kube-apiserver.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
+        self._signal("kube-apiserver", signal.SIGKILL)
         self._script("up.sh", "control-plane")
+
+    def pause_etcd(self) -> None:
+        """As when it has no quorum: nothing can be written any more, or read of what is not cached."""
+        self._signal("etcd", signal.SIGSTOP)
+
+    def resume_etcd(self) -> None:
+        self._signal("etcd", signal.SIGCONT)
+
+    def _signal(self, program: str, number: signal.Signals) -> None:
+        os.kill(int((self.directory / f"run/{program}.pid").read_text().split()[0]), number)
 
     def _install(self) -> None:
         self.install_definition()
@@ -211,12 +227,20 @@ class Plane:
 class Operator:
     """The operator as users run it, with a log that is shown when a test fails."""
 
-    def __init__(self, kubeconfig: Path, *arguments: str, program: Sequence[str] = ("modelroute.cli.main",)) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        *arguments: str,
+        lease_in: str = "",
+        program: Sequence[str] = ("modelroute.cli.main",),
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._port = probe.getsockname()[1]
         self._kubeconfig = kubeconfig
-        self._arguments = arguments
         self._program = program
+        # Short, since some tests kill it, and a successor has to wait for that.
+        home = lease_in or kubeconfig.name.split(".")[0]
+        self._arguments = ("--lease-duration=5", f"--lease-namespace={home}", *arguments)
         self._log = kubeconfig.with_suffix(".log")
         self.start()
 
@@ -230,17 +254,20 @@ class Operator:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code."""
-        self._process.send_signal(number)
+        self.signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, when it ends."""
         try:
             return self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            pytest.fail(f"the operator did not end on {number.name}")
+            pytest.fail("the operator did not end")
 
-    def wait(self, seconds: float = 30) -> int:
-        """Its exit code, when it ends by itself."""
-        return self._process.wait(seconds)
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -250,14 +277,23 @@ class Operator:
 
     def metric(self, name: str) -> float:
         """The sum over all labels; 0 while it does not answer."""
-        try:
-            text = httpx.get(f"http://127.0.0.1:{self._port}/metrics").text
-        except httpx.TransportError:
-            return 0.0
-        return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name))
+        status, text = self._ask("metrics")
+        lines = text.splitlines() if status else []
+        return sum(float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith(name))
+
+    def leads(self) -> bool:
+        return self.metric("modelroute_leader") == 1
 
     def ready(self) -> bool:
+        return self._ask("readyz")[0] == 200
+
+    def health(self) -> tuple[int, str]:
+        """What the kubelet is told."""
+        return self._ask("healthz")
+
+    def _ask(self, path: str) -> tuple[int, str]:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._port}/readyz").is_success
-        except httpx.TransportError:
-            return False
+            answer = httpx.get(f"http://127.0.0.1:{self._port}/{path}")
+        except httpx.TransportError as error:
+            return 0, type(error).__name__
+        return answer.status_code, answer.text

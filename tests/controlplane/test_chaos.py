@@ -10,7 +10,7 @@ import pytest
 
 from modelroute.controller.kinds import MODEL_ROUTE
 from tests.controlplane.endstate import end_state
-from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, create, put_service, settle, touch
 from tests.fakes.manifests import HOSTED, MISTAKES, VLLM, manifest
 from tests.fakes.mortal_operator import DEATH
@@ -30,9 +30,11 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     made.stop()
 
 
-def work(plane: Plane, *arguments: str, program: tuple[str, ...] = ("modelroute.cli.main",)) -> int:
+def work(
+    plane: Plane, *arguments: str, lease_in: str = HOME, program: tuple[str, ...] = ("modelroute.cli.main",)
+) -> int:
     """Run an operator until it is at rest, and end it; its exit code, which is of its own making when it died."""
-    operator = Operator(plane.directory / "kubeconfig", *arguments, program=program)
+    operator = Operator(plane.directory / "kubeconfig", *arguments, lease_in=lease_in, program=program)
     until("it is dead, or at rest", lambda: not operator.running() or (operator.ready() and rests(operator)), 60)
     return operator.end() if operator.running() else operator.wait()
 
@@ -54,7 +56,7 @@ def deaths(plane: Plane, namespaces: Iterable[str], begin: Callable[[str], objec
         begin(namespace)
         used.append(namespace)
         program = ("tests.fakes.mortal_operator", str(writes))
-        if work(plane, f"--namespace={namespace}", program=program) != DEATH:
+        if work(plane, f"--namespace={namespace}", lease_in=namespace, program=program) != DEATH:
             return used
     pytest.fail(f"more than {len(used)} writes")
 

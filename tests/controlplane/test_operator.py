@@ -87,7 +87,7 @@ class Cut(Cluster):
     """A way to the API server that is lost, with the process, after so many writes."""
 
     def __init__(self, cluster: Cluster, left: int) -> None:
-        self._client = cluster._client
+        self._client, self._fence = cluster._client, None
         self.left = left
 
     def _spend(self) -> None:

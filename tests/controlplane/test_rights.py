@@ -1,7 +1,7 @@
 """The operator's stated rights are those that it uses: a right too many is a way in, one too few a condition."""
 
 from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD
-from modelroute.controller.rbac import RULES
+from modelroute.controller.rbac import LEASE_RULES, RULES
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import CACHE, CACHED, KEYED, ROUTER, SMALL, create, publish_endpoints, settle
 from tests.fakes.manifests import VLLM
@@ -25,6 +25,7 @@ def test_all_stated_rights_are_used_and_no_others(plane: Plane, operator: Operat
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [VLLM | {"name": "next"}])
     settle(plane, namespace, ROUTER | {"Deployment/chat--next", "Service/chat--next"})
     stated = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
+    stated |= {("coordination.k8s.io", "leases", verb) for rule in LEASE_RULES for verb in rule["verbs"]}
 
     # A watch is in the audit log only when it has ended; who may list may watch.
     def verbs(rights: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:

@@ -94,6 +94,20 @@ class FakeCluster(Cluster):
         change(live)
         return self.keep(POD, live)
 
+    async def create(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        self._note("create", kind, desired["metadata"]["name"])
+        if (kind.name, desired["metadata"]["name"]) in self.objects:
+            raise ApiError(Call("create", kind, "team-a"), 409, "there is one")
+        return self.keep(kind, desired)
+
+    async def replace(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        name, version = desired["metadata"]["name"], desired["metadata"]["resourceVersion"]
+        self._note("update", kind, name)
+        known = self.objects.get((kind.name, name))
+        if known is None or known["metadata"]["resourceVersion"] != version:
+            raise ApiError(Call("update", kind, "team-a", name), 409 if known else 404, "not that one")
+        return self.keep(kind, desired)
+
     async def publish(self, namespace: str, event: KubeObject) -> None:
         self.events.append(event["reason"])
         self.notes.append(event["note"])

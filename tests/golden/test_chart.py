@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelroute.controller.rbac import RULES
+from modelroute.controller.rbac import LEASE_RULES, RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/modelroute"
@@ -98,9 +98,19 @@ def test_the_operator_may_do_what_it_does_and_nothing_else(name: str, kind: str)
     assert all(rights(role) == needed for role in roles)
 
 
+@pytest.mark.parametrize("name", VALUES)
+def test_the_lease_is_its_own_in_its_own_namespace(name: str) -> None:
+    roles = [
+        r for r in objects(rendered(*VALUES[name]), "Role") if r["metadata"]["name"] == "modelroute-operator-lease"
+    ]
+    assert [role["metadata"]["namespace"] for role in roles] == ["modelroute-system"]
+    assert roles[0]["rules"] == LEASE_RULES
+
+
 def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
     text = rendered(*VALUES["namespaced"])
-    assert [role["metadata"]["namespace"] for role in objects(text, "Role")] == ["team-a", "team-b"]
+    places = [role["metadata"]["namespace"] for role in objects(text, "Role")]
+    assert places == ["modelroute-system", "team-a", "team-b"]
     assert objects(text, "ClusterRole") + objects(text, "ClusterRoleBinding") == []
 
 

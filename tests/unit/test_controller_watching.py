@@ -9,7 +9,7 @@ import pytest
 
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
-from modelroute.controller.watching import RESYNC_SECONDS, Watches, kopf_settings
+from modelroute.controller.watching import RECONNECT_SECONDS, RESYNC_SECONDS, Watches, kopf_settings
 from modelroute.controller.workqueue import WorkQueue
 from tests.fakes.clock import InstantLoop
 from tests.fakes.kube import FakeCluster
@@ -49,7 +49,7 @@ class World:
 
     async def resync(self, seconds: float) -> None:
         """Let the listing loop run for so long."""
-        running = asyncio.create_task(self.watches.resync(self.cluster, (None,)))
+        running = asyncio.create_task(self.watches.resync(self.cluster))
         await asyncio.sleep(seconds)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -87,7 +87,7 @@ def test_the_first_event_says_that_all_is_listed() -> None:
 
 def test_where_there_is_nothing_all_is_listed() -> None:
     async def script(world: World) -> None:
-        await world.watches.expect(world.cluster, (None,))
+        await world.watches.expect(world.cluster)
         assert world.watches.ready.is_set()
 
     play(script)
@@ -96,7 +96,7 @@ def test_where_there_is_nothing_all_is_listed() -> None:
 def test_where_there_is_something_it_is_waited_for() -> None:
     async def script(world: World) -> None:
         world.cluster.keep(MODEL_ROUTE, {"metadata": {"name": "chat"}})
-        await world.watches.expect(world.cluster, (None,))
+        await world.watches.expect(world.cluster)
         assert not world.watches.ready.is_set()
 
     play(script)
@@ -112,10 +112,12 @@ def test_what_is_deleted_leaves_the_cache() -> None:
     assert world.queue.keys == [CHAT, CHAT]
 
 
-def test_a_second_listing_by_kopf_is_followed_by_our_own() -> None:
+def test_o02_a_second_listing_by_kopf_is_followed_by_our_own() -> None:
+    """Also when nothing of the kind is left, so that kopf has nothing to tell."""
+
     async def script(world: World) -> None:
         await world.event(CONFIG_MAP, None, config_map(1))
-        await world.event(CONFIG_MAP, None, config_map(1))
+        world.watches.ear._listed_again()
         await world.resync(10)
 
     assert play(script).cache.get(CONFIG_MAP, "team-a", "c") is None  # the API server has none
@@ -151,10 +153,28 @@ def test_a_listing_that_fails_is_tried_again() -> None:
     assert play(script).queue.keys == [CHAT]
 
 
-def test_kopf_never_gives_up_on_the_api_server() -> None:
+def test_a_listing_that_fails_is_tried_again_soon() -> None:
+    async def script(world: World) -> None:
+        world.watches.ready.set()
+        world.cluster.keep(MODEL_ROUTE, {"metadata": {"name": "chat"}})
+        world.cluster.deny("list", MODEL_ROUTE, "", 503)
+        asyncio.get_running_loop().call_later(RESYNC_SECONDS + 5, world.cluster.refuse.clear)
+        await world.resync(RESYNC_SECONDS + 60)
+
+    assert play(script).queue.keys == [CHAT]
+
+
+def test_o03_kopf_never_gives_up_on_the_api_server() -> None:
     waits = iter(kopf_settings().networking.error_backoffs)  # type: ignore[arg-type]
     drawn = [next(waits) for _ in range(1000)]
-    assert all(0 < wait <= 60 for wait in drawn)
+    assert all(0 < wait <= RECONNECT_SECONDS for wait in drawn)
+    assert len(set(drawn[20:])) > 900  # by chance, each time anew
+
+
+def test_o01_a_watch_that_is_silent_is_begun_anew_before_long() -> None:
+    longest = kopf_settings().watching.inactivity_timeout
+    assert longest > 60  # the API server's bookmarks come so often
+    assert longest + RECONNECT_SECONDS <= 90
 
 
 @pytest.mark.parametrize("kind", [k for k in WATCHED if k.selector], ids=lambda k: k.name)

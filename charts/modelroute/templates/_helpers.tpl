@@ -65,3 +65,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [events]
   verbs: [create]
 {{- end }}
+
+{{/* What it asks in its own namespace, whichever it watches: the lease by which one of several operators acts. */}}
+{{- define "modelroute.lease-rules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "modelroute.name" . }}]
+  verbs: [get, update]
+# What is not there yet has no name that a rule could know.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+{{- end }}

@@ -2,9 +2,13 @@
 
 import argparse
 import asyncio
+import os
 
 from modelroute.controller.app import Options
 from modelroute.controller.app import run as run_operator
+from modelroute.controller.leading import LEASE_NAME, LeaseOptions
+from modelroute.controller.watching import SILENCE_SECONDS
+from modelroute.errors import ModelRouteError
 from modelroute.planning.settings import Settings
 
 
@@ -18,6 +22,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--admin-port", type=int, default=8080, metavar="PORT", help="where /healthz answers")
     parser.add_argument("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="the cluster's DNS domain")
+    parser.add_argument(
+        "--lease-namespace",
+        default=os.environ.get("POD_NAMESPACE") or "default",
+        metavar="NAME",
+        help=f"where the Lease {LEASE_NAME} is; of all operators with the same one, one acts "
+        "(default: POD_NAMESPACE, else default)",
+    )
+    parser.add_argument(
+        "--lease-duration",
+        type=int,
+        default=10,
+        metavar="SECONDS",
+        help="how long after the leader's last sign of life another one takes over",
+    )
+    parser.add_argument(
+        "--watch-silence",
+        type=float,
+        default=SILENCE_SECONDS,
+        metavar="SECONDS",
+        help="begin a watch anew that brought nothing for so long; more than 60, since bookmarks come that often",
+    )
 
 
 def options(args: argparse.Namespace) -> Options:
@@ -25,7 +50,17 @@ def options(args: argparse.Namespace) -> Options:
     settings = Settings(
         router_image=args.router_image, image_pull_policy=args.image_pull_policy, cluster_domain=args.cluster_domain
     )
-    return Options(tuple(args.namespace), settings, args.admin_port)
+    if args.lease_duration < 2:
+        raise ModelRouteError(f"--lease-duration is {args.lease_duration}; it must be 2 seconds or more")
+    if args.watch_silence <= 0:
+        raise ModelRouteError(f"--watch-silence is {args.watch_silence:g}; it must be more than 0 seconds")
+    return Options(
+        namespaces=tuple(args.namespace),
+        settings=settings,
+        admin_port=args.admin_port,
+        lease=LeaseOptions(args.lease_namespace, args.lease_duration),
+        watch_silence=args.watch_silence,
+    )
 
 
 def run(args: argparse.Namespace) -> None:

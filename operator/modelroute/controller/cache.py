@@ -103,6 +103,10 @@ class Cache:
         """The ModelRoute as it was last seen."""
         return self.get(MODEL_ROUTE, key.namespace, key.name)
 
+    def routes(self) -> tuple[Key, ...]:
+        """All ModelRoutes."""
+        return tuple(Key(p.namespace, p.name) for p in self._entries if p.kind == MODEL_ROUTE.name)
+
     def labelled(self, key: Key) -> tuple[KubeObject, ...]:
         """What carries the route's label, in a stable order."""
         return tuple(self._entries[place].content for place in sorted(self._children.get(key, ())))

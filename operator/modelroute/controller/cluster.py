@@ -1,6 +1,7 @@
 """The one way to the Kubernetes API for the operator's own requests; kopf's watches share the credentials.
 
-Used by ``reconciler`` and ``observing``. Never retries (the work queue does) and never logs or keeps a body.
+Used by ``reconciler``, ``observing`` and ``leading``. Writes nothing while this operator does not lead. Never retries
+(the work queue does) and never logs or keeps a body.
 """
 
 import os
@@ -16,7 +17,8 @@ import msgspec
 
 from modelroute import __version__
 from modelroute.controller import metrics
-from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, MODEL_ROUTE, POD, SECRET, Kind
+from modelroute.controller.fencing import Fence, FenceClosedError
+from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, LEASE, MODEL_ROUTE, POD, SECRET, Kind
 from modelroute.errors import ModelRouteError
 from modelroute.planning.observed import KubeObject
 
@@ -24,8 +26,16 @@ _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
-Verb = Literal["get", "list", "create", "patch", "delete"]
-_METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
+Verb = Literal["get", "list", "create", "update", "patch", "delete"]
+_METHODS: Mapping[Verb, str] = {
+    "get": "GET",
+    "list": "GET",
+    "create": "POST",
+    "update": "PUT",
+    "patch": "PATCH",
+    "delete": "DELETE",
+}
+_READS = frozenset({"get", "list"})
 _CONFLICT, _INVALID, _TOO_MANY = 409, 422, 429
 
 
@@ -51,6 +61,10 @@ class ApiError(ModelRouteError):
     def lasting(self) -> bool:
         """Whether it is refused for what it is, so that a person has to act; else trying again may do."""
         return 400 <= self.status < 500 and self.status not in (401, 408, _CONFLICT, _TOO_MANY) and not self.ending
+
+
+class NotLeadingError(ApiError):
+    """A write that was not made, or given up on its way, since this operator does not lead, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +104,9 @@ async def credentials() -> "kubernetes.aio.client.Configuration":
 class Cluster:
     """The API server."""
 
-    def __init__(self, configuration: "kubernetes.aio.client.Configuration") -> None:
-        """Nothing is sent before the first call."""
+    def __init__(self, configuration: "kubernetes.aio.client.Configuration", fence: Fence | None = None) -> None:
+        """Nothing is sent before the first call, and no write but to a Lease unless ``fence`` is open."""
+        self._fence = fence
         self._client = kubernetes.aio.client.ApiClient(configuration)
         self._client.user_agent = f"modelroute-operator/{__version__}"
 
@@ -224,7 +239,28 @@ class Cluster:
         """Create an Event."""
         await self._send(Call("create", EVENT, namespace, body=event))
 
+    async def create(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        """Make an object that must not be there yet; ApiError 409 when it is. The object as it now is."""
+        meta = desired["metadata"]
+        made: KubeObject = await self._send(Call("create", kind, meta["namespace"], body=desired))
+        return made
+
+    async def replace(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        """Put an object in the place of the one of its resourceVersion; ApiError 409 when that has changed."""
+        meta = desired["metadata"]
+        replaced: KubeObject = await self._send(Call("update", kind, meta["namespace"], meta["name"], body=desired))
+        return replaced
+
     async def _send(self, call: Call) -> Any:
+        if self._fence is None or call.verb in _READS or call.kind is LEASE:
+            return await self._request(call)
+        try:
+            async with self._fence.passing():
+                return await self._request(call)
+        except FenceClosedError:
+            raise NotLeadingError(call, 0, "this operator does not lead") from None
+
+    async def _request(self, call: Call) -> Any:
         path = call.kind.path(call.namespace, call.name, call.subresource)
         url = self._client.configuration.host + path + (f"?{urlencode(call.query)}" if call.query else "")
         headers = {"Content-Type": call.content_type, "Accept": "application/json", **self._client.default_headers}

@@ -45,6 +45,7 @@ CLAIM = Kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", MANAGE
 SECRET = Kind("Secret", "", "v1", "secrets")
 POD = Kind("Pod", "", "v1", "pods", MANAGED)
 EVENT = Kind("Event", "events.k8s.io", "v1", "events")
+LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases")
 
 CHILDREN = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT, DISRUPTION_BUDGET, CLAIM)}
 WATCHED = (MODEL_ROUTE, *CHILDREN.values(), SLICE, POD)

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import re
 import time
+
+REPEAT_SECONDS = 60.0
 
 
 class OneLine(logging.Formatter):
@@ -22,10 +25,27 @@ class OneLine(logging.Formatter):
         return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items() if value is not None)
 
 
+class Seldom(logging.Filter):
+    """Of what kopf says again and again in an outage, for each kind and try, one a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be told."""
+        if not record.name.startswith("kopf"):
+            return True
+        text = re.sub(r"#\d+|resourceVersion=\d+", "", record.getMessage())
+        self._said = {said: at for said, at in self._said.items() if record.created - at < REPEAT_SECONDS}
+        return self._said.setdefault(text, record.created) == record.created
+
+
 def configure() -> None:
     """Send all records of INFO and above to standard error; of kopf's, what is worth a look."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
+    handler.addFilter(Seldom())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for chatty in ("kopf", "httpx"):  # the latter tells of each request to a pod
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -18,7 +18,14 @@ START_SECONDS = Histogram(
     buckets=(1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560),
 )
 API_REQUESTS = Counter(
-    "modelroute_api_requests_total", "Requests to the Kubernetes API, watches apart.", ["verb", "resource", "code"]
+    "modelroute_api_requests_total",
+    "Requests to the Kubernetes API; code is error where none was answered.",
+    ["verb", "resource", "code"],
+)
+LEADER = Gauge("modelroute_leader", "1 while this operator holds the lease and acts, else 0.")
+WATCH_RESTARTS = Counter("modelroute_watch_restarts_total", "Watches that were begun anew, by resource.", ["resource"])
+WATCH_AGE = Gauge(
+    "modelroute_watch_age_seconds", "Seconds since anything was heard on the watches of a resource.", ["resource"]
 )
 REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had missed and a listing brought.")
 ASKED = Counter(

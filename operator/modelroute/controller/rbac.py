@@ -1,10 +1,13 @@
-"""What the operator asks of the Kubernetes API, and so all that its role may hold.
+"""What the operator asks of the Kubernetes API, and so all that its roles may hold.
 
-Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's role is held to
+Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's roles are held to
 them.
 """
 
 from collections.abc import Mapping
+from typing import Any
+
+from modelroute.controller.leading import LEASE_NAME
 
 RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("modelroute.dev", "modelroutes"): ("list", "watch"),
@@ -23,11 +26,23 @@ RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "pods/status"): ("patch",),  # the readiness gate of a replica
     ("events.k8s.io", "events"): ("create",),
 }
-"""Verbs by API group and resource."""
+"""Verbs by API group and resource, in each namespace whose ModelRoutes it is responsible for."""
+
+LEASE_RULES: list[dict[str, Any]] = [
+    {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "resourceNames": [LEASE_NAME],
+        "verbs": ["get", "update"],
+    },
+    # What is not there yet has no name that a rule could know.
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+]
+"""The rules of the Role in the operator's own namespace, and there alone."""
 
 
 def policy_rules() -> list[dict[str, list[str]]]:
-    """The rules of a Role or ClusterRole."""
+    """The rules of the Role or ClusterRole that ``RULES`` is."""
     return [
         {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
         for (group, resource), verbs in RULES.items()
