@@ -5,6 +5,7 @@ import asyncio
 
 from modelroute.controller.app import Options
 from modelroute.controller.app import run as run_operator
+from modelroute.controller.webhooks import hooks
 from modelroute.planning.settings import Settings
 
 
@@ -17,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--namespace", action="append", default=[], metavar="NAME", help="watch this namespace alone; may be repeated"
     )
     parser.add_argument("--admin-port", type=int, default=8080, metavar="PORT", help="where /healthz answers")
+    parser.add_argument(
+        "--webhook-port", type=int, default=0, metavar="PORT", help="where admission webhooks answer (default 0: none)"
+    )
+    parser.add_argument(
+        "--own-namespace", default="modelroute-system", metavar="NAME", help="where the operator itself runs"
+    )
     parser.add_argument("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="the cluster's DNS domain")
 
 
@@ -25,4 +32,5 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(
         router_image=args.router_image, image_pull_policy=args.image_pull_policy, cluster_domain=args.cluster_domain
     )
-    asyncio.run(run_operator(Options(tuple(args.namespace), settings, args.admin_port)))
+    webhooks = hooks.Options(args.webhook_port, args.own_namespace) if args.webhook_port else None
+    asyncio.run(run_operator(Options(tuple(args.namespace), settings, args.admin_port, webhooks=webhooks)))

@@ -15,6 +15,7 @@ from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.supervising import run_kopf
 from modelroute.controller.watching import Watches
+from modelroute.controller.webhooks import hooks
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
 from modelroute.planning.settings import Settings
 
@@ -31,6 +32,7 @@ class Options:
     settings: Settings
     admin_port: int
     clock: Callable[[], float] = time.time  # Unix seconds
+    webhooks: hooks.Options | None = None  # None: none are served
 
 
 class Operator:
@@ -77,10 +79,12 @@ async def run(options: Options) -> None:
     logs.configure()
     cluster = Cluster(await credentials())
     operator: Operator | None = None
+    webhooks = hooks.Hooks(cluster, options.settings, options.webhooks, options.clock) if options.webhooks else None
+    serving = asyncio.create_task(webhooks.run(), name="webhooks") if webhooks else None
     server = await admin.start(
         options.admin_port,
         longest=lambda: operator.queue.longest() if operator else 0.0,
-        ready=lambda: operator is not None and operator.ready,
+        ready=lambda: operator is not None and operator.ready and (webhooks is None or webhooks.listening),
     )
     failures = 0
     try:
@@ -97,5 +101,8 @@ async def run(options: Options) -> None:
             failures = 1 if asyncio.get_running_loop().time() - began > 60 else failures + 1
             await asyncio.sleep(jittered(backoff(failures)))
     finally:
+        if serving:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
         await server.cleanup()
         await cluster.close()

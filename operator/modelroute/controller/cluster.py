@@ -98,8 +98,8 @@ class Cluster:
         """Let the connections go."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
-        """The object of that name, None when there is none."""
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
+        """The object of that name, None when there is none; one of the whole cluster has no namespace."""
         try:
             found: KubeObject = await self._send(Call("get", kind, namespace, name))
         except ApiError as error:
@@ -212,7 +212,22 @@ class Cluster:
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         """Create an Event."""
-        await self._send(Call("create", EVENT, namespace, body=event))
+        await self.create(EVENT, namespace, event)
+
+    async def create(self, kind: Kind, namespace: str | None, body: KubeObject) -> KubeObject:
+        """What became of ``body``."""
+        created: KubeObject = await self._send(Call("create", kind, namespace, body=body))
+        return created
+
+    async def merge(self, kind: Kind, namespace: str | None, name: str, change: KubeObject) -> None:
+        """Merge ``change`` into an object; with a version in its metadata, into just that version."""
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._send(Call("patch", kind, namespace, name, query=query, body=change, content_type=MERGE))
+
+    async def edit(self, kind: Kind, namespace: str | None, name: str, change: list[KubeObject]) -> None:
+        """Carry out a JSON Patch, whole or not at all."""
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._send(Call("patch", kind, namespace, name, query=query, body=change, content_type=JSON_PATCH))
 
     async def _send(self, call: Call) -> Any:
         path = call.kind.path(call.namespace, call.name, call.subresource)

@@ -12,4 +12,5 @@ QUEUED = Gauge("modelroute_queue_length", "ModelRoutes that wait for a reconcile
 API_REQUESTS = Counter(
     "modelroute_api_requests_total", "Requests to the Kubernetes API, watches apart.", ["verb", "resource", "code"]
 )
+REVIEWS = Counter("modelroute_admission_reviews_total", "Answers of the webhooks, by code.", ["webhook", "code"])
 REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had missed and a listing brought.")

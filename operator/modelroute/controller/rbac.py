@@ -1,4 +1,4 @@
-"""What the operator asks of the Kubernetes API, and so all that its role may hold.
+"""What the operator asks of the Kubernetes API, and so all that its roles may hold.
 
 Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's role is held to
 them.
@@ -7,27 +7,53 @@ them.
 from collections.abc import Mapping
 
 RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("modelroute.dev", "modelroutes"): ("list", "watch"),
+    ("modelroute.dev", "modelroutes"): ("get", "list", "watch"),  # get: for a pod that asks for a router
     ("modelroute.dev", "modelroutes/status"): ("patch",),
     # A child: "get" is for whose a name is, "create" and "patch" together are server-side apply.
     ("apps", "deployments"): ("get", "list", "watch", "create", "patch", "delete"),
     ("", "services"): ("list", "watch", "create", "patch", "delete"),
     ("", "configmaps"): ("get", "list", "watch", "create", "patch"),
-    ("", "serviceaccounts"): ("get", "list", "watch", "create", "patch"),
+    ("", "serviceaccounts"): ("get", "list", "watch", "create", "patch", "delete"),
     ("", "persistentvolumeclaims"): ("get", "list", "watch", "create", "patch", "delete"),
-    ("policy", "poddisruptionbudgets"): ("get", "list", "watch", "create", "patch"),
+    ("policy", "poddisruptionbudgets"): ("get", "list", "watch", "create", "patch", "delete"),
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("", "secrets"): ("get",),  # those alone that a ModelRoute names; never a list of them
     # What keeps one from running; and the annotation that makes the kubelet refresh a router's configuration.
     ("", "pods"): ("list", "watch", "patch"),
     ("events.k8s.io", "events"): ("create",),
 }
-"""Verbs by API group and resource."""
+"""Verbs by API group and resource, where ModelRoutes are."""
+
+OWN_RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("", "secrets"): ("get", "create", "patch"),  # the webhooks' certificates
+}
+"""Likewise, in the operator's own namespace."""
+
+CLUSTER_RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    # Whom the API server trusts when it calls the webhooks.
+    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): ("get", "patch"),
+    ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): ("get", "patch"),
+    ("authorization.k8s.io", "subjectaccessreviews"): ("create",),  # whether a user may read a Secret
+}
+"""Likewise, of what has no namespace: for the webhooks alone."""
+
+NAMED: Mapping[str, str] = {
+    "secrets": "modelroute-webhook",
+    "mutatingwebhookconfigurations": "modelroute",
+    "validatingwebhookconfigurations": "modelroute",
+}
+"""Of these resources of OWN_RULES and CLUSTER_RULES one object alone may be got and changed; what is created has no
+name yet when it is asked for."""
 
 
-def policy_rules() -> list[dict[str, list[str]]]:
+def policy_rules(rules: Mapping[tuple[str, str], tuple[str, ...]] = RULES) -> list[dict[str, list[str]]]:
     """The rules of a Role or ClusterRole."""
-    return [
-        {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
-        for (group, resource), verbs in RULES.items()
-    ]
+    found = []
+    for (group, resource), verbs in rules.items():
+        name = NAMED.get(resource) if rules is not RULES else None
+        named = [verb for verb in verbs if name and verb != "create"]
+        free = [verb for verb in verbs if verb not in named]
+        thing = {"apiGroups": [group], "resources": [resource]}
+        found += [{**thing, "verbs": free}] if free else []
+        found += [{**thing, "resourceNames": [name], "verbs": named}] if name and named else []
+    return found

@@ -28,6 +28,7 @@ from modelroute.planning.drift import needs_apply
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.plan import Plan, plan, refused
+from modelroute.planning.pods import facts
 from modelroute.planning.settings import Settings
 
 PASSES = 3
@@ -159,15 +160,16 @@ class Reconciler:
         return True
 
     async def _touch_routers(self, key: Key, revision: str) -> bool:
-        """Annotate the router's pods, which makes each kubelet refresh its mount of the snapshot at once."""
+        """Annotate the pods that run a router, which makes each kubelet refresh its mount of the snapshot at once."""
         written = self._cache.get(CONFIG_MAP, key.namespace, names.snapshot(key.name))
         if self._touched.get(key) == revision or written is None or _revision(written) != revision:
             return False
-        selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
-        pods, _ = await self._cluster.select(POD, key.namespace, selector)
+        pods, _ = await self._cluster.select(POD, key.namespace, f"{names.ROUTE_LABEL}={key.name}")
         # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
         before = "" if (key, _place(written)) in self._written else _written_at(written)
         for pod in pods:
+            if facts(pod).component == "backend":
+                continue
             if _revision(pod) != revision and (not before or pod["metadata"]["creationTimestamp"] < before):
                 await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
         self._touched[key] = revision

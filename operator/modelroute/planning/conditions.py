@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
+from modelroute.planning.names import SIDECAR_LABEL
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
@@ -59,18 +60,23 @@ def resolved_refs(missing: Sequence[Missing]) -> Verdict:
 
 
 def programmed(
-    router: RouterStatus, foreign: Sequence[str], oversize: str, trouble: str, *, rolled_out: bool
+    route: t.ModelRoute, router: RouterStatus, foreign: Sequence[str], oversize: str, trouble: str, *, rolled_out: bool
 ) -> Verdict:
     """Whether what was asked for is in force: all children are ours, and every router pod can take up the snapshot.
 
-    ``oversize`` (of a snapshot that was not written) and ``trouble`` (of the Deployment) are sentences, or empty.
+    ``oversize`` (of a snapshot that was not written) and ``trouble`` (of the router) are sentences, or empty.
+    ``rolled_out``: all pods of the Deployment are of the last version; where there is none, the snapshot is written.
     """
     if foreign:
         owned = f"{', '.join(foreign)}: there already, and not of this ModelRoute; delete or rename it"
         return Verdict("Programmed", "False", "NameConflict", owned)
     if oversize:
         return Verdict("Programmed", "False", "SnapshotTooLarge", oversize)
-    pods = f"{router.ready_replicas} of {router.desired_replicas} router pods are ready"
+    if route.spec.router.mode != "Gateway" and not rolled_out:
+        return Verdict("Programmed", "False", "SnapshotNotWritten", "the configuration is being written")
+    if route.spec.router.mode != "Gateway" and not router.desired_replicas:
+        return _without_router(route, router)
+    pods = _pods(route, router)
     if trouble:
         return Verdict("Programmed", "False", "RoutersFailing", f"{pods}: {trouble}")
     if router.ready_replicas < router.desired_replicas:
@@ -78,6 +84,19 @@ def programmed(
     if not rolled_out:
         return Verdict("Programmed", "False", "RoutersNotReady", f"{pods}, but not all are of the last version yet")
     return Verdict("Programmed", "True", "RoutersReady", f"{pods}, revision {router.revision}")
+
+
+def _without_router(route: t.ModelRoute, router: RouterStatus) -> Verdict:
+    written = f"the configuration is written, revision {router.revision}"
+    if route.spec.router.mode == "None":
+        return Verdict("Programmed", "True", "SnapshotWritten", f"{written}; no router is run")
+    nobody = f"no pod carries the label {SIDECAR_LABEL}: {route.metadata.name} yet"
+    return Verdict("Programmed", "True", "NoSidecars", f"{nobody}; {written}")
+
+
+def _pods(route: t.ModelRoute, router: RouterStatus) -> str:
+    what = "pods with a router in them" if route.spec.router.mode == "Sidecar" else "router pods"
+    return f"{router.ready_replicas} of {router.desired_replicas} {what} are ready"
 
 
 def ready(
@@ -89,17 +108,18 @@ def ready(
 ) -> Verdict:
     """Whether clients get answers: a router is ready, lets them in, and somebody can answer what no rule decides.
 
+    Where the operator runs no router, and as long as no pod has one in it, the backends alone decide.
     A backend that is down while others stand in for it makes the reason SomeBackendsNotReady, not the status False.
     """
     cold = {b.name for b in snapshot.backends if not b.endpoints}
     summary = ", ".join(_brief(b, can_answer=b.name not in cold) for b in backends)
-    if not router.desired_replicas:
+    mode = route.spec.router.mode
+    if mode == "Gateway" and not router.desired_replicas:
         return Verdict("Ready", "False", "RouterNotReady", "spec.router.replicas is 0: no router pod is asked for")
-    if not router.ready_replicas:
-        message = f"0 of {router.desired_replicas} router pods are ready"
-        return Verdict("Ready", "False", "RouterNotReady", message)
+    if router.desired_replicas and not router.ready_replicas:
+        return Verdict("Ready", "False", "RouterNotReady", _pods(route, router))
     closed = next((m.problem for m in missing if m.path == CLIENT_KEYS), "")
-    if closed:
+    if closed and mode != "None":
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)
     if not any(b.effective_weight for b in backends):

@@ -22,6 +22,8 @@ SLEEPING_ANNOTATION = f"{t.GROUP}/sleeping"
 """On a replica that is to sleep or sleeps: since when (RFC 3339) it gets no requests."""
 SIDECAR_LABEL = f"{t.GROUP}/sidecar"
 """On a pod that asks for a router in it: the ModelRoute's name."""
+SIDECAR = "modelroute-router"
+"""The container with the router, in such a pod."""
 CONTENT_ANNOTATION = f"{t.GROUP}/content"
 """A hash of all that is set in a child, so that a field that is no longer set is noticed, too."""
 

@@ -61,10 +61,11 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
+    gateway = router.pods(route, settings) if route.spec.router.mode == "Gateway" else ()
+    wanted = (config_map, *_backend_children(route, observed), *gateway)
     kept = {_key(o) for o in wanted}
     oversize = "" if fits else _oversize(len(encoded), revision)
-    found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
+    found = _Findings(lost, snapshot, revision, gateway[-1] if gateway else None, oversize)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -95,20 +96,20 @@ class _Findings(NamedTuple):
     missing: tuple[Missing, ...]
     snapshot: Snapshot
     revision: str
-    router: KubeObject  # the Deployment that must be
+    gateway: KubeObject | None  # the Deployment that must be, if one must
     oversize: str
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
-    router_name = names.router(route.metadata.name)
-    live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
-    routers = status.router_status(route, live, settings, found.revision)
+    routers = status.router_status(route, observed, settings, found.revision)
     backends = status.backend_statuses(route, observed, found.snapshot, found.missing)
-    complete = status.rolled_out(found.router, live)
+    written = _live_revision(route, observed) == found.revision
+    complete = status.rolled_out(found.gateway, observed) if found.gateway else written
+    wrong = status.router_trouble(route, observed)
     verdicts = (
         conditions.accepted(),
         conditions.resolved_refs(found.missing),
-        conditions.programmed(routers, observed.foreign, found.oversize, wrong, rolled_out=complete),
+        conditions.programmed(route, routers, observed.foreign, found.oversize, wrong, rolled_out=complete),
         conditions.ready(route, routers, backends, found.snapshot, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)

@@ -10,16 +10,25 @@ from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, RouterStatus
 from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
-from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.observed import KubeObject, Observed, Pod
 from modelroute.planning.settings import Settings
 from modelroute.planning.unresolved import Missing
 from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
 
 
-def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settings, revision: str) -> RouterStatus:
-    """The router; ``live`` is its Deployment."""
+def router_status(route: t.ModelRoute, observed: Observed, settings: Settings, revision: str) -> RouterStatus:
+    """The router: the pods of its Deployment, or those that have one in them, or none."""
     asked = route.spec.router
+    if asked.mode == "None":
+        return RouterStatus(revision=revision)
+    if asked.mode == "Sidecar":
+        pods = _sidecars(observed)
+        url = f"http://127.0.0.1:{asked.sidecar.port}/v1"
+        return RouterStatus(
+            ready_replicas=sum(p.ready for p in pods), desired_replicas=len(pods), revision=revision, url=url
+        )
+    live = observed.child("Deployment", names.router(route.metadata.name))
     port = "" if (asked.scheme, asked.port) in (("http", 80), ("https", 443)) else f":{asked.port}"
     host = f"{names.router(route.metadata.name)}.{route.metadata.namespace}.svc.{settings.cluster_domain}"
     return RouterStatus(
@@ -30,8 +39,21 @@ def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settin
     )
 
 
-def rolled_out(desired: KubeObject, live: KubeObject | None) -> bool:
+def _sidecars(observed: Observed) -> tuple[Pod, ...]:
+    """The pods with a router in them, without those that end: their work is done."""
+    return tuple(p for p in observed.routers() if p.component == "sidecar" and not p.ending)
+
+
+def router_trouble(route: t.ModelRoute, observed: Observed) -> str:
+    """What is wrong with the router, in a sentence; empty when nothing."""
+    if route.spec.router.mode == "Gateway":
+        return trouble(names.router(route.metadata.name), observed)
+    return min((p.trouble for p in _sidecars(observed) if p.trouble), default="")
+
+
+def rolled_out(desired: KubeObject, observed: Observed) -> bool:
     """Whether all pods of the Deployment are of the version that is wanted now, and no older ones are left."""
+    live = observed.child(desired["kind"], desired["metadata"]["name"])
     if live is None or needs_apply(desired, live):
         return False
     status = live.get("status") or {}
