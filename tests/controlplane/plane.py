@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.rbac import CLUSTER_RULES, OWN_RULES, policy_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
@@ -41,6 +41,12 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 20) -> Any:
             pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(0.05)
     return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Api:
@@ -100,6 +106,7 @@ class Plane:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.numbers = itertools.count(1)
+        self.users: list[Api] = []
         (directory / "bin").symlink_to(BINARIES)
         self._environment = os.environ | {"CLUSTER_DIR": str(directory)}
         self._script("up.sh", "control-plane")
@@ -107,7 +114,8 @@ class Plane:
         self._install()
 
     def stop(self) -> None:
-        self.admin.http.close()
+        for api in (self.admin, *self.users):
+            api.http.close()
         self._script("down.sh", "wipe")
 
     def namespace(self) -> str:
@@ -131,15 +139,16 @@ class Plane:
         scope = "clusterrolebindings" if clusterwide else f"namespaces/{namespace}/rolebindings"
         self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": OPERATOR}})
         self.admin.must("POST", f"{RBAC}/{scope}", binding)
-        return self._kubeconfig(namespace)
+        return self.kubeconfig(namespace)
 
-    def _kubeconfig(self, namespace: str) -> Path:
+    def kubeconfig(self, namespace: str, account: str = OPERATOR) -> Path:
+        """A file by which one acts as a ServiceAccount."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{OPERATOR}/token"
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         token = self.admin.must("POST", path, request)["status"]["token"]
         config = json.loads(json.dumps(self.admin.kubeconfig))
         config["users"][0]["user"] = {"token": token}
-        file = self.directory / f"{namespace}.kubeconfig"
+        file = self.directory / f"{namespace}-{account}.kubeconfig"
         file.write_text(yaml.safe_dump(config))
         return file
 
@@ -191,6 +200,17 @@ class Plane:
         self.allow(policy_rules())
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
         self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
+        account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
+        self.grant(f"namespaces/{HOME}/", "Role", f"{OPERATOR}-own", policy_rules(OWN_RULES), account)
+        self.grant("", "ClusterRole", f"{OPERATOR}-cluster", policy_rules(CLUSTER_RULES), account)
+
+    def grant(self, scope: str, kind: str, name: str, rules: list[dict[str, list[str]]], account: KubeObject) -> None:
+        """Give ``account`` these rights, in the cluster or in one namespace."""
+        group = "rbac.authorization.k8s.io"
+        role = {"apiGroup": group, "kind": kind, "name": name}
+        self.admin.must("POST", f"{RBAC}/{scope}{kind.lower()}s", {"metadata": {"name": name}, "rules": rules})
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [account]}
+        self.admin.must("POST", f"{RBAC}/{scope}{kind.lower()}bindings", binding)
 
     def make_pods_ready(self, namespace: str, component: str) -> None:
         """Say of every pod of a component what a kubelet would say."""
@@ -204,8 +224,7 @@ class Operator:
     """The operator as users run it, with a log that is shown when a test fails."""
 
     def __init__(self, kubeconfig: Path, *arguments: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+        self._port, self.webhook_port = free_port(), free_port()
         self._kubeconfig = kubeconfig
         self._arguments = arguments
         self._log = kubeconfig.with_suffix(".log")
@@ -215,6 +234,7 @@ class Operator:
         environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
         command = [sys.executable, "-m", "modelroute.cli.main", "operator", "--router-image=modelroute/router:test"]
         command += [f"--admin-port={self._port}", *self._arguments]
+        command = [argument.replace("{webhook-port}", str(self.webhook_port)) for argument in command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 

@@ -36,27 +36,31 @@ class Hooks:
         """``clock`` gives Unix seconds."""
         self.listening = False
         self._admission = Admission(cluster, settings)
-        self._keeper = Keeper(cluster, options.namespace, clock)
+        self.keeper = Keeper(cluster, options.namespace, clock)
         self._port = options.port
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Keep the certificates and serve, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keeper.run(), name="webhook certificates")
-            await self._keeper.ready.wait()
-            runner = await self._listen()
-            log.info("webhooks: listening on port %d", self._port)
-            self.listening = True
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.listening = False
-                await runner.cleanup()
+            group.create_task(self.keeper.run(), name="webhook certificates")
+            group.create_task(self.serve(), name="webhooks")
+
+    async def serve(self) -> None:
+        """Serve, from when there is a certificate until cancelled."""
+        await self.keeper.ready.wait()
+        runner = await self._listen()
+        log.info("webhooks: listening on port %d", self._port)
+        self.listening = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.listening = False
+            await runner.cleanup()
 
     async def _listen(self) -> web.AppRunner:
         while True:
             try:
-                return await server.listen(self._admission, self._keeper.context, self._port)
+                return await server.listen(self._admission, self.keeper.context, self._port)
             except OSError as error:
                 log.warning("webhooks: port %d cannot be had: %s; trying again", self._port, error.strerror)
             await asyncio.sleep(PORT_SECONDS)
