@@ -22,6 +22,7 @@ def install(plane: Plane, url: str, *, everywhere: bool) -> None:
     for kind in WEBHOOK_CONFIGURATIONS:
         [found] = [o for o in rendered if o and o["kind"] == kind.name]
         for hook in found["webhooks"]:
+            hook["timeoutSeconds"] = 30  # a busy machine is no failure
             hook["clientConfig"] = {"url": url + hook["clientConfig"]["service"]["path"]}
             only = {"key": MARK, "operator": "Exists"}
             hook["namespaceSelector"]["matchExpressions"] += [] if everywhere else [only]

@@ -8,6 +8,7 @@ import base64
 import threading
 import time
 from collections.abc import Iterator
+from typing import Self
 
 import pytest
 
@@ -33,13 +34,13 @@ class Asking:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> "Asking":
+    async def __aenter__(self) -> Self:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._end.set()
-        self._thread.join()
+        await asyncio.to_thread(self._thread.join)  # its last question is answered by this loop
 
     async def more(self) -> None:
         """Wait for some more."""
@@ -71,7 +72,7 @@ def state(plane: Plane, namespace: str) -> tuple[int, str]:
 class World:
     """Two replicas that look when the test says so, by a clock that it sets."""
 
-    def __init__(self, plane: Plane, namespace: str, cluster: Cluster) -> None:
+    def __init__(self, namespace: str, cluster: Cluster) -> None:
         self.now = time.time()
         self.port = free_port()
         settings = Settings("modelroute/router:test")
@@ -91,7 +92,7 @@ class World:
 async def rotate(plane: Plane, namespace: str, asking: Asking) -> list[tuple[int, str]]:
     """The state at each of the moments, while it is asked all the time."""
     cluster = Cluster(await credentials())
-    world, began, seen = World(plane, namespace, cluster), time.time(), []
+    world, began, seen = World(namespace, cluster), time.time(), []
     world.now = began - (AUTHORITY_DAYS / 2 + 1) * DAY
     await world.look()
     world.now = began - (SERVING_DAYS / 2 + 1) * DAY  # the first certificate was over, and is made anew
@@ -99,7 +100,7 @@ async def rotate(plane: Plane, namespace: str, asking: Asking) -> list[tuple[int
     await world.look()
     serving = world.serve()
     await asyncio.to_thread(until, "an admission", lambda: not ask(plane, namespace))
-    with asking:
+    async with asking:
         for moment in (
             began - 3 * HOUR,  # the authority is past half of its life: another one is told of
             began - 2 * HOUR,  # that one has settled, and signs

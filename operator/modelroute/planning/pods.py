@@ -52,7 +52,7 @@ def facts(pod: KubeObject) -> Pod:
         ending=bool(meta.get("deletionTimestamp")) or status.get("phase") in _ENDED,
         draining=unix(notes.get(names.DRAINING_ANNOTATION)),
         sleeping=unix(notes.get(names.SLEEPING_ANNOTATION)),
-        trouble=trouble({**pod, "status": {**status, "containerStatuses": _routers(status)}} if sidecar else pod),
+        trouble=next(filter(None, map(_of_container, _routers(status))), "") if sidecar else trouble(pod),
     )
 
 
