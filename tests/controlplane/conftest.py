@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.controlplane.plane import BINARIES, PROGRAMS, Operator, Plane
+from tests.controlplane import hooks
+from tests.controlplane.plane import BINARIES, PROGRAMS, Operator, Plane, until
 from tests.controlplane.routers import Routers
 
 
@@ -24,7 +25,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 
 @pytest.fixture(scope="session")
 def running(plane: Plane) -> Iterator[Operator]:
-    found = Operator(plane.operator_kubeconfig)
+    found = Operator(plane.operator_kubeconfig, "--webhook-port={webhook-port}")
     yield found
     found.end()
 
@@ -68,3 +69,19 @@ def namespace(plane: Plane) -> Iterator[str]:
     name = plane.namespace()
     yield name
     plane.admin.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="module")
+def asking(plane: Plane, running: Operator) -> Iterator[None]:
+    """The API server asks the operator about namespaces with a label."""
+    hooks.install(plane, f"https://localhost:{running.webhook_port}", everywhere=False)
+    until("the API server trusts the operator", lambda: hooks.told(plane), seconds=60)
+    yield
+    hooks.remove(plane)
+
+
+@pytest.fixture
+def hooked(plane: Plane, asking: None, operator: Operator, namespace: str) -> str:
+    """A namespace for a test alone, where the API server asks the operator."""
+    hooks.mark(plane, namespace)
+    return namespace

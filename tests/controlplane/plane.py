@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
-from modelroute.controller.rbac import LEASE_RULES, policy_rules
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, policy_rules
 from tests.controlplane import kubelet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +42,12 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 20) -> Any:
             pytest.fail(f"not within {seconds} s: {what}")
         time.sleep(0.05)
     return found
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Api:
@@ -101,6 +107,7 @@ class Plane:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.numbers = itertools.count(1)
+        self.users: list[Api] = []
         (directory / "bin").symlink_to(BINARIES)
         self._environment = os.environ | {"CLUSTER_DIR": str(directory)}
         self._script("up.sh", "control-plane")
@@ -108,7 +115,8 @@ class Plane:
         self._install()
 
     def stop(self) -> None:
-        self.admin.http.close()
+        for api in (self.admin, *self.users):
+            api.http.close()
         self._script("down.sh", "wipe")
 
     def namespace(self) -> str:
@@ -130,9 +138,9 @@ class Plane:
         self._bind(scope, namespace, "ClusterRole", OPERATOR, account)
         home, lease = f"namespaces/{lease_in or namespace}", f"{OPERATOR}-lease"
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": lease}}
-        self._apply(f"{RBAC}/{home}/roles/{lease}", role | {"rules": LEASE_RULES})
+        self._apply(f"{RBAC}/{home}/roles/{lease}", role | {"rules": policy_rules(LEASE_RULES)})
         self._bind(f"{home}/rolebindings", f"{namespace}-lease", "Role", lease, account)
-        return self._kubeconfig(namespace)
+        return self.kubeconfig(namespace)
 
     def _bind(self, scope: str, name: str, kind: str, role: str, account: KubeObject) -> None:
         ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}
@@ -141,13 +149,14 @@ class Plane:
     def _apply(self, path: str, body: KubeObject) -> None:
         self.admin.must("PATCH", path, body, "apply-patch+yaml", fieldManager="test")
 
-    def _kubeconfig(self, namespace: str) -> Path:
+    def kubeconfig(self, namespace: str, account: str = OPERATOR) -> Path:
+        """A file by which one acts as a ServiceAccount."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{OPERATOR}/token"
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         token = self.admin.must("POST", path, request)["status"]["token"]
         config = json.loads(json.dumps(self.admin.kubeconfig))
         config["users"][0]["user"] = {"token": token}
-        file = self.directory / f"{namespace}.kubeconfig"
+        file = self.directory / f"{namespace}-{account}.kubeconfig"
         file.write_text(yaml.safe_dump(config))
         return file
 
@@ -208,6 +217,17 @@ class Plane:
         self.allow(policy_rules())
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
         self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
+        account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
+        self.grant(f"namespaces/{HOME}/", "Role", f"{OPERATOR}-own", policy_rules(OWN_RULES), account)
+        self.grant("", "ClusterRole", f"{OPERATOR}-cluster", policy_rules(CLUSTER_RULES), account)
+
+    def grant(self, scope: str, kind: str, name: str, rules: list[dict[str, list[str]]], account: KubeObject) -> None:
+        """Give ``account`` these rights, in the cluster or in one namespace."""
+        group = "rbac.authorization.k8s.io"
+        role = {"apiGroup": group, "kind": kind, "name": name}
+        self.admin.must("POST", f"{RBAC}/{scope}{kind.lower()}s", {"metadata": {"name": name}, "rules": rules})
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [account]}
+        self.admin.must("POST", f"{RBAC}/{scope}{kind.lower()}bindings", binding)
 
     def make_pods_ready(self, namespace: str, component: str, *addresses: str) -> None:
         """Say of every pod of a component what a kubelet would say; of those with addresses, in order of their names.
@@ -234,8 +254,7 @@ class Operator:
         lease_in: str = "",
         program: Sequence[str] = ("modelroute.cli.main",),
     ) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+        self._port, self.webhook_port = free_port(), free_port()
         self._kubeconfig = kubeconfig
         self._program = program
         # Short, since some tests kill it, and a successor has to wait for that.
@@ -249,6 +268,7 @@ class Operator:
         environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": path}
         command = [sys.executable, "-m", *self._program, "operator", "--router-image=modelroute/router:test"]
         command += [f"--admin-port={self._port}", *self._arguments]
+        command = [argument.replace("{webhook-port}", str(self.webhook_port)) for argument in command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 

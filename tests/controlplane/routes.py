@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+import httpx
+
 from modelroute.controller.kinds import (
     CHILDREN,
     CONFIG_MAP,
@@ -16,7 +18,7 @@ from modelroute.controller.kinds import (
     SLICE,
 )
 from modelroute.planning.names import REVISION_ANNOTATION
-from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.plane import Api, Operator, Plane, until
 from tests.fakes.manifests import VLLM, manifest
 
 ROUTER_PODS = "app.kubernetes.io/component=router"
@@ -25,7 +27,7 @@ ROUTER |= {"PodDisruptionBudget/chat-router", "ConfigMap/chat-router-snapshot"}
 SMALL = {"Deployment/chat--small", "Service/chat--small"}
 CACHE = "PersistentVolumeClaim/chat--small-cache"
 CACHED = VLLM | {"vllm": {"model": "org/small", "modelCache": {"size": "1Gi"}}}
-KEYED = {
+KEYED: dict[str, Any] = {
     "name": "big",
     "external": {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "openai", "key": "token"}},
 }
@@ -36,6 +38,12 @@ LEGACY = {"metadata": {"name": "legacy"}, "spec": {"ports": [{"name": "web", "po
 def create(plane: Plane, namespace: str, **spec: Any) -> dict[str, Any]:
     """The ModelRoute "chat" with these fields in its spec."""
     return plane.admin.create(MODEL_ROUTE, namespace, manifest(namespace=namespace, **spec))
+
+
+def apply(api: Api, namespace: str, **spec: Any) -> httpx.Response:
+    """As `kubectl apply --server-side` does: the ModelRoute "chat" with these fields in its spec."""
+    path, given = MODEL_ROUTE.path(namespace, "chat"), manifest(namespace=namespace, **spec)
+    return api.ask("PATCH", path, given, "apply-patch+yaml", fieldManager="test", force="true")
 
 
 def settle(plane: Plane, namespace: str, children: set[str]) -> None:
@@ -111,7 +119,11 @@ def publish_endpoints(plane: Plane, namespace: str, service: str, port: str, *ad
 
 def revisions(plane: Plane, namespace: str) -> list[str]:
     """What the router pods were last told to take up."""
-    pods = plane.admin.all(POD, namespace, ROUTER_PODS)
+    return revisions_of(plane, namespace, ROUTER_PODS)
+
+
+def revisions_of(plane: Plane, namespace: str, selector: str) -> list[str]:
+    pods = plane.admin.all(POD, namespace, selector)
     return [pod["metadata"].get("annotations", {}).get(REVISION_ANNOTATION, "") for pod in pods]
 
 

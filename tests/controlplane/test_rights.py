@@ -1,8 +1,9 @@
 """The operator's stated rights are those that it uses: a right too many is a way in, one too few a condition."""
 
-from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD
-from modelroute.controller.rbac import LEASE_RULES, RULES
-from tests.controlplane.plane import Operator, Plane, until
+from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD, SECRET
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES
+from modelroute.planning.names import SIDECAR_LABEL
+from tests.controlplane.plane import HOME, Plane, until
 from tests.controlplane.routes import CACHE, CACHED, KEYED, ROUTER, SMALL, create, publish_endpoints, settle
 from tests.fakes.manifests import VLLM
 
@@ -16,7 +17,21 @@ def used(plane: Plane) -> set[tuple[str, str, str]]:
     return found
 
 
-def test_all_stated_rights_are_used_and_no_others(plane: Plane, operator: Operator, namespace: str) -> None:
+def ask_for_a_router(plane: Plane, namespace: str) -> None:
+    """Of the routers' Deployment nothing is left then, and a pod has one in it."""
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/router", {"mode": "Sidecar"})
+    settle(plane, namespace, {"ConfigMap/chat-router-snapshot", "Deployment/chat--next", "Service/chat--next"})
+    meta = {"name": "app", "labels": {SIDECAR_LABEL: "chat"}}
+    plane.admin.create(POD, namespace, {"metadata": meta, "spec": {"containers": [{"name": "a", "image": "a:1"}]}})
+
+
+def certificates(plane: Plane) -> str:
+    found: dict[str, str] = plane.admin.get(SECRET, HOME, "modelroute-webhook")["data"]
+    return found["ca.crt"]
+
+
+def test_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str) -> None:
+    namespace = hooked
     create(plane, namespace, backends=[CACHED, KEYED])
     settle(plane, namespace, ROUTER | SMALL | {CACHE})
     until("router pods", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=router"))
@@ -24,8 +39,13 @@ def test_all_stated_rights_are_used_and_no_others(plane: Plane, operator: Operat
     until("an event", lambda: plane.admin.all(EVENT, namespace))
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [VLLM | {"name": "next"}])
     settle(plane, namespace, ROUTER | {"Deployment/chat--next", "Service/chat--next"})
-    stated = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
-    stated |= {("coordination.k8s.io", "leases", verb) for rule in LEASE_RULES for verb in rule["verbs"]}
+    ask_for_a_router(plane, namespace)
+    plane.admin.delete(SECRET, HOME, "modelroute-webhook")
+    until("the certificates again", lambda: plane.admin.get(SECRET, HOME, "modelroute-webhook"), seconds=40)
+    plane.admin.merge(SECRET, HOME, "modelroute-webhook", {"data": {"ca.crt": ""}})
+    until("the certificates again", lambda: certificates(plane), seconds=40)
+    rights = (RULES, LEASE_RULES, OWN_RULES, CLUSTER_RULES)
+    stated = {(*thing, verb) for rules in rights for thing, verbs in rules.items() for verb in verbs}
 
     # A watch is in the audit log only when it has ended; who may list may watch.
     def verbs(rights: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:

@@ -49,7 +49,7 @@ class FakeCluster(Cluster):
         """The form in which ``desired`` is kept; what a test replaces."""
         return desired
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
         self._check("get", kind, name)
         return copy.deepcopy(self.objects.get((kind.name, name)))
 

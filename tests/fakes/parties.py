@@ -33,7 +33,7 @@ class Line(FakeCluster):
     def fail(self, status: int = 0, retry_after: float = 0) -> None:
         self.failing = ApiError(Call("update", LEASE, None, LEASE_NAME), status, "no", retry_after=retry_after)
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
         await self._pass()
         return await self.server.find(kind, namespace, name)
 

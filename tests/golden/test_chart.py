@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelroute.controller.rbac import LEASE_RULES, RULES
+from modelroute.controller.rbac import LEASE_RULES, RULES, policy_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/modelroute"
@@ -104,7 +104,7 @@ def test_the_lease_is_its_own_in_its_own_namespace(name: str) -> None:
         r for r in objects(rendered(*VALUES[name]), "Role") if r["metadata"]["name"] == "modelroute-operator-lease"
     ]
     assert [role["metadata"]["namespace"] for role in roles] == ["modelroute-system"]
-    assert roles[0]["rules"] == LEASE_RULES
+    assert roles[0]["rules"] == policy_rules(LEASE_RULES)
 
 
 def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:

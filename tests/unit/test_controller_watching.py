@@ -180,4 +180,5 @@ def test_o01_a_watch_that_is_silent_is_begun_anew_before_long() -> None:
 @pytest.mark.parametrize("kind", [k for k in WATCHED if k.selector], ids=lambda k: k.name)
 def test_only_what_is_ours_is_watched_of_children(kind: Kind) -> None:
     selectors = kopf_settings().watching.label_selectors
-    assert selectors[kind.group, kind.version, kind.plural] == "app.kubernetes.io/managed-by=modelroute"
+    label = "modelroute.dev/route" if kind.name == "Pod" else "app.kubernetes.io/managed-by=modelroute"
+    assert selectors[kind.group, kind.version, kind.plural] == label

@@ -169,6 +169,33 @@ _SERVICE = (
     ),
 )
 
+# The API server fills in the mode before it looks at these. A Service or TLS that nobody serves would be passed over
+# without a word: plain http where https was asked for.
+_ROUTER = (
+    rule(
+        'self.mode == "Gateway" || !has(self.service) || self.service.type == "ClusterIP" && '
+        "!has(self.service.port) && !has(self.service.nodePort)",
+        "only a router of mode Gateway has a Service; leave service out",
+        lambda r: r.mode != "Gateway" and r.service != t.RouterService(),
+        ".service",
+    ),
+    rule(
+        'self.mode == "Gateway" || !has(self.tls)',
+        "only a router of mode Gateway serves https; leave tls out",
+        lambda r: r.mode != "Gateway" and r.tls is not None,
+        ".tls",
+    ),
+)
+
+_SIDECAR = (
+    rule(
+        "self.port != self.adminPort",
+        "adminPort is the same as port",
+        lambda s: s.port == s.admin_port,
+        ".adminPort",
+    ),
+)
+
 _RULE = (
     rule(
         "has(self.prefer) && self.prefer.size() > 0 || has(self.exclude) && self.exclude.size() > 0 || "
@@ -268,6 +295,8 @@ RULES: dict[type, tuple[Rule, ...]] = {
     t.MaxTokens: _MAX_TOKENS,
     t.Temperature: _TEMPERATURE,
     t.Canary: _CANARY,
+    t.Router: _ROUTER,
     t.RouterService: _SERVICE,
+    t.Sidecar: _SIDECAR,
     t.External: _EXTERNAL,
 }

@@ -8,6 +8,7 @@ from modelroute.controller.app import Options
 from modelroute.controller.app import run as run_operator
 from modelroute.controller.leading import LEASE_NAME, LeaseOptions
 from modelroute.controller.watching import SILENCE_SECONDS
+from modelroute.controller.webhooks import hooks
 from modelroute.errors import ModelRouteError
 from modelroute.planning.settings import Settings
 
@@ -21,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--namespace", action="append", default=[], metavar="NAME", help="watch this namespace alone; may be repeated"
     )
     parser.add_argument("--admin-port", type=int, default=8080, metavar="PORT", help="where /healthz answers")
+    parser.add_argument(
+        "--webhook-port", type=int, default=0, metavar="PORT", help="where admission webhooks answer (default 0: none)"
+    )
+    parser.add_argument(
+        "--own-namespace", default="modelroute-system", metavar="NAME", help="where the operator itself runs"
+    )
     parser.add_argument("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="the cluster's DNS domain")
     parser.add_argument(
         "--lease-namespace",
@@ -60,6 +67,7 @@ def options(args: argparse.Namespace) -> Options:
         admin_port=args.admin_port,
         lease=LeaseOptions(args.lease_namespace, args.lease_duration),
         watch_silence=args.watch_silence,
+        webhooks=hooks.Options(args.webhook_port, args.own_namespace) if args.webhook_port else None,
     )
 
 

@@ -20,6 +20,7 @@ from modelroute.controller.leading import Leadership, LeaseOptions
 from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.supervising import run_kopf
 from modelroute.controller.watching import SILENCE_SECONDS, Watches, kopf_settings
+from modelroute.controller.webhooks import hooks
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
 from modelroute.planning.settings import Settings
 
@@ -42,6 +43,7 @@ class Options:
     clock: Callable[[], float] = time.time  # Unix seconds
     lease: LeaseOptions = field(default_factory=LeaseOptions)
     watch_silence: float = SILENCE_SECONDS
+    webhooks: hooks.Options | None = None  # None: none are served
 
 
 class Operator:
@@ -125,6 +127,10 @@ async def run(options: Options) -> None:
     stop = asyncio.Event()
     _on_signal(stop.set)
     operator: Operator | None = None
+    open_cluster = Cluster(cluster.configuration)  # certificates are kept, and users' rights asked for, by all replicas
+    webhooks = None
+    if options.webhooks:
+        webhooks = hooks.Hooks(open_cluster, options.settings, options.webhooks, options.clock)
 
     async def work() -> None:
         nonlocal operator
@@ -147,13 +153,24 @@ async def run(options: Options) -> None:
     server = await admin.start(
         options.admin_port,
         unwell=lambda: operator.unwell() if operator else "",
-        unready=lambda: operator.unready() if operator else "starting",
+        unready=lambda: _unready(operator, webhooks),
     )
+    tasks = [asyncio.create_task(stop.wait(), name="signals"), asyncio.create_task(work(), name="operator")]
+    if webhooks:
+        tasks.append(asyncio.create_task(webhooks.run(), name="webhooks"))
     try:
-        await _first([asyncio.create_task(stop.wait(), name="signals"), asyncio.create_task(work(), name="operator")])
+        await _first(tasks)
     finally:
         await server.cleanup()
+        await open_cluster.close()
         await cluster.close()
+
+
+def _unready(operator: Operator | None, webhooks: hooks.Hooks | None) -> str:
+    """What is still to come before the process is of use."""
+    if webhooks and not webhooks.listening:
+        return "the webhooks do not listen yet"
+    return operator.unready() if operator else "starting"
 
 
 async def _first(tasks: Sequence[asyncio.Task[Any]]) -> None:

@@ -110,12 +110,18 @@ class Cluster:
         self._client = kubernetes.aio.client.ApiClient(configuration)
         self._client.user_agent = f"modelroute-operator/{__version__}"
 
+    @property
+    def configuration(self) -> "kubernetes.aio.client.Configuration":
+        """Where it is, and by which credentials."""
+        found: kubernetes.aio.client.Configuration = self._client.configuration
+        return found
+
     async def close(self) -> None:
         """Let the connections go."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
-        """The object of that name, None when there is none."""
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
+        """The object of that name, None when there is none; one of the whole cluster has no namespace."""
         try:
             found: KubeObject = await self._send(Call("get", kind, namespace, name))
         except ApiError as error:
@@ -239,10 +245,20 @@ class Cluster:
         """Create an Event."""
         await self._send(Call("create", EVENT, namespace, body=event))
 
+    async def merge(self, kind: Kind, namespace: str | None, name: str, change: KubeObject) -> None:
+        """Merge ``change`` into an object; with a version in its metadata, into just that version."""
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._send(Call("patch", kind, namespace, name, query=query, body=change, content_type=MERGE))
+
+    async def edit(self, kind: Kind, namespace: str | None, name: str, change: list[KubeObject]) -> None:
+        """Carry out a JSON Patch, whole or not at all."""
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._send(Call("patch", kind, namespace, name, query=query, body=change, content_type=JSON_PATCH))
+
     async def create(self, kind: Kind, desired: KubeObject) -> KubeObject:
         """Make an object that must not be there yet; ApiError 409 when it is. The object as it now is."""
-        meta = desired["metadata"]
-        made: KubeObject = await self._send(Call("create", kind, meta["namespace"], body=desired))
+        namespace = (desired.get("metadata") or {}).get("namespace")  # None: of the whole cluster
+        made: KubeObject = await self._send(Call("create", kind, namespace, body=desired))
         return made
 
     async def replace(self, kind: Kind, desired: KubeObject) -> KubeObject:

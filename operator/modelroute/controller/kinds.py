@@ -9,6 +9,8 @@ from modelroute.api import types as t
 
 FIELD_MANAGER = "modelroute"
 MANAGED = "app.kubernetes.io/managed-by=modelroute"
+OF_A_ROUTE = f"{t.GROUP}/route"
+"""Replicas, routers, and the pods of others that have a router in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,15 @@ SERVICE_ACCOUNT = Kind("ServiceAccount", "", "v1", "serviceaccounts", MANAGED)
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", MANAGED)
 CLAIM = Kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", MANAGED)
 SECRET = Kind("Secret", "", "v1", "secrets")
-POD = Kind("Pod", "", "v1", "pods", MANAGED)
+POD = Kind("Pod", "", "v1", "pods", OF_A_ROUTE)
 EVENT = Kind("Event", "events.k8s.io", "v1", "events")
 LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases")
+ACCESS_REVIEW = Kind("SubjectAccessReview", "authorization.k8s.io", "v1", "subjectaccessreviews")
+VALIDATING = Kind(
+    "ValidatingWebhookConfiguration", "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"
+)
+MUTATING = Kind("MutatingWebhookConfiguration", "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations")
+WEBHOOK_CONFIGURATIONS = (VALIDATING, MUTATING)
 
 CHILDREN = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT, DISRUPTION_BUDGET, CLAIM)}
 WATCHED = (MODEL_ROUTE, *CHILDREN.values(), SLICE, POD)

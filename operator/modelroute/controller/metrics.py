@@ -27,6 +27,7 @@ WATCH_RESTARTS = Counter("modelroute_watch_restarts_total", "Watches that were b
 WATCH_AGE = Gauge(
     "modelroute_watch_age_seconds", "Seconds since anything was heard on the watches of a resource.", ["resource"]
 )
+REVIEWS = Counter("modelroute_admission_reviews_total", "Answers of the webhooks, by code.", ["webhook", "code"])
 REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had missed and a listing brought.")
 ASKED = Counter(
     "modelroute_pods_asked_total", "Requests to pods for what they run and do, by outcome.", ["of", "outcome"]

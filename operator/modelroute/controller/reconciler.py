@@ -30,6 +30,7 @@ from modelroute.planning.drift import needs_apply
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.plan import Plan, plan, refused
+from modelroute.planning.pods import facts
 from modelroute.planning.settings import Settings
 
 PASSES = 3
@@ -183,6 +184,8 @@ class Reconciler:
         # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
         before = "" if (key, _place(written)) in self._written else _written_at(written)
         for pod in pods:
+            if facts(pod).component == "backend":
+                continue
             if _revision(pod) != revision and (not before or pod["metadata"]["creationTimestamp"] < before):
                 await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
         self._touched[key] = revision

@@ -26,6 +26,8 @@ REPLICAS_ANNOTATION = f"{t.GROUP}/replicas"
 """On a backend's Deployment: the number of replicas that was decided on, whoever has changed it since."""
 SIDECAR_LABEL = f"{t.GROUP}/sidecar"
 """On a pod that asks for a router in it: the ModelRoute's name."""
+SIDECAR = "modelroute-router"
+"""The container with the router, in such a pod."""
 CONTENT_ANNOTATION = f"{t.GROUP}/content"
 """A hash of all that is set in a child, so that a field that is no longer set is noticed, too."""
 

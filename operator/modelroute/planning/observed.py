@@ -31,8 +31,8 @@ class Pod:
     loaded: float | None = None  # its containers are ready
     warm: float | None = None  # its readiness gate is open
     gated: bool = False  # it has our readiness gate
-    ready: bool = False
-    ending: bool = False
+    ready: bool = False  # of one with a router in it: the router is
+    ending: bool = False  # or it has ended
     draining: float | None = None  # since when it gets no new requests, because it is to go
     sleeping: float | None = None  # since when it gets no requests, because it is to sleep
     trouble: str = ""  # what keeps it from running, in a sentence

@@ -74,13 +74,14 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
+    gateway = router.pods(route, settings) if route.spec.router.mode == "Gateway" else ()
     scaled = {b.name: _scaled(route, b, observed, revision, now) for b in route.spec.backends}
-    wanted = (config_map, *_backend_children(route, observed, scaled), *router.pods(route, settings))
+    wanted = (config_map, *_backend_children(route, observed, scaled), *gateway)
     kept = {_key(o) for o in wanted}
     warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
     of = {name: status.Found(scaled[name], warmth.statuses.get(name), by_time[name].learnt.status) for name in scaled}
-    found = _Findings(lost, snapshot, acks, wanted[-1], len(encoded), of)
+    found = _Findings(lost, snapshot, acks, gateway[-1] if gateway else None, len(encoded), of)
     said = _status(route, observed, settings, found, now)
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
@@ -122,23 +123,26 @@ class _Findings(NamedTuple):
     missing: tuple[Missing, ...]
     snapshot: Snapshot
     acks: Acks
-    router: KubeObject  # the Deployment that must be
+    gateway: KubeObject | None  # the Deployment that must be, if one must
     size: int  # of the snapshot, in bytes
     of: Mapping[str, status.Found]  # by backend
 
 
 def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
-    router_name = names.router(route.metadata.name)
-    live, wrong = observed.child("Deployment", router_name), status.trouble(router_name, observed)
-    routers = status.router_status(route, live, settings, found.acks)
+    routers = status.router_status(route, observed, settings, found.acks)
     backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.of)
-    complete = status.rolled_out(found.router, live)
-    oversize = _oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else ""
+    written = _live_revision(route, observed) == found.acks.revision
+    delivery = conditions.Delivery(
+        foreign=observed.foreign,
+        oversize=_oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else "",
+        trouble=status.router_trouble(route, observed),
+        rolled_out=status.rolled_out(found.gateway, observed) if found.gateway else written,
+    )
     verdicts = (
         conditions.accepted(_large(found.size, route.status)),
         conditions.resolved_refs(found.missing),
-        conditions.programmed(routers, found.acks, observed.foreign, oversize, wrong, rolled_out=complete),
-        conditions.ready(route.status, routers, found.acks, backends, found.snapshot, found.missing),
+        conditions.programmed(route, routers, found.acks, delivery),
+        conditions.ready(route, routers, found.acks, backends, found.snapshot, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(

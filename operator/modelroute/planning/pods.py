@@ -12,6 +12,7 @@ from modelroute.planning.moments import unix
 from modelroute.planning.observed import KubeObject, Pod
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
+_ENDED = ("Failed", "Succeeded")
 _STARTING = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 _COUNT = re.compile(r"(?<![\w./:-])\d+(/\d+)? (?=[A-Za-z])")
 """How many nodes: that changes with every node that comes and goes."""
@@ -20,6 +21,8 @@ _COUNT = re.compile(r"(?<![\w./:-])\d+(/\d+)? (?=[A-Za-z])")
 def deployment_of(pod: KubeObject) -> str:
     """The Deployment that a pod's labels say it is of; empty when they do not."""
     labels = pod["metadata"].get("labels") or {}
+    if names.SIDECAR_LABEL in labels:  # someone else's, whatever its other labels say
+        return ""
     route, component = labels.get(names.ROUTE_LABEL, ""), labels.get(names.COMPONENT_LABEL)
     if component == "router":
         return names.router(route)
@@ -33,10 +36,11 @@ def facts(pod: KubeObject) -> Pod:
     since = {c["type"]: unix(c.get("lastTransitionTime")) for c in status.get("conditions") or () if _holds(c)}
     running = [(c.get("state") or {}).get("running") or {} for c in status.get("containerStatuses") or ()]
     gates = (pod.get("spec") or {}).get("readinessGates") or ()
+    sidecar = names.SIDECAR_LABEL in labels  # someone else's pod: of it the router in it matters, and nothing else
     return Pod(
         name=meta["name"],
-        component="sidecar" if names.SIDECAR_LABEL in labels else labels.get(names.COMPONENT_LABEL, ""),
-        backend=labels.get(names.BACKEND_LABEL, ""),
+        component="sidecar" if sidecar else labels.get(names.COMPONENT_LABEL, ""),
+        backend="" if sidecar else labels.get(names.BACKEND_LABEL, ""),
         address=status.get("podIP") or "",
         created=unix(meta.get("creationTimestamp")) or 0.0,
         scheduled=since.get("PodScheduled"),
@@ -44,13 +48,18 @@ def facts(pod: KubeObject) -> Pod:
         loaded=since.get("ContainersReady"),
         warm=since.get(names.WARM_GATE),
         gated=any(gate["conditionType"] == names.WARM_GATE for gate in gates),
-        ready="Ready" in since,
-        ending=bool(meta.get("deletionTimestamp")),
+        ready=any(c.get("ready") for c in _routers(status)) if sidecar else "Ready" in since,
+        ending=bool(meta.get("deletionTimestamp")) or status.get("phase") in _ENDED,
         draining=unix(notes.get(names.DRAINING_ANNOTATION)),
         sleeping=unix(notes.get(names.SLEEPING_ANNOTATION)),
-        trouble=trouble(pod),
+        trouble=next(filter(None, map(_of_container, _routers(status))), "") if sidecar else trouble(pod),
         restarted=any(c.get("restartCount") for c in status.get("containerStatuses") or ()),
     )
+
+
+def _routers(status: KubeObject) -> list[KubeObject]:
+    """Of a pod with a router in it: what is said of that container."""
+    return [c for c in status.get("initContainerStatuses") or () if c["name"] == names.SIDECAR]
 
 
 def _holds(condition: KubeObject) -> bool:
@@ -60,7 +69,7 @@ def _holds(condition: KubeObject) -> bool:
 def trouble(pod: KubeObject) -> str:
     """Why the pod does not run; empty when it does, or when nothing but patience is needed."""
     status = pod.get("status") or {}
-    if pod["metadata"].get("deletionTimestamp") or status.get("phase") in ("Failed", "Succeeded"):
+    if pod["metadata"].get("deletionTimestamp") or status.get("phase") in _ENDED:
         return ""
     if status.get("containerStatuses"):
         return next(filter(None, map(_of_container, status["containerStatuses"])), "")

@@ -82,7 +82,7 @@ def pod(selector: dict[str, str], spec: dict[str, Any]) -> KubeObject:
     }
 
 
-def http_get(path: str, port: str, period: int, failures: int, timeout: int = 2) -> KubeObject:
+def http_get(path: str, port: str | int, period: int, failures: int, timeout: int = 2) -> KubeObject:
     """A probe: ``path`` every ``period`` seconds, lost after ``failures`` tries of ``timeout`` seconds."""
     return {
         "httpGet": {"path": path, "port": port},
