@@ -10,7 +10,7 @@ import pytest
 from modelroute.controller.kinds import EVENT, MODEL_ROUTE
 from tests.controlplane.clocked import ClockedOperator
 from tests.controlplane.plane import Operator, Plane, until
-from tests.controlplane.routes import ROUTER, SMALL, create, deployment, route, settle
+from tests.controlplane.routes import ROUTER, SMALL, becomes, create, deployment, route, settle
 from tests.fakes.manifests import HOSTED, VLLM
 
 BERLIN = "Europe/Berlin"
@@ -59,6 +59,10 @@ def open_now(plane: Plane, namespace: str) -> list[str]:
     return found
 
 
+def shows(plane: Plane, namespace: str, *names: str) -> None:
+    until(f"open in the status: {names}", lambda: open_now(plane, namespace) == list(names))
+
+
 def slots(plane: Plane, namespace: str) -> dict[str, str]:
     found: dict[str, str] = route(plane, namespace)["status"]["backends"][0].get("warmup", {}).get("slots", {})
     return found
@@ -76,10 +80,10 @@ def test_the_floor_rises_before_the_peak_and_falls_after_it(
     assert replicas(plane, namespace) == 1
     clocked.set_to("2026-05-04T07:30+02:00")
     keeps(plane, namespace, 4)
-    until("the schedule in the status", lambda: open_now(plane, namespace) == ["peak"])
+    shows(plane, namespace, "peak")
     clocked.set_to("2026-05-04T19:00+02:00")
     keeps(plane, namespace, 1)
-    until("none in the status", lambda: open_now(plane, namespace) == [])
+    shows(plane, namespace)
     assert told(plane, namespace, "ScheduleOpened") == ["peak: replicas that are kept now: small 4"]
     assert told(plane, namespace, "ScheduleClosed") == ["peak: replicas that are kept now: small 1"]
 
@@ -91,7 +95,7 @@ def test_of_windows_that_overlap_the_highest_counts(plane: Plane, clocked: Clock
     for hour, wanted, names in (("12:59", 4, ["peak"]), ("13:00", 6, ["peak", "lunch"]), ("14:00", 4, ["peak"])):
         clocked.set_to(f"2026-05-04T{hour}+02:00")
         keeps(plane, namespace, wanted)
-        until(f"{names} at {hour}", lambda names=names: open_now(plane, namespace) == names)  # type: ignore[misc]
+        shows(plane, namespace, *names)
 
 
 def test_a_window_opens_by_itself_when_its_time_comes(plane: Plane, clocked: ClockedOperator, namespace: str) -> None:
@@ -156,7 +160,7 @@ def test_r30_a_clock_that_jumps_moves_the_floor_and_no_slot_twice(
 def test_at_rest_within_a_window_nothing_is_written(plane: Plane, clocked: ClockedOperator, namespace: str) -> None:
     clocked.set_to("2026-05-04T12:00+02:00")
     begin(plane, namespace, PEAK, warmup={"schedules": [MORNING]})
-    until("the schedule in the status", lambda: open_now(plane, namespace) == ["peak"])
+    shows(plane, namespace, "peak")
     time.sleep(2)
     mark = plane.mark()
     for minute in range(3):
@@ -173,11 +177,7 @@ def test_a_schedule_that_never_comes_is_told_in_a_condition(
     never = {"name": "never", "cron": "0 7 30 2 *", "duration": "1h", "minReplicas": {"small": 9}}
     plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"spec": {"schedules": [never]}})
 
-    def refused() -> str:
-        told = route(plane, namespace)["status"]["conditions"]
-        found: str = next(c["message"] for c in told if c["type"] == "Accepted" and c["status"] == "False")
-        return found
-
-    message = until("a refusal", lambda: "never comes" in str(route(plane, namespace)["status"]) and refused())
+    message = becomes(plane, namespace, "Accepted", "False", "InvalidSpec")
     assert "spec.schedules[0].cron" in message
+    assert "never comes" in message
     assert replicas(plane, namespace) == 1

@@ -27,6 +27,7 @@ def start(plane: Plane, namespace: str, *phases: int) -> None:
         for kind, since in zip(kinds, times, strict=True)
         if kind
     ]
+    conditions.append({"type": "Ready", "status": "True", "lastTransitionTime": times[-1]})
     container: dict[str, Any] = {"name": "vllm", "image": "vllm:none", "imageID": "", "restartCount": 0, "ready": True}
     running = container | {"state": {"running": {"startedAt": times[1]}}}
     status = {"phase": "Running", "conditions": conditions, "containerStatuses": [running]}

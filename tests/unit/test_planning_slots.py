@@ -48,6 +48,11 @@ class TestDue:
         old = WarmupStatus(slots={"morning": "2026-05-01T23:45:00Z"})
         assert slots.due(backend(missed="RunOnce"), old, NOW + 7200) == (Slot("morning", TODAY),)
 
+    @pytest.mark.parametrize("missed", ["Skip", "RunOnce"])
+    def test_r30_a_clock_that_goes_back_brings_nothing_twice(self, missed: str) -> None:
+        done = WarmupStatus(slots={"morning": TODAY})
+        assert [slots.due(backend(missed=missed), done, NOW + after) for after in (-3600, -86390, 0)] == [(), (), ()]
+
     def test_a_clock_that_was_a_month_ahead_silences_nothing(self) -> None:
         wrong = WarmupStatus(slots={"morning": "2026-06-04T23:45:00Z"})
         before, _ = slots.account(backend(), wrong, (), NOW - 100)
