@@ -138,7 +138,8 @@ class Fleet:
             notes = dict(errand.annotations)
             for key, name in ((names.DRAINING_ANNOTATION, "draining"), (names.SLEEPING_ANNOTATION, "sleeping")):
                 if key in notes:
-                    found.pod = replace(found.pod, **{name: unix(notes[key])})
+                    mark: dict[str, Any] = {name: unix(notes[key])}
+                    found.pod = replace(found.pod, **mark)
 
     def _serve(self) -> None:
         for one in self.replicas:

@@ -159,7 +159,7 @@ def test_marks_and_number_come_to_rest(there: int, least: int, data: st.DataObje
     one.number = there
     one._obey()
     for replica in one.replicas:
-        marks = {key: data.draw(st.sampled_from([None, BEGIN])) for key in ("draining", "sleeping")}
+        marks: dict[str, Any] = {key: data.draw(st.sampled_from([None, BEGIN])) for key in ("draining", "sleeping")}
         replica.pod = replace(replica.pod, ready=True, started=BEGIN, loaded=BEGIN, **marks)
         replica.asleep = data.draw(st.booleans())
     one.run(20)

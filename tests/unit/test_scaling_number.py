@@ -245,7 +245,7 @@ class TestFromZero:
     FIRST = "requests came, and no replica is awake"
 
     @pytest.mark.parametrize("sign", [{"waiting": 1}, {"cold": 1}, {"in_flight": 1}])
-    def test_one_comes_at_once(self, sign: dict[str, int]) -> None:
+    def test_one_comes_at_once(self, sign: dict[str, Any]) -> None:
         slow = asked(scale_up=t.ScaleUp(stabilization="10m"))
         demand = after(None, Sample(NOW, **sign), slow)
         assert number(demand, 0, scaling=slow) == Number(1, self.FIRST)

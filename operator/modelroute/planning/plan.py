@@ -74,7 +74,12 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         snapshot=snapshot,
         revision=revision,
         status=said,
-        events=changes(route.status, said, status.backend_troubles(route, observed)),
+        events=changes(
+            route.status,
+            said,
+            status.backend_troubles(route, observed),
+            [name for name, s in scaled.items() if s.rests],
+        ),
         errands=tuple(errand for s in scaled.values() for errand in s.errands),
         look_again=min((s.look_again for s in scaled.values() if s.look_again is not None), default=None),
     )
