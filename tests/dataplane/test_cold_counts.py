@@ -2,9 +2,9 @@
 
 import pytest
 
-from modelroute.snapshot.types import Backend, Canary, ColdStart, Fallback, Rule, When
+from modelroute.snapshot.types import Backend, Canary, ColdStart, Fallback, Limits, Rule, When
 from tests.dataplane.conftest import Plane, backend
-from tests.dataplane.faults import asking, at_rest, gate, until
+from tests.dataplane.faults import Held, asking, at_rest, gate, until
 from tests.fakes.upstream import answers
 
 ON_COLD = (Fallback("big", ("ColdStart",)),)
@@ -93,6 +93,17 @@ async def test_two_cold_ones_start_the_one_that_was_asked_for(plane: Plane) -> N
     await plane.route(cold("Fallback"), cold("Fallback", "big", weight=0), fallbacks=ON_COLD)
     await plane.chat()
     assert await counts(plane) == {"small": 1}
+
+
+async def test_who_waits_for_a_busy_one_is_not_counted_as_cold(plane: Plane) -> None:
+    held = Held()
+    busy = backend("small", await plane.upstream(held), weight=1, limits=Limits(max_in_flight=1))
+    await plane.route(busy, cold("Fallback", "other", weight=0))
+    clients = [await asking(plane), await asking(plane)]
+    await until(lambda: gate(plane).waiting == 1)
+    assert await counts(plane) == {}
+    held.go.set()
+    assert [(await client.reply()).status for client in clients] == [200, 200]
 
 
 async def test_counts_outlive_a_new_snapshot(plane: Plane) -> None:

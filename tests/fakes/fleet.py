@@ -138,8 +138,8 @@ class Fleet:
             notes: dict[str, Any] = dict(errand.annotations)
             for key, name in ((names.DRAINING_ANNOTATION, "draining"), (names.SLEEPING_ANNOTATION, "sleeping")):
                 if key in notes:
-                    changed: dict[str, Any] = {name: unix(notes[key])}
-                    found.pod = replace(found.pod, **changed)
+                    mark: dict[str, Any] = {name: unix(notes[key])}
+                    found.pod = replace(found.pod, **mark)
 
     def _serve(self) -> None:
         for one in self.replicas:

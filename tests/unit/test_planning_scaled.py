@@ -117,6 +117,23 @@ def test_two_backends_look_again_at_the_sooner_moment() -> None:
     assert found.look_again == NOW + 40
 
 
+def after_one_replica(facts: dict[str, Any], **scaling: Any) -> list[str]:
+    """The reasons of the Events when the only replica, which is busy, comes to be so and is no endpoint any more."""
+    before = seen(pod(1))
+    old = world.planned(world.route(backends=[backend(SCALING)]), before).status
+    then = replace(before, pods=(pod(1, **facts),), slices={}, engines={"small-1": Engine(running=1)})
+    return [event.reason for event in world.planned(world.route(old=old, backends=[backend(scaling)]), then).events]
+
+
+def test_a_replica_that_is_lost_is_told_of() -> None:
+    assert "BackendNotReady" in after_one_replica({"ready": False}, minReplicas=1)
+
+
+def test_one_that_was_sent_to_rest_is_not_lost() -> None:
+    """It is left alone before the number is lowered."""
+    assert "BackendNotReady" not in after_one_replica({"draining": NOW}, minReplicas=0)
+
+
 class TestMessage:
     def message(self, observed: Observed, **more: Any) -> str:
         return planned(observed, **more).status.backends[0].message

@@ -113,6 +113,8 @@ class TestHoles:
         found = fed(*row(0, 60, in_flight=9), *row(62, 70, in_flight=1, complete=False), Sample(72, in_flight=9))
         assert found.peak == 9
         assert found.mean(6) < 9
+        by_turns = [Sample(at, in_flight=9 * (at % 2), complete=bool(at % 2)) for at in range(201)]
+        assert fed(*by_turns).peak == 9
 
     def test_news_is_fresh_for_a_quarter_of_a_minute_either_way(self) -> None:
         found = fed(Sample(100))

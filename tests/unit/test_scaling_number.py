@@ -119,7 +119,12 @@ class TestBurst:
         slow = asked(scale_up=t.ScaleUp(stabilization="10m"))
         assert number(loads((70, 2), (6, 40), scaling=slow), scaling=slow).replicas == 5
 
-    def test_none_goes_for_a_minute_after_it(self) -> None:
+    def test_none_goes_in_the_minute_in_which_it_was(self) -> None:
+        """Though there were enough for it."""
+        assert number(loads((380, 1), (6, 30), (53, 1)), 5, ready=1) == Number(5)
+        assert number(loads((380, 1), (6, 30), (60, 1)), 5, ready=1).replicas == 1
+
+    def test_none_goes_for_a_minute_after_more_came(self) -> None:
         quick = asked(down="0s")
         demand = loads((100, 2), scaling=quick)
         assert number(demand, 4, scaling=quick, changed=NOW - 59) == Number(4)

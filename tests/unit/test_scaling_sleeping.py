@@ -74,7 +74,7 @@ class TestSleeping:
         found = decided(seen(*pods, number=4, asleep=(2, 3, 4), demand=demanded(4)), old=said(4), **most)
         assert told(found.errands) == [("draining", "small-2"), ("draining", "small-3")]
         pods = tuple(replace(p, draining=NOW - 1) if p.name in ("small-2", "small-3") else p for p in pods)
-        lowered = decided(seen(*pods, number=2, asleep=(2, 3, 4), demand=demanded(4)), old=said(2), **most)
+        lowered = decided(seen(*pods, number=2, asleep=(2, 3, 4), demand=demanded(0)), old=said(2), **most)
         assert (lowered.replicas, lowered.errands) == (2, ())
 
     def test_another_action_wakes_those_that_stay(self) -> None:

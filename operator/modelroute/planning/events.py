@@ -3,7 +3,7 @@
 Called by ``plan``; the controller publishes them. Never tells of a first status what is not ready yet: that is no news.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,13 +23,17 @@ class Event:
     message: str
 
 
-def changes(old: Status | None, new: Status, troubles: Mapping[str, str]) -> tuple[Event, ...]:
+def changes(
+    old: Status | None, new: Status, troubles: Mapping[str, str], resting: Collection[str] = ()
+) -> tuple[Event, ...]:
     """What a person would want to know of the step from ``old`` to ``new``.
 
     ``troubles``: what is wrong, now, with the replicas of a backend, by backend. Told where the status tells it: pods
-    that wait for something missing are told of by what is missing.
+    that wait for something missing are told of by what is missing. ``resting``: backends of which no replica is to
+    answer now.
     """
-    found = (_of_conditions(old, new), _of_schedules(old, new), _of_backends(old, new, troubles))
+    of_backends = _of_backends(old, new, troubles, resting)
+    found = (_of_conditions(old, new), _of_schedules(old, new), of_backends)
     return tuple(event for events in found for event in events)
 
 
@@ -70,10 +74,13 @@ def _of_schedules(old: Status | None, new: Status) -> Iterator[Event]:
         yield Event("Normal", "ScheduleClosed", f"{name}: replicas that are kept now: {floors}")
 
 
-def _of_backends(old: Status | None, new: Status, troubles: Mapping[str, str]) -> Iterator[Event]:
+def _of_backends(
+    old: Status | None, new: Status, troubles: Mapping[str, str], resting: Collection[str]
+) -> Iterator[Event]:
     before = {b.name: b for b in old.backends} if old else {}
     for after in new.backends:
-        yield from _of_backend(before.get(after.name), after, troubles.get(after.name, ""))
+        wrong, rests = troubles.get(after.name, ""), after.name in resting
+        yield from _of_backend(before.get(after.name), after, wrong, rests=rests)
 
 
 def _why(had: int, after: BackendStatus) -> str:
@@ -82,14 +89,14 @@ def _why(had: int, after: BackendStatus) -> str:
     return f": {newest[0].reason}" if newest and newest[0].before == had else " replicas"
 
 
-def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str) -> Iterator[Event]:
+def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str, *, rests: bool) -> Iterator[Event]:
     wanted, had = after.desired_replicas, before.desired_replicas if before else None
     if wanted is not None and had is not None and wanted != had:
         yield Event("Normal", "Scaled", f"{after.name} {had} → {wanted}{_why(had, after)}")
     ready, was_ready = bool(after.ready_replicas), bool(before and before.ready_replicas)
     if ready and not was_ready:
         yield Event("Normal", "BackendReady", f"{after.name} takes traffic now: {after.message}")
-    elif was_ready and after.ready_replicas == 0 and wanted != 0:  # None: it became an external one
+    elif was_ready and after.ready_replicas == 0 and not rests:  # None: it became an external one
         yield Event("Warning", "BackendNotReady", f"{after.name} gets no traffic now: {after.message}")
     elif wrong and wrong in after.message and not (before and wrong in before.message):
         yield Event("Warning", "BackendFailing", f"{after.name}: {after.message}")

@@ -83,13 +83,14 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     of = {name: status.Found(scaled[name], warmth.statuses.get(name), by_time[name].learnt.status) for name in scaled}
     found = _Findings(lost, snapshot, acks, gateway[-1] if gateway else None, len(encoded), of)
     said = _status(route, observed, settings, found, now)
+    resting = [name for name, s in scaled.items() if s.rests]
     return Plan(
         objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
         orphans=tuple(c for c in observed.children if _key(c) not in kept and not _is_ending(c)),
         snapshot=snapshot,
         revision=revision,
         status=said,
-        events=(*changes(route.status, said, status.backend_troubles(route, observed)), *warmth.events),
+        events=(*changes(route.status, said, status.backend_troubles(route, observed), resting), *warmth.events),
         errands=(*(errand for s in scaled.values() for errand in s.errands), *warmth.errands),
         look_again=_first(
             loads_due,

@@ -106,6 +106,12 @@ class Demand:
         return min(piece.load for piece in self.lows)
 
     @property
+    def highest_burst(self) -> float:
+        """The highest mean over six seconds of the last minute."""
+        ends = [s.at for s in self.samples]
+        return max(_mean(s for s in self.samples if end - BURST_SECONDS < s.at <= end) for end in ends)
+
+    @property
     def pressed(self) -> str:
         """Whether replicas were at their own limits for a minute, in words; empty: they were not."""
         if not self.seen(STABLE_SECONDS):

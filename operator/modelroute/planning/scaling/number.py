@@ -62,16 +62,8 @@ def wanted(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand | 
 
 def _by_load(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand, now: float) -> Number:
     """What demand asks for, with no regard to floor and most."""
-    more = max(_more(asked, standing, demand, now), key=_replicas, default=Number(0))
-    if more.replicas > standing.awake:
-        return more
-    # What a rule would bring, were it not there, does not go either.
-    fewer = max(_fewer(asked, floor, standing, demand, now), more, key=_replicas)
-    return fewer if fewer.replicas < standing.awake else Number(standing.awake)
-
-
-def _replicas(number: Number) -> int:
-    return number.replicas
+    more = max(_more(asked, standing, demand, now), key=lambda number: number.replicas, default=Number(0))
+    return more if more.replicas > standing.awake else _fewer(asked, floor, standing, demand, now)
 
 
 def floor_reason(floor: Floor) -> str:
@@ -97,7 +89,7 @@ def _more(asked: t.Scaling, standing: Standing, demand: Demand, now: float) -> I
         yield Number(standing.ready + 1, why)
     if demand.seen(BURST_SECONDS) and now - standing.changed >= BURST_SECONDS:
         burst = demand.mean(BURST_SECONDS)
-        if burst >= max(standing.ready, 1) * target * asked.panic_percent / 100:
+        if burst >= _panic(asked, standing):
             yield Number(math.ceil(burst / target), f"a burst of {_requests(burst)}, target {target} a replica")
 
 
@@ -115,7 +107,13 @@ def _fewer(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand, n
     span = down_window(asked)
     for_ = asked.scale_down.stabilization if span == seconds(asked.scale_down.stabilization) else f"{span:.0f}s"
     reason = f"at most {_requests(demand.peak)} for {for_}, target {asked.target_in_flight} a replica"
-    return Number(enough, reason) if enough < standing.awake else stays
+    goes = enough < standing.awake and demand.highest_burst < _panic(asked, standing)
+    return Number(enough, reason) if goes else stays
+
+
+def _panic(asked: t.Scaling, standing: Standing) -> float:
+    """The load from which it is a burst."""
+    return max(standing.ready, 1) * asked.target_in_flight * asked.panic_percent / 100
 
 
 def idle_at(asked: t.Scaling, standing: Standing) -> float:

@@ -36,13 +36,20 @@ class Scaled:
     errands: tuple[Errand, ...] = ()
     look_again: float | None = None  # Unix seconds
 
+    @property
+    def rests(self) -> bool:
+        """Whether no replica is to answer: none is asked for, or all are about to go or asleep."""
+        return self.draining + (self.sleeping or 0) >= (self.desired or 0)
+
 
 def scale(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision: str, now: float) -> Scaled:
     """What must be of ``backend``'s replicas; ``revision`` is of the snapshot that is in force for this plan."""
     least = floor(route, backend.name, now)
     live = _live(route, backend, observed)
     if backend.scaling.engine != "BuiltIn":
-        return Scaled(None, desired=live, status=ScalingStatus(floor=least.replicas))
+        return Scaled(
+            None, desired=least.replicas if live is None else live, status=ScalingStatus(floor=least.replicas)
+        )
     old = next((b for b in route.status.backends if b.name == backend.name), None) if route.status else None
     before = old.desired_replicas if old else None
     there = next((n for n in (live, before) if n is not None), least.replicas)
@@ -129,22 +136,15 @@ class _Case:
         return sum(map(self.replicas.sleeps, alive)) - beyond
 
     def _standing(self, there: int, asleep: int) -> Standing:
-        answering = self.replicas.answering()
+        answering, told = self.replicas.answering(), self._told()
         return Standing(
             awake=max(there - asleep, 0),
             ready=len(answering),
             able=self.replicas.able(),
             newest=self.replicas.newest(),
-            changed=self._changed(there),
+            changed=unix(told[0].time) or 0.0 if told else 0.0,
             quiet=self._quiet(),
         )
-
-    def _changed(self, there: int) -> float:
-        """When the number became ``there``: just now, where the status does not tell of it yet."""
-        if self.old and self.old.desired_replicas not in (None, there):
-            return self.now
-        last = self._told()[:1]
-        return (unix(last[0].time) or 0.0) if last else 0.0
 
     def _quiet(self) -> float | None:
         """Since when nobody has asked: what the status says outlives a restart, as long as nobody has since."""
