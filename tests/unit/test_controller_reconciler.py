@@ -233,7 +233,7 @@ def test_what_pods_say_is_looked_at_and_they_are_asked_on() -> None:
         def seen(self, _: Key) -> Picture:
             return Picture({f"chat-router-{n}": Told(revision(), 1) for n in "01"})
 
-        def follow(self, _: Key, asking: Asking) -> None:
+        def follow(self, _: Key, asking: Asking, *_more: Any) -> None:
             self.followed = asking
 
         def forget(self, _: Key) -> None:

@@ -34,7 +34,7 @@ class Scaled:
 
     backend: str
     scaling: t.Scaling
-    cold: bool  # no replica is ready
+    ready: int  # replicas that take requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ def asking_of(route: t.ModelRoute, observed: Observed, snapshot: Snapshot, revis
     """Whom to ask of ``route``; ``revision`` is of the snapshot that is in force, or gets it."""
     port = route.spec.router.sidecar.admin_port
     routers = ((p, port if p.component == "sidecar" else ADMIN_PORT) for p in observed.routers() if answers(p))
-    cold = {b.name for b in snapshot.backends if not b.endpoints}
-    scaled = tuple(Scaled(b.name, b.scaling, b.name in cold) for b in route.spec.backends if is_scaled(route, b))
+    ready = {b.name: len(b.endpoints) for b in snapshot.backends}
+    scaled = tuple(Scaled(b.name, b.scaling, ready[b.name]) for b in route.spec.backends if is_scaled(route, b))
     return Asking(
         revision,
         tuple((pod.name, address(pod, number)) for pod, number in routers),
         tuple(_replicas(route, observed, {s.backend for s in scaled})),
         scaled,
-        COLD if any(s.cold for s in scaled) else SCALED if scaled else RESTING,
+        COLD if any(not s.ready for s in scaled) else SCALED if scaled else RESTING,
     )
 
 

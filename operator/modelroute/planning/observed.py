@@ -39,10 +39,15 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one router said of one backend. ``cold`` counts, since its start, requests that met no ready replica."""
+    """What one router said of one backend.
+
+    Counted since it started: ``requests`` that it let through, and ``cold``, those that were for this backend and met
+    no ready replica, whoever answered them then.
+    """
 
     in_flight: int = 0
     waiting: int = 0
+    requests: int = 0
     cold: int = 0
     by_replica: Mapping[str, int] = field(default_factory=dict)  # in flight, by host:port
 

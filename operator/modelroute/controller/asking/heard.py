@@ -40,8 +40,12 @@ class Heard:
     engines: dict[str, Engine] = field(default_factory=dict)
     demand: dict[str, Demand] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
-    _cold: dict[tuple[str, str], int] = field(default_factory=dict)  # by backend and router, at the last sample
+    _counted: dict[tuple[str, str], Load] = field(default_factory=dict)  # by backend and router, at the last sample
     _sampled: float = -math.inf
+
+    def picture(self) -> Picture:
+        """What is known now; what a caller gets does not change later."""
+        return Picture(dict(self.told), dict(self.engines), dict(self.demand))
 
     def note(self, asking: Asking, answers: Answers, now: float) -> None:
         """Take in what was answered at ``now`` (Unix seconds), and forget pods that are asked no more."""
@@ -71,13 +75,13 @@ class Heard:
         self.engines = {pod: engine for pod, engine in self.engines.items() if pod in replicas}
         self.demand = {backend: demand for backend, demand in self.demand.items() if backend in scaled}
         self._failures = {pod: count for pod, count in self._failures.items() if pod in routers | replicas}
-        self._cold = {(b, pod): count for (b, pod), count in self._cold.items() if pod in routers and b in scaled}
+        self._counted = {(b, pod): load for (b, pod), load in self._counted.items() if pod in routers and b in scaled}
 
     def _sample(self, asking: Asking, answers: Answers, now: float) -> None:
         self._sampled = now
         for scaled in asking.scaled:
             sample = self._sample_of(scaled, asking, answers, now)
-            self.demand[scaled.backend] = after(self.demand.get(scaled.backend, Demand()), sample, scaled.scaling)
+            self.demand[scaled.backend] = after(self.demand.get(scaled.backend), sample, scaled.scaling)
 
     def _sample_of(self, scaled: Scaled, asking: Asking, answers: Answers, now: float) -> Sample:
         routers = {pod: told for pod, _ in asking.routers if isinstance(told := answers.get(pod), Told)}
@@ -88,28 +92,33 @@ class Heard:
             in_flight, complete = sum(load.in_flight for load in loads.values()), len(routers) == len(asking.routers)
         else:  # nobody but the replicas knows what they have to do
             in_flight, complete = sum(engine.running for engine in engines), len(engines) == len(own)
+        requests, cold = self._since(scaled.backend, loads)
         return Sample(
             at=now,
             in_flight=in_flight,
             waiting=sum(load.waiting for load in loads.values()),
-            cold=self._newly_cold(scaled.backend, loads),
+            cold=cold,
+            requests=requests,
             queued=sum(engine.waiting for engine in engines),
             cache=max((engine.cache for engine in engines), default=0.0),
+            ready=scaled.ready,
             complete=complete,
         )
 
-    def _newly_cold(self, backend: str, loads: Mapping[str, Load]) -> int:
-        """Requests since the last sample that met no replica. A router that was started again counts from 0.
+    def _since(self, backend: str, loads: Mapping[str, Load]) -> tuple[int, int]:
+        """Requests since the last sample, and those that met no replica. A router that started anew counts anew.
 
         At the first sample of all it is not known when they came; they count as long gone.
         """
         first = backend not in self.demand
-        found = 0
+        requests = cold = 0
         for pod, load in loads.items():
-            before = self._cold.get((backend, pod), 0)
-            self._cold[backend, pod] = load.cold
-            found += 0 if first else load.cold - before if load.cold >= before else load.cold
-        return found
+            before = self._counted.get((backend, pod), _NO_LOAD)
+            self._counted[backend, pod] = load
+            if load.requests < before.requests or load.cold < before.cold:
+                before = _NO_LOAD
+            requests, cold = requests + load.requests - before.requests, cold + load.cold - before.cold
+        return (0, 0) if first else (requests, cold)
 
     def lagging(self, asking: Asking, *, refusals_count: bool) -> bool:
         """Whether a router has yet to tell that it runs the revision, or (``refusals_count``) why it does not."""
@@ -135,7 +144,7 @@ class Heard:
             return 0, False
         asked = samples[-1].in_flight + samples[-1].waiting
         want = min(math.ceil(asked / scaled.scaling.target_in_flight), scaled.scaling.most)
-        return want, scaled.cold and bool(samples[-1].waiting or samples[-1].cold)
+        return want, not scaled.ready and bool(samples[-1].waiting or samples[-1].cold)
 
     def _waited_for(self, asking: Asking) -> Iterator[tuple[str, bool, bool]]:
         """Of replicas that are to go or to sleep: whether they have nothing to do, and whether they sleep."""
