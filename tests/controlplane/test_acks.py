@@ -2,11 +2,12 @@
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD
+from modelroute.controller.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (
@@ -151,3 +152,26 @@ def test_a_restart_of_the_operator_keeps_the_picture(
     until("routers are asked", lambda: operator.metric("modelroute_pods_asked_total") >= 2)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
+
+
+def test_a_change_goes_all_the_way_through_a_real_router(
+    plane: Plane, operator: Operator, namespace: str, routers: Routers, tmp_path: Path
+) -> None:
+    """Spec, ConfigMap, file, router, ack, Programmed."""
+    create(plane, namespace, backends=[HOSTED], router={"replicas": 1})
+    settle(plane, namespace, ROUTER)
+
+    def mount() -> None:
+        """What a kubelet does with the ConfigMap."""
+        found = plane.admin.get(CONFIG_MAP, namespace, "chat-router-snapshot")
+        (tmp_path / "next").write_text(found["data"]["snapshot.json"])
+        (tmp_path / "next").rename(tmp_path / "snapshot.json")
+
+    mount()
+    routers.start_real(tmp_path)
+    becomes(plane, namespace, "Programmed", "True", seconds=60)
+    change(plane, namespace)
+    becomes(plane, namespace, "Programmed", "False", "RoutersLagging")
+    mount()
+    becomes(plane, namespace, "Programmed", "True")
+    assert programmed(plane, namespace) == "1 of 1 routers run generation 2"

@@ -23,6 +23,7 @@ STATUS: dict[str, Any] = {
             "name": "small",
             "inFlight": 3,
             "waiting": 2,
+            "requests": 99,
             "cold": 7,
             "trouble": None,
             "replicas": [{"address": "10.0.0.1:8000", "inFlight": 3, "ejected": False, "ejectedSeconds": 0.0}],
@@ -39,9 +40,7 @@ def told(status: Any, code: int = 200) -> Told:
 
 class TestRouters:
     def test_what_it_runs_and_has_to_do(self) -> None:
-        assert told(STATUS) == Told(
-            "0123456789ab", 14, backends={"small": Load(3, 2, cold=7, by_replica={"10.0.0.1:8000": 3})}
-        )
+        assert told(STATUS) == Told("0123456789ab", 14, backends={"small": Load(3, 2, 99, 7, {"10.0.0.1:8000": 3})})
 
     def test_a_router_that_does_not_count_cold_requests(self) -> None:
         older = STATUS | {"backends": [{"name": "small", "inFlight": 1, "waiting": 0, "replicas": []}]}

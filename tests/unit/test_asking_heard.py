@@ -23,9 +23,11 @@ ASKING = Asking(
 COLD = replace(ASKING, scaled=(replace(SCALED, ready=0),), replicas=())
 
 
-def router(in_flight: int = 0, waiting: int = 0, cold: int = 0, *, revision: str = "new", **by_replica: int) -> Told:
+def router(
+    in_flight: int = 0, waiting: int = 0, cold: int = 0, *, requests: int = 0, revision: str = "new", **by_replica: int
+) -> Told:
     at = {"p0": "10.0.0.0:8000", "p1": "10.0.0.1:8000"}
-    load = Load(in_flight, waiting, cold=cold, by_replica={at[pod]: count for pod, count in by_replica.items()})
+    load = Load(in_flight, waiting, requests, cold, {at[pod]: count for pod, count in by_replica.items()})
     return Told(revision, 3, backends={"small": load})
 
 
@@ -75,7 +77,7 @@ class TestSamples:
 
     @pytest.mark.parametrize("lost", [{}, {"r1": FAILED}])
     def test_a_router_that_was_not_heard_makes_it_incomplete(self, lost: dict[str, Any]) -> None:
-        assert samples({"r0": router(3)} | lost) == (Sample(100.0, in_flight=3, complete=False),)
+        assert samples({"r0": router(3)} | lost) == (Sample(100.0, in_flight=3, ready=2, complete=False),)
 
     def test_looks_that_follow_fast_are_one_sample(self) -> None:
         heard = Heard()
@@ -86,7 +88,7 @@ class TestSamples:
     def test_a_clock_that_was_set_back_does_not_stop_them(self) -> None:
         heard = noted({"r0": router(), "r1": router()})
         heard.note(ASKING, {"r0": router(), "r1": router()}, 50.0)
-        assert [s.at for s in heard.demand["small"].samples] == [100.0, 50.0]
+        assert heard.demand["small"].samples[-1].at == 50.0
 
     def test_without_routers_replicas_say_what_they_have_to_do(self) -> None:
         alone = replace(ASKING, routers=())
@@ -98,6 +100,17 @@ class TestSamples:
 
     def test_a_router_that_was_started_again_counts_from_nothing(self) -> None:
         assert [s.cold for s in samples({"r0": router(cold=9)}, {"r0": router(cold=2)})] == [0, 2]
+
+    def test_requests_that_came_and_went_between_two_looks_are_counted(self) -> None:
+        looks: list[dict[str, Any]] = [
+            {"r0": router(requests=50)},
+            {"r0": router(requests=53), "r1": router(requests=1)},
+        ]
+        assert [s.requests for s in samples(*looks)] == [0, 4]
+
+    def test_a_router_that_was_started_again_is_known_by_either_count(self) -> None:
+        looks: list[dict[str, Any]] = [{"r0": router(cold=1, requests=9)}, {"r0": router(cold=1, requests=2)}]
+        assert [(s.cold, s.requests) for s in samples(*looks)] == [(0, 0), (1, 2)]
 
     def test_all_that_a_new_router_met_is_news(self) -> None:
         assert [s.cold for s in samples({"r0": router()}, {"r0": router(), "r1": router(cold=2)})] == [0, 2]

@@ -4,15 +4,17 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from modelroute.api import types as t
 from modelroute.controller.asking.client import Answer, Pods, UnansweredError
 from modelroute.controller.asking.sampler import AT_ONCE, FAST, RATE, Sampler
 from modelroute.controller.cache import Key
-from modelroute.planning.asking import RESTING, SCALED, Asking, Replica
+from modelroute.planning.asking import RESTING, SCALED, Asking, Replica, Scaled
 from tests.fakes.clock import InstantLoop
 
 CHAT = Key("team-a", "chat")
@@ -181,6 +183,19 @@ def test_loads_are_looked_at_no_more_often_than_a_plan_heeds_them() -> None:
 
     world.during(script)
     assert 4 <= len(world.again) <= 7
+
+
+@pytest.mark.parametrize(("scaled", "looks"), [(True, 31), (False, 1)])
+def test_where_load_decides_the_plan_itself_is_asked_whether_it_would_change(scaled: bool, looks: int) -> None:
+    world = World()
+    backends = (Scaled("small", t.Scaling(), 1),) if scaled else ()
+
+    async def script() -> None:
+        world.sampler.follow(CHAT, replace(asking(interval=SCALED), scaled=backends), lambda seen: "r0" in seen.told)
+        await asyncio.sleep(61)
+
+    world.during(script)
+    assert len(world.again) == looks
 
 
 def test_what_breaks_in_one_look_does_not_end_the_others(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,13 +42,13 @@ class Seldom(logging.Filter):
 
 
 def configure() -> None:
-    """Send all records of INFO and above to standard error; of kopf's, what is worth a look."""
+    """Send all records of INFO and above to standard error; of libraries', what is worth a look."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
     handler.addFilter(Seldom())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("kopf", "httpx"):  # the latter tells of each request to a pod
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for library in ("kopf", "httpx", "httpcore"):  # httpx would tell of every request, with the pod's address
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _quoted(value: str) -> str:

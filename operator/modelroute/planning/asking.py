@@ -63,7 +63,7 @@ def asking_of(route: t.ModelRoute, observed: Observed, snapshot: Snapshot, revis
         tuple((pod.name, address(pod, number)) for pod, number in routers),
         tuple(_replicas(route, observed, {s.backend for s in scaled})),
         scaled,
-        COLD if not all(s.ready for s in scaled) else SCALED if scaled else RESTING,
+        COLD if any(not s.ready for s in scaled) else SCALED if scaled else RESTING,
     )
 
 

@@ -69,7 +69,8 @@ def _holds(condition: KubeObject) -> bool:
 def trouble(pod: KubeObject) -> str:
     """Why the pod does not run; empty when it does, or when nothing but patience is needed."""
     status = pod.get("status") or {}
-    if pod["metadata"].get("deletionTimestamp") or status.get("phase") in _ENDED:
+    ready = any(c["type"] == "Ready" and _holds(c) for c in status.get("conditions") or ())
+    if ready or pod["metadata"].get("deletionTimestamp") or status.get("phase") in _ENDED:
         return ""
     if status.get("containerStatuses"):
         return next(filter(None, map(_of_container, status["containerStatuses"])), "")

@@ -17,6 +17,7 @@ MOST_WORDS = 200
 """Characters of a router's own sentence that are passed on."""
 
 _Count = Annotated[int, Meta(ge=0, le=10**9)]
+_Total = Annotated[int, Meta(ge=0, le=2**53)]
 _Word = Annotated[str, Meta(max_length=253)]
 
 
@@ -29,8 +30,8 @@ class _Backend(Struct, rename="camel"):
     name: _Word
     in_flight: _Count = 0
     waiting: _Count = 0
-    requests: _Count = 0
-    cold: _Count = 0
+    requests: _Total = 0
+    cold: _Total = 0
     replicas: Annotated[list[_Replica], Meta(max_length=5000)] = []
 
 

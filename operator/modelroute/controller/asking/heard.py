@@ -32,17 +32,6 @@ class Picture(NamedTuple):
     demand: Mapping[str, Demand] = {}
 
 
-class _Counts(NamedTuple):
-    """What a router has counted of a backend since it started."""
-
-    cold: int = 0
-    requests: int = 0
-
-
-def _grown(before: int, now: int) -> int:
-    return now - before if now >= before else now
-
-
 @dataclass(slots=True)
 class Heard:
     """The last words of each pod."""
@@ -51,8 +40,12 @@ class Heard:
     engines: dict[str, Engine] = field(default_factory=dict)
     demand: dict[str, Demand] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
-    _counted: dict[tuple[str, str], _Counts] = field(default_factory=dict)  # by backend and router, at the last sample
+    _counted: dict[tuple[str, str], Load] = field(default_factory=dict)  # by backend and router, at the last sample
     _sampled: float = -math.inf
+
+    def picture(self) -> Picture:
+        """What is known now; what a caller gets does not change later."""
+        return Picture(dict(self.told), dict(self.engines), dict(self.demand))
 
     def note(self, asking: Asking, answers: Answers, now: float) -> None:
         """Take in what was answered at ``now`` (Unix seconds), and forget pods that are asked no more."""
@@ -82,7 +75,7 @@ class Heard:
         self.engines = {pod: engine for pod, engine in self.engines.items() if pod in replicas}
         self.demand = {backend: demand for backend, demand in self.demand.items() if backend in scaled}
         self._failures = {pod: count for pod, count in self._failures.items() if pod in routers | replicas}
-        self._counted = {(b, pod): c for (b, pod), c in self._counted.items() if pod in routers and b in scaled}
+        self._counted = {(b, pod): load for (b, pod), load in self._counted.items() if pod in routers and b in scaled}
 
     def _sample(self, asking: Asking, answers: Answers, now: float) -> None:
         self._sampled = now
@@ -94,37 +87,38 @@ class Heard:
         routers = {pod: told for pod, _ in asking.routers if isinstance(told := answers.get(pod), Told)}
         loads = {pod: told.backends.get(scaled.backend, _NO_LOAD) for pod, told in routers.items()}
         own = [r.pod for r in asking.replicas if r.backend == scaled.backend]
-        new = self._new(scaled.backend, loads)
         engines = [engine for pod in own if isinstance(engine := answers.get(pod), Engine)]
         if asking.routers:
             in_flight, complete = sum(load.in_flight for load in loads.values()), len(routers) == len(asking.routers)
         else:  # nobody but the replicas knows what they have to do
             in_flight, complete = sum(engine.running for engine in engines), len(engines) == len(own)
+        requests, cold = self._since(scaled.backend, loads)
         return Sample(
             at=now,
             in_flight=in_flight,
             waiting=sum(load.waiting for load in loads.values()),
-            cold=new.cold,
-            requests=new.requests,
+            cold=cold,
+            requests=requests,
             queued=sum(engine.waiting for engine in engines),
             cache=max((engine.cache for engine in engines), default=0.0),
             ready=scaled.ready,
             complete=complete,
         )
 
-    def _new(self, backend: str, loads: Mapping[str, Load]) -> _Counts:
-        """What came since the last sample. A router that was started again counts from 0.
+    def _since(self, backend: str, loads: Mapping[str, Load]) -> tuple[int, int]:
+        """Requests since the last sample, and those that met no replica. A router that started anew counts anew.
 
         At the first sample of all it is not known when they came; they count as long gone.
         """
         first = backend not in self.demand
-        cold = requests = 0
+        requests = cold = 0
         for pod, load in loads.items():
-            before = self._counted.get((backend, pod), _Counts())
-            self._counted[backend, pod] = _Counts(load.cold, load.requests)
-            cold += 0 if first else _grown(before.cold, load.cold)
-            requests += 0 if first else _grown(before.requests, load.requests)
-        return _Counts(cold, requests)
+            before = self._counted.get((backend, pod), _NO_LOAD)
+            self._counted[backend, pod] = load
+            if load.requests < before.requests or load.cold < before.cold:
+                before = _NO_LOAD
+            requests, cold = requests + load.requests - before.requests, cold + load.cold - before.cold
+        return (0, 0) if first else (requests, cold)
 
     def lagging(self, asking: Asking, *, refusals_count: bool) -> bool:
         """Whether a router has yet to tell that it runs the revision, or (``refusals_count``) why it does not."""

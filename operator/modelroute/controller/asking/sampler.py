@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Followed:
     asking: Asking
+    due_by: Callable[[Picture], bool]
     since: float  # the loop's time at which the revision or the routers last changed
     heard: Heard = field(default_factory=Heard)
     due: float = math.inf
@@ -67,17 +68,22 @@ class Sampler:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._free = -math.inf  # when the bound allows the next request
 
-    def follow(self, key: Key, asking: Asking) -> None:
-        """Ask these from now on, in the place of whom was asked before."""
+    def follow(self, key: Key, asking: Asking, due: Callable[[Picture], bool] = lambda _: False) -> None:
+        """Ask these from now on, in the place of whom was asked before.
+
+        ``due`` says of what was heard whether the plan would be another: called at every look, where load decides.
+        """
         if not asking:
             self.forget(key)
             return
         now = asyncio.get_running_loop().time()
         known = self._routes.get(key)
         if known is None:
-            self._routes[key] = known = _Followed(asking, now)
+            self._routes[key] = known = _Followed(asking, due, now)
             self._schedule(key, known, now)
-        elif known.asking != asking:
+            return
+        known.due_by = due
+        if known.asking != asking:
             old, known.asking = known.asking, asking
             known.heard.forget_others(asking)
             if (old.revision, old.routers) != (asking.revision, asking.routers):
@@ -93,7 +99,7 @@ class Sampler:
         known = self._routes.get(key)
         if known is None:
             return Picture()
-        return Picture(dict(known.heard.told), dict(known.heard.engines), dict(known.heard.demand))
+        return known.heard.picture()
 
     async def run(self) -> None:
         """Ask until cancelled; what was heard is forgotten then, since it grows old."""
@@ -168,7 +174,8 @@ class Sampler:
         if self._routes.get(key) is not known:
             return
         news, loads = known.heard.news(known.asking), known.heard.loads()
-        if news != known.news or (loads != known.loads and now - known.loads_told >= CALM_SECONDS):
+        shifted = loads != known.loads and now - known.loads_told >= CALM_SECONDS
+        if news != known.news or shifted or (known.asking.scaled and known.due_by(known.heard.picture())):
             known.news, known.loads, known.loads_told = news, loads, now
             self._again(key)
 
