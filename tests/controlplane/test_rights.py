@@ -4,8 +4,10 @@ from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD, SECRET
 from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES
 from modelroute.planning.names import SIDECAR_LABEL
 from tests.controlplane.plane import HOME, Plane, until
+from tests.controlplane.replicas import address, gate, make_replica
 from tests.controlplane.routes import CACHE, CACHED, KEYED, ROUTER, SMALL, create, publish_endpoints, settle
 from tests.fakes.manifests import VLLM
+from tests.fakes.standin import standin
 
 
 def used(plane: Plane) -> set[tuple[str, str, str]]:
@@ -37,6 +39,11 @@ def test_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str) -> 
     until("router pods", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=router"))
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     until("an event", lambda: plane.admin.all(EVENT, namespace))
+    host = address()
+    make_replica(plane, namespace, "a")
+    with standin("--served-model-name", "small", host=host, port=8000):
+        plane.make_pods_ready(namespace, "backend", host)
+        until("a gate is open", lambda: gate(plane, namespace, "a")["status"] == "True", seconds=60)
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [VLLM | {"name": "next"}])
     settle(plane, namespace, ROUTER | {"Deployment/chat--next", "Service/chat--next"})
     ask_for_a_router(plane, namespace)
