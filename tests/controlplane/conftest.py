@@ -1,7 +1,6 @@
 """A real control plane without a node: pods stay Pending unless a test says otherwise."""
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 
@@ -32,7 +31,8 @@ def running(plane: Plane) -> Iterator[Operator]:
 
 @pytest.fixture
 def operator(running: Operator) -> Iterator[Operator]:
-    """The operator; what it logs during a test is shown when the test fails."""
+    """The operator at work; what it logs during a test is shown when the test fails."""
+    until("the operator leads", running.leads, 60)
     before = len(running.log())
     yield running
     sys.stdout.write(running.log()[before:][-6000:])
@@ -51,7 +51,8 @@ def stopped(operator: Operator) -> Iterator[Operator]:
     """The operator, which does not run during the test unless the test starts it."""
     operator.end()
     yield operator
-    operator.end(signal.SIGKILL)
+    if operator.running():
+        operator.end()
     operator.start()
 
 

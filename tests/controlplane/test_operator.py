@@ -50,7 +50,7 @@ def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: s
     operator.end()
     mark = plane.mark()
     operator.start()
-    until("the operator works again", operator.ready)
+    until("the operator works again", operator.leads)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
 
@@ -67,6 +67,7 @@ def test_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator,
     until("a first child", lambda: names(plane, namespace))
     stopped.end(signal.SIGKILL)
     stopped.start()
+    until("its lease has run out, and it leads", stopped.leads, 60)
     settle(plane, namespace, ROUTER | SMALL)
 
 

@@ -39,6 +39,7 @@ def test_o15_it_waits_for_a_definition_that_is_missing_at_its_start(plane: Plane
         assert not stopped.ready()
     finally:
         plane.install_definition()
+    until("it leads", stopped.leads, 60)
     other = plane.namespace()
     create(plane, other)
     settle(plane, other, ROUTER | SMALL)

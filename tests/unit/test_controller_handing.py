@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError
 from modelroute.controller.errands import Errands, Seen, errand_pod
@@ -46,11 +47,19 @@ class Handed(Errands):
         self.given.append(([errand_pod(e) for e in wanted], set(present), wrote))
 
 
+def beside(errands: Handed) -> Beside:
+    found = Beside(errands.world.cluster, errands.world.cache, lambda _: None, lambda: 0.0)
+    found.errands = errands
+    return found
+
+
 def test_errands_are_handed_over_after_the_writes_with_whom_there_is() -> None:
     world = World(backends=[VLLM])
     world.cluster.keep(POD, replica())
     errands = Handed(world)
-    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"), errands=errands)
+    world.reconciler = Reconciler(
+        world.cluster, world.cache, Settings("modelroute/router:test"), beside=beside(errands)
+    )
     world.reconcile()
     assert errands.given == [(["small-a"], {"small-a"}, True)]
 
@@ -60,7 +69,9 @@ def test_errands_are_handed_over_though_something_was_refused() -> None:
     world.cluster.keep(POD, replica())
     world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
     errands = Handed(world)
-    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"), errands=errands)
+    world.reconciler = Reconciler(
+        world.cluster, world.cache, Settings("modelroute/router:test"), beside=beside(errands)
+    )
     with pytest.raises(ApiError):
         world.reconcile()
     assert [pods for pods, _, _ in errands.given] == [["small-a"]]
@@ -73,7 +84,9 @@ def test_what_came_of_errands_is_seen_at_the_next_look() -> None:
 
     world = World(backends=[VLLM])
     world.cluster.keep(POD, replica())
-    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"), errands=Known(world))
+    world.reconciler = Reconciler(
+        world.cluster, world.cache, Settings("modelroute/router:test"), beside=beside(Known(world))
+    )
     world.reconcile()
     [backend] = world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["backends"]
     assert backend["warmup"]["milliseconds"] == 310
@@ -89,6 +102,6 @@ def test_the_errands_of_a_route_that_is_gone_are_forgotten() -> None:
 
     world = World(backends=[VLLM])
     errands = Forgetting(world)
-    reconciler = Reconciler(world.cluster, Cache(), Settings("modelroute/router:test"), errands=errands)
+    reconciler = Reconciler(world.cluster, Cache(), Settings("modelroute/router:test"), beside=beside(errands))
     asyncio.run(reconciler.reconcile(KEY))
     assert forgotten == [KEY]
