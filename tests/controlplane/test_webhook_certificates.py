@@ -113,7 +113,14 @@ async def rotate(plane: Plane, namespace: str, asking: Asking) -> list[tuple[int
         task.cancel()
     await asyncio.gather(*serving, return_exceptions=True)
     await cluster.close()
+    await goodbye()
     return seen
+
+
+async def goodbye() -> None:
+    """Until all connections of this loop are closed: TLS ends by a word of both sides."""
+    files = asyncio.get_running_loop()._selector.get_map()  # type: ignore[attr-defined]
+    await asyncio.to_thread(until, "all are closed but the loop's own", lambda: len(files) == 1)
 
 
 @pytest.fixture

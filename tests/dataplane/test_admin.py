@@ -21,6 +21,14 @@ async def test_clients_are_not_served_on_the_admin_port(plane: Plane, path: str)
     assert (reply.status, reply.error["code"]) == (404, "model_not_found")
 
 
+async def test_the_admin_port_may_be_at_another_address(plane: Plane) -> None:
+    """As in a pod whose own containers ask on loopback, while kubelet and operator ask from outside."""
+    plane.write(backend("small", weight=1))
+    router = await plane.start(admin_host="127.0.0.2")
+    [public], [admin] = (server.sockets for server in router._servers)
+    assert (public.getsockname()[0], admin.getsockname()[0]) == ("127.0.0.1", "127.0.0.2")
+
+
 async def test_the_status_tells_what_is_running(plane: Plane) -> None:
     router = await plane.route(backend("small", "10.0.0.1:8000", weight=1), backend("cold"))
     assert router.live.route is not None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelroute.controller.rbac import LEASE_RULES, RULES, policy_rules
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/modelroute"
@@ -107,6 +107,27 @@ def test_the_lease_is_its_own_in_its_own_namespace(name: str) -> None:
     assert roles[0]["rules"] == policy_rules(LEASE_RULES)
 
 
+def test_the_webhooks_may_do_what_they_do_and_nothing_else() -> None:
+    text = rendered()
+    [own], [whole] = (
+        [r["rules"] for r in objects(text, kind) if r["metadata"]["name"] == "modelroute-operator-webhooks"]
+        for kind in ("Role", "ClusterRole")
+    )
+    for given, needed in ((own, OWN_RULES), (whole, CLUSTER_RULES)):
+        assert flat(given) == flat(policy_rules(needed))
+
+
+def flat(rules: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
+    """Group, resource, name and verb of each right."""
+    named = {(*right, "".join(rule.get("resourceNames", ()))) for rule in rules for right in rights({"rules": [rule]})}
+    return {(group, resource, name, verb) for group, resource, verb, name in named}
+
+
+@pytest.mark.parametrize("values", [["--set=webhooks.enabled=false"], VALUES["namespaced"]], ids=["off", "namespaced"])
+def test_without_webhooks_nothing_of_them_is_left(values: list[str]) -> None:
+    assert "webhook" not in rendered("--set=crds.install=false", *values)
+
+
 def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
     text = rendered(*VALUES["namespaced"])
     places = [role["metadata"]["namespace"] for role in objects(text, "Role")]
@@ -121,6 +142,7 @@ def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
         ("imge.operator.tag=1", "additional properties 'imge'"),
         ("watchNamespaces={Team}", "/watchNamespaces/0"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("webhooks.enabled=maybe", "/webhooks/enabled"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(wrong: str, told: str) -> None:

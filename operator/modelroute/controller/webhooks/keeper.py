@@ -30,7 +30,10 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """``context`` is what a server serves by; it changes while it is served by. Until ``ready`` it holds nothing."""
+    """``context`` is what a server serves by; it changes while it is served by.
+
+    Until ``ready`` it holds nothing that the API server would trust.
+    """
 
     def __init__(self, cluster: Cluster, namespace: str, clock: Callable[[], float]) -> None:
         """``namespace`` is the operator's own; ``clock`` gives Unix seconds."""
@@ -70,8 +73,10 @@ class Keeper:
         if not await self._write(stored, wanted):
             return False
         self._serve(wanted)
-        told = [await self._tell(kind, wanted.bundle) for kind in WEBHOOK_CONFIGURATIONS]
-        self._told = wanted.bundle if all(told) else b""
+        for kind in WEBHOOK_CONFIGURATIONS:
+            await self._tell(kind, wanted.bundle)
+        self._told = wanted.bundle
+        self.ready.set()
         return True
 
     async def _write(self, stored: KubeObject | None, wanted: Held) -> bool:
@@ -106,13 +111,10 @@ class Keeper:
                 os.close(handle)
             log.info("webhook certificates: serving until %s", held.serving.not_valid_after_utc.isoformat())
         self._held = held
-        self.ready.set()
 
-    async def _tell(self, kind: Kind, bundle: bytes) -> bool:
-        """Whether the API server trusts just ``bundle`` now; where there is no configuration it asks nothing."""
-        live = await self._cluster.find(kind, None, CONFIGURATION)
-        if live is None:
-            return True
+    async def _tell(self, kind: Kind, bundle: bytes) -> None:
+        """Have the API server trust just ``bundle``; where there is no configuration it asks nothing."""
+        live = await self._cluster.find(kind, None, CONFIGURATION) or {}
         encoded = base64.b64encode(bundle).decode()
         change: list[KubeObject] = []
         for i, hook in enumerate(live.get("webhooks") or ()):
@@ -122,4 +124,3 @@ class Keeper:
         if change:
             await self._cluster.edit(kind, None, CONFIGURATION, change)
             log.info("webhook certificates: %s/%s told whom to trust", kind.name, CONFIGURATION)
-        return True
