@@ -10,7 +10,7 @@ from modelroute.controller import metrics
 from modelroute.controller.errands import LAST_RETRY, REST_SECONDS, WORKERS
 from modelroute.controller.kinds import POD
 from modelroute.planning import names
-from modelroute.planning.errands import CloseGate, Mark, Sleep
+from modelroute.planning.errands import CloseGate, Mark, Sleep, WarmUp
 from modelroute.planning.observed import Pinged
 from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, DEAD, FAILS
@@ -55,8 +55,9 @@ class TestTheGate:
         [condition] = World().run(CloseGate("small-1")).conditions()
         assert (condition["status"], condition["reason"]) == ("False", "Restarted")
 
-    def test_a_ping_of_a_slot_opens_none(self) -> None:
-        assert World().run(ping(slot=MORNING)).conditions() == []
+    @pytest.mark.parametrize("asked", [ping(), ping(slot=MORNING)], ids=["after waking", "of a slot"])
+    def test_no_other_request_opens_it(self, asked: WarmUp) -> None:
+        assert World().run(asked).conditions() == []
 
 
 class TestFailures:

@@ -79,7 +79,8 @@ def test_a_model_that_is_not_there_is_told_in_its_words() -> None:
 
 
 def test_the_first_form_that_is_served_says_what_is_wrong() -> None:
-    assert refused(chat=NO_TEMPLATE).startswith("/v1/chat/completions said 400: default chat")
+    said = refused(chat=NO_TEMPLATE, **{"v1/completions": error(400, "too long")})
+    assert said.startswith("/v1/chat/completions said 400: default chat")
 
 
 def test_a_failure_is_not_asked_for_in_another_form() -> None:

@@ -100,6 +100,13 @@ def test_a_replica_that_failed_and_is_not_ready_any_more_is_counted() -> None:
     assert status(asked(TWO[0], replace(TWO[1], ready=False), due=DUE, pinged=FAILED)).failures == 1
 
 
+def test_what_a_replica_that_is_not_ready_said_to_an_older_slot_is_not_counted() -> None:
+    older = Pinged(NOW - 50, error="no", slot=("morning", rfc3339(NOW - 60)))
+    old = WarmupStatus(rfc3339(NOW - 50), slots={"morning": rfc3339(NOW - 60)})
+    found = asked(TWO[0], replace(TWO[1], ready=False), due=DUE, pinged=BOTH | {"small-2": older}, old=old)
+    assert status(found).failures == 0
+
+
 def test_a_replica_that_went_meanwhile_is_not() -> None:
     assert status(asked(TWO[0], due=DUE, pinged=FAILED)).failures == 0
 
