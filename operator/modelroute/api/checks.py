@@ -14,6 +14,8 @@ Finding = tuple[str, str]
 class Rule(NamedTuple):
     """One check of one type: ``cel`` is true, and ``find`` finds nothing, where all is well.
 
+    ``cel`` is empty where the API server cannot look, as within a field of any shape.
+
     ``says`` is a CEL expression of the sentence, for where ``problem`` alone would not name what is wrong. The API
     server takes one only if it can tell the length of each text that is put together.
     """

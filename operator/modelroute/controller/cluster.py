@@ -25,7 +25,7 @@ MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-pa
 
 Verb = Literal["get", "list", "create", "patch", "delete"]
 _METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
-_CONFLICT, _INVALID, _TOO_MANY = 409, 422, 429
+_NOT_FOUND, _CONFLICT, _INVALID, _TOO_MANY = 404, 409, 422, 429
 
 
 class ApiError(ModelRouteError):
@@ -103,7 +103,7 @@ class Cluster:
         try:
             found: KubeObject = await self._send(Call("get", kind, namespace, name))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return None
             raise
         return found | {"kind": kind.name, "apiVersion": kind.api_version}
@@ -122,7 +122,7 @@ class Cluster:
         try:
             await self._send(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"}))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return False
             raise
         return True
@@ -169,7 +169,7 @@ class Cluster:
         try:
             await self._send(Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body))
         except ApiError as error:
-            if error.status not in (404, _CONFLICT):
+            if error.status not in (_NOT_FOUND, _CONFLICT):
                 raise
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
@@ -192,7 +192,7 @@ class Cluster:
         try:
             written: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return None
             raise
         return written
@@ -207,7 +207,7 @@ class Cluster:
                 Call("patch", POD, meta["namespace"], meta["name"], query=query, body=body, content_type=MERGE)
             )
         except ApiError as error:
-            if error.status not in (404, _CONFLICT):
+            if error.status not in (_NOT_FOUND, _CONFLICT):
                 raise
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
@@ -244,10 +244,15 @@ def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError
     except msgspec.DecodeError:
         answer = {}
     causes = (answer.get("details") or {}).get("causes") or ()
+    message = answer.get("message") or f"the API server said {status}"
+    if (
+        status == _NOT_FOUND and call.kind.comes_with
+    ):  # an apply makes what is not there: it is the kind that is missing
+        message = f"this cluster has no such kind; install {call.kind.comes_with}, or choose another scaling.engine"
     return ApiError(
         call,
         status,
-        answer.get("message") or f"the API server said {status}",
+        message,
         retry_after=float(retry_after) if retry_after.isdigit() else 0,
         ending=any(cause.get("reason") == "NamespaceTerminating" for cause in causes),
     )

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
+from modelroute.planning.pods import lacks_device
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
@@ -102,10 +103,16 @@ def ready(
     if closed:
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)
+    waiting = cold - {b.name for b in route.spec.backends if not b.scaling.min_replicas}
+    short = "; ".join(f"{b.name}: {b.message}" for b in backends if b.name in cold and lacks_device(b.message))
     if not any(b.effective_weight for b in backends):
-        return Verdict("Ready", "False", "NoBackendReady", summary)
-    resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}
-    return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
+        return _not_all("False", "NoBackendReady", summary, short)
+    return _not_all("True", "SomeBackendsNotReady" if waiting else "AllBackendsReady", summary, short)
+
+
+def _not_all(status: Literal["True", "False"], reason: str, summary: str, short: str) -> Verdict:
+    """Of backends that lack a GPU it is said: they do not just start slowly."""
+    return Verdict("Ready", status, "InsufficientGPU" if short else reason, f"{summary}; {short}" if short else summary)
 
 
 def _brief(backend: BackendStatus, *, can_answer: bool) -> str:

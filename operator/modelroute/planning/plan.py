@@ -13,13 +13,15 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.status import Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, status
+from modelroute.planning import conditions, names, replicas, status
 from modelroute.planning.endpoints import endpoints_of
 from modelroute.planning.errands import Errand
 from modelroute.planning.events import Event, changes
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.resources import router, vllm
+from modelroute.planning.resources import autoscaler, prepull, router, vllm
+from modelroute.planning.resources.policies import policies
+from modelroute.planning.schedule import floor
 from modelroute.planning.settings import Settings
 from modelroute.planning.snapshot import snapshot_of
 from modelroute.planning.unresolved import Missing, missing
@@ -54,14 +56,15 @@ class Refusal:
 
 def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float) -> Plan:
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
-    lost = missing(route, observed)
-    unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
+    lost = missing(route, observed, settings)
+    unusable = {m.backend for m in lost if not m.of_replicas}  # those that run have what they need
     encoded = encode(snapshot_of(route, endpoints_of(route, observed, unusable)))
     snapshot = decode(encoded)
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
+    own = _backend_children(route, observed, settings, now)
+    wanted = (config_map, *own, *policies(route, settings), *router.pods(route, settings))
     kept = {_key(o) for o in wanted}
     oversize = "" if fits else _oversize(len(encoded), revision)
     found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
@@ -122,16 +125,22 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
     )
 
 
-def _backend_children(route: t.ModelRoute, observed: Observed) -> Iterator[KubeObject]:
+def _backend_children(route: t.ModelRoute, observed: Observed, settings: Settings, now: float) -> Iterator[KubeObject]:
     for backend in route.spec.backends:
         if backend.vllm is None:
             continue
-        cache = backend.vllm.model_cache
+        cache, name = backend.vllm.model_cache, names.backend(route.metadata.name, backend.name)
         if cache and cache.size:
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
-        yield vllm.deployment(route, backend, backend.vllm)
+        least, live = floor(route, backend.name, now).replicas, observed.child("Deployment", name)
+        scaled = observed.child("ScaledObject", name) is not None
+        count = replicas.count(backend, live, replicas.within(backend, live, least), scaled=scaled)
+        yield vllm.deployment(route, backend, backend.vllm, count, live)
+        yield from autoscaler.autoscalers(route, backend, least, settings)
+        if backend.vllm.pre_pull:
+            yield prepull.daemon_set(route, backend, backend.vllm)
 
 
 def _oversize(size: int, revision: str) -> str:

@@ -4,17 +4,21 @@ Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and
 Deployment.
 """
 
+import re
 from collections.abc import Sequence
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, RouterStatus
-from modelroute.planning import names
+from modelroute.planning import names, replicas
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.settings import Settings
 from modelroute.planning.unresolved import Missing
 from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
+
+_POD = re.compile(r'pods "[^"]*" is')
+"""A pod that was refused, such as by a quota: each try has another name."""
 
 
 def router_status(route: t.ModelRoute, live: KubeObject | None, settings: Settings, revision: str) -> RouterStatus:
@@ -45,7 +49,7 @@ def trouble(name: str, observed: Observed) -> str:
     found = {c["type"]: c for c in ((live or {}).get("status") or {}).get("conditions") or ()}
     failure, progress = found.get("ReplicaFailure"), found.get("Progressing")
     if failure and failure["status"] == "True":
-        return f"{failure.get('reason')}: {failure.get('message')}"
+        return f"{failure.get('reason')}: {_POD.sub('pods are', failure.get('message') or '')}"
     if name in observed.troubles:
         return observed.troubles[name]
     if progress and progress["status"] == "False":
@@ -66,7 +70,7 @@ def backend_statuses(
             type="VLLM" if b.vllm else "Service" if b.target_ref else "External",
             effective_weight=weights[b.name],
             ready_replicas=None if b.external else ready[b.name],
-            desired_replicas=b.scaling.min_replicas if b.vllm else None,
+            desired_replicas=_desired(route, b, observed) if b.vllm else None,
             message=problems.get(b.name) or _message(route, b, ready[b.name], observed),
         )
         for b in route.spec.backends
@@ -89,15 +93,24 @@ def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Obse
 
 
 def _vllm_message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Observed) -> str:
-    desired = backend.scaling.min_replicas
+    desired = _desired(route, backend, observed)
     wrong = trouble(names.backend(route.metadata.name, backend.name), observed)
     if wrong:
         return f"{ready} of {desired} replicas are ready: {wrong}"
     if not desired:
-        return "scaling.minReplicas is 0: no replica is kept"
+        return (
+            "no replica is asked for now"
+            if backend.scaling.min_replicas
+            else "scaling.minReplicas is 0: no replica is kept"
+        )
     if ready < desired and backend.vllm:
         return f"{ready} of {desired} replicas are ready; a start may take up to {backend.vllm.startup_timeout}"
     return f"{ready} of {desired} replicas are ready"
+
+
+def _desired(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> int:
+    live = observed.child("Deployment", names.backend(route.metadata.name, backend.name))
+    return replicas.desired(backend, live)
 
 
 def _percentages(snapshot: Snapshot) -> dict[str, int]:
