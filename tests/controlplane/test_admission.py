@@ -8,7 +8,10 @@ import pytest
 
 from modelroute.controller.kinds import MODEL_ROUTE
 from tests.controlplane.plane import Plane
+from tests.fakes import deploying
 from tests.fakes.manifests import GOOD, MISTAKES, Mistake, manifest
+
+ALL_GOOD, ALL_MISTAKES = GOOD | deploying.GOOD, MISTAKES | deploying.MISTAKES
 
 
 def tried(plane: Plane, given: dict[str, Any]) -> httpx.Response:
@@ -28,7 +31,7 @@ def near(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+@pytest.mark.parametrize("mistake", ALL_MISTAKES.values(), ids=ALL_MISTAKES.keys())
 def test_a_mistake_is_refused_with_its_path(plane: Plane, mistake: Mistake) -> None:
     answer = tried(plane, manifest(**mistake.spec))
     assert answer.status_code in (400, 422), answer.text
@@ -36,7 +39,7 @@ def test_a_mistake_is_refused_with_its_path(plane: Plane, mistake: Mistake) -> N
     assert any(near(f, mistake.path) for f in fields(answer)) or f'"{mistake.path}.' in message, message
 
 
-@pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD.keys())
+@pytest.mark.parametrize("spec", ALL_GOOD.values(), ids=ALL_GOOD.keys())
 def test_what_is_right_is_taken(plane: Plane, spec: dict[str, Any]) -> None:
     answer = tried(plane, manifest(**spec))
     assert answer.is_success, answer.text

@@ -7,10 +7,14 @@ import pytest
 from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.errors import InvalidManifestError
+from tests.fakes import deploying
 from tests.fakes.manifests import GOOD, MISTAKES, Mistake, hosted, manifest
 
+ALL_GOOD = GOOD | deploying.GOOD
+ALL_MISTAKES = MISTAKES | deploying.MISTAKES | deploying.HIDDEN
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+
+@pytest.mark.parametrize("mistake", ALL_MISTAKES.values(), ids=ALL_MISTAKES.keys())
 def test_a_mistake_is_named_with_its_path(mistake: Mistake) -> None:
     with pytest.raises(InvalidManifestError) as refused:
         parse(manifest(**mistake.spec))
@@ -18,7 +22,7 @@ def test_a_mistake_is_named_with_its_path(mistake: Mistake) -> None:
     assert mistake.says in refused.value.problem
 
 
-@pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD.keys())
+@pytest.mark.parametrize("spec", ALL_GOOD.values(), ids=ALL_GOOD.keys())
 def test_what_is_right_is_taken(spec: dict[str, Any]) -> None:
     assert parse(manifest(**spec)).metadata.name == "chat"
 

@@ -81,15 +81,8 @@ def findings(template: Mapping[str, Any]) -> Iterator[Finding]:
 def secrets(template: Mapping[str, Any]) -> Iterator[NamedSecret]:
     """The Secrets that ``template``, which has been checked, names."""
     pod = msgspec.convert(template, p.PodTemplate).spec
-    for kind, containers in (("containers", pod.containers), ("initContainers", pod.init_containers)):
-        for i, container in enumerate(containers):
-            at = f".spec.{kind}[{i}]"
-            for j, one in enumerate(container.env):
-                if one.value_from and (key := one.value_from.secret_key_ref):
-                    yield NamedSecret(f"{at}.env[{j}].valueFrom.secretKeyRef", key.name, key.optional)
-            for j, many in enumerate(container.env_from):
-                if ref := many.secret_ref:
-                    yield NamedSecret(f"{at}.envFrom[{j}].secretRef", ref.name, ref.optional)
+    for at, container in _containers(pod):
+        yield from _of_variables(at, container)
     for i, volume in enumerate(pod.volumes):
         at = f".spec.volumes[{i}]"
         if volume.secret:
@@ -97,6 +90,20 @@ def secrets(template: Mapping[str, Any]) -> Iterator[NamedSecret]:
         for j, source in enumerate(volume.projected.sources if volume.projected else ()):
             if source.secret:
                 yield NamedSecret(f"{at}.projected.sources[{j}].secret", source.secret.name, source.secret.optional)
+
+
+def _containers(pod: p.Pod) -> Iterator[tuple[str, p.Container]]:
+    for kind, containers in (("containers", pod.containers), ("initContainers", pod.init_containers)):
+        yield from ((f".spec.{kind}[{i}]", container) for i, container in enumerate(containers))
+
+
+def _of_variables(at: str, container: p.Container) -> Iterator[NamedSecret]:
+    for i, one in enumerate(container.env):
+        if one.value_from and (key := one.value_from.secret_key_ref):
+            yield NamedSecret(f"{at}.env[{i}].valueFrom.secretKeyRef", key.name, key.optional)
+    for i, many in enumerate(container.env_from):
+        if ref := many.secret_ref:
+            yield NamedSecret(f"{at}.envFrom[{i}].secretRef", ref.name, ref.optional)
 
 
 def _reasoned(problem: str) -> str:
@@ -113,11 +120,9 @@ def _of_metadata(metadata: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]
         for key in entries:
             domain, slash, _ = key.rpartition("/")
             if slash and domain not in _KNOWN_DOMAINS:
-                yield (
-                    f".metadata.{kind}.{key}",
-                    f'a template cannot set "{key}", since other software may act on it; write a key without a domain, '
-                    f"or of {', '.join(_KNOWN_DOMAINS)}",
-                )
+                advice = f"write a key without a domain, or of {', '.join(_KNOWN_DOMAINS)}"
+                problem = f'a template cannot set "{key}": other software may act on it; {advice}'
+                yield f".metadata.{kind}.{key}", problem
 
 
 def _of_pod(pod: p.Pod) -> Iterator[Finding]:
@@ -125,13 +130,11 @@ def _of_pod(pod: p.Pod) -> Iterator[Finding]:
     if priority.startswith("system-"):
         yield ".spec.priorityClassName", f'"{priority}" is for the cluster\'s own pods'
     seen: set[str] = set()
-    for kind, containers in (("containers", pod.containers), ("initContainers", pod.init_containers)):
-        for i, container in enumerate(containers):
-            at = f".spec.{kind}[{i}]"
-            if container.name in seen or (kind == "initContainers" and container.name == MAIN):
-                yield f"{at}.name", f'"{container.name}" is there twice'
-            seen.add(container.name)
-            yield from ((at + below, problem) for below, problem in _of_container(container))
+    for at, container in _containers(pod):
+        if container.name in seen or (container.name == MAIN and isinstance(container, p.InitContainer)):
+            yield f"{at}.name", f'"{container.name}" is there twice'
+        seen.add(container.name)
+        yield from ((at + below, problem) for below, problem in _of_container(container))
 
 
 def _of_container(container: p.Container) -> Iterator[Finding]:

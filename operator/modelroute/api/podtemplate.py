@@ -123,7 +123,9 @@ class Container(_Part, frozen=True):
     security_context: _Security = _Security()
 
 
-class _InitContainer(Container, frozen=True):
+class InitContainer(Container, frozen=True):
+    """A container that runs, or begins to run, before the others."""
+
     restart_policy: Literal["Always"] | None = None
 
 
@@ -190,7 +192,7 @@ class Pod(_Part, frozen=True):
     """What a user says of the pod."""
 
     containers: tuple[Container, ...] = ()
-    init_containers: tuple[_InitContainer, ...] = ()
+    init_containers: tuple[InitContainer, ...] = ()
     volumes: tuple[_Volume, ...] = ()
     security_context: _PodSecurity = _PodSecurity()
     affinity: _Free | None = None

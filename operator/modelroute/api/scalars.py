@@ -45,7 +45,7 @@ SENTENCES = {
     LABEL_KEY: "is not the key of a label; use letters, digits, '-', '_' and '.', after a domain and '/' if it has one",
     LABEL_VALUE: "is not the value of a label; use letters, digits, '-', '_' and '.', 63 at most",
     ADAPTER: "is not a model's name; use letters, digits, '-', '_', '.', ':' and '/', beginning with a letter or digit",
-    WEIGHTS: "is neither a name on the hub nor a path; use letters, digits, '-', '_', '.', '@', ':', '~' and '/'",
+    WEIGHTS: "is not a name on the hub or a path; use letters, digits, '-', '_', '.', '@', ':', '~' and '/'",
     PROBE_PATH: 'is not a path; write one that begins with "/", such as /health, or "" for none',
     CLOCK_TIME: 'is not a time of day; write "07:30"',
     CRON: 'is not a cron expression; write five fields such as "45 7 * * 1-5"',

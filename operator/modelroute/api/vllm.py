@@ -5,7 +5,7 @@ Used by ``backends``, through which the other rooms reach all names here. Never 
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from modelroute.api.base import LongText, Resource, Resources, doc, keyed, ordered
 from modelroute.api.routers import SecretRef
@@ -116,9 +116,9 @@ class VLLM(Resource, frozen=True):
             "reads it. A changed token is taken up at a replica's next start."
         ),
     ] = None
-    node_selector: Annotated[
-        dict[LabelKey, LabelValue], doc("Labels of the nodes that may run it.", max_length=32)
-    ] = {}
+    node_selector: Annotated[dict[LabelKey, LabelValue], doc("Labels of the nodes that may run it.", max_length=32)] = (
+        field(default_factory=dict)
+    )
     tolerations: Annotated[
         tuple[Toleration, ...], ordered("Taints of nodes that replicas put up with, beside that of the GPUs.", 32)
     ] = ()
@@ -151,4 +151,4 @@ class VLLM(Resource, frozen=True):
             max_length=2,
             extra_json_schema={"x-kubernetes-preserve-unknown-fields": True},
         ),
-    ] = {}
+    ] = field(default_factory=dict)

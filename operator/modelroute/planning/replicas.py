@@ -25,7 +25,7 @@ class Count:
 def count(backend: t.Backend, live: KubeObject | None, decided: int, *, scaled: bool = False) -> Count:
     """What to apply: ``decided`` is the number of engine BuiltIn, and the first number of any other.
 
-    ``scaled``: there is a ScaledObject. As long as that is noted, one is looked for, and taken away when it is too much.
+    ``scaled``: there is a ScaledObject. While that is noted, one is looked for, and goes when it is too much.
     """
     engine = backend.scaling.engine
     notes = {names.SCALED_OBJECT_ANNOTATION: "true"} if scaled or engine == "KEDA" else {}
@@ -54,8 +54,10 @@ def within(backend: t.Backend, live: KubeObject | None, floor: int) -> int:
 
 def desired(backend: t.Backend, live: KubeObject | None) -> int:
     """How many replicas there are to be, as far as is known."""
-    found = before(live) if backend.scaling.engine == "BuiltIn" else (live or {}).get("spec", {}).get("replicas")
-    return backend.scaling.min_replicas if found is None else found
+    least = backend.scaling.min_replicas
+    if backend.scaling.engine == "BuiltIn":
+        return within(backend, live, least)
+    return least if live is None else int(live["spec"].get("replicas", least))
 
 
 def _is_ours(live: KubeObject) -> bool:

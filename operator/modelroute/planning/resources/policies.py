@@ -26,7 +26,7 @@ def policies(route: t.ModelRoute, settings: Settings) -> Iterator[KubeObject]:
         # Every router of the namespace: a backend of another ModelRoute may be this one's Service.
         routers = {"podSelector": {"matchLabels": {names.COMPONENT_LABEL: "router", **_MANAGED}}}
         sidecar = [{"key": names.SIDECAR_LABEL, "operator": "Exists"}]
-        asking = [routers, {"podSelector": {"matchExpressions": sidecar}}, *_watching(settings)]
+        asking: list[KubeObject] = [routers, {"podSelector": {"matchExpressions": sidecar}}, *_watching(settings)]
         yield _policy(route, names.backends_policy(name), selector, [_ingress(replica.PORT, asking)])
     if route.spec.router.mode == "Gateway":
         rules = [_ingress(router.HTTP_PORT), _ingress(router.ADMIN_PORT, _watching(settings))]
