@@ -1,4 +1,4 @@
-"""Manifests of what the operator runs: good ones, mistakes that the API server tells, and those that parse alone sees."""
+"""Manifests of what the operator runs: good ones, mistakes that the API server tells, those that parse alone sees."""
 
 from typing import Any
 
@@ -81,7 +81,10 @@ GOOD: dict[str, dict[str, Any]] = {
                 "volumes": [
                     {"name": "data", "persistentVolumeClaim": {"claimName": "d"}},
                     {"name": "more", "projected": {"sources": [{"secret": {"name": "p"}}]}},
-                    {"name": "own", "downwardAPI": {"items": []}},
+                    {
+                        "name": "own",
+                        "downwardAPI": {"items": [{"path": "a", "fieldRef": {"fieldPath": "metadata.name"}}]},
+                    },
                 ],
                 "securityContext": {"fsGroup": 0, "supplementalGroups": [7]},
                 "affinity": {"nodeAffinity": {}},

@@ -1,0 +1,115 @@
+"""The number of replicas has one writer: what is written, and what is left to others, for every engine."""
+
+from typing import Any
+
+import pytest
+
+from modelroute.api import types as t
+from modelroute.planning import names, replicas
+from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.replicas import Count
+from tests.fakes import world
+
+OTHERS = ("HPA", "KEDA", "External")
+OWNED = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+
+
+def live(number: int, *, owned: bool = False, noted: int | None = None) -> KubeObject:
+    notes = {} if noted is None else {names.REPLICAS_ANNOTATION: str(noted)}
+    meta = {"annotations": notes, "managedFields": OWNED if owned else [], "resourceVersion": "7"}
+    return {"metadata": meta, "spec": {"replicas": number}}
+
+
+def backend(**scaling: Any) -> t.Backend:
+    return world.of_vllm(scaling=scaling).backend("small")
+
+
+def count(engine: str, seen: KubeObject | None, decided: int = 3) -> Count:
+    return replicas.count(backend(engine=engine), seen, decided)
+
+
+def test_a_number_that_is_ours_is_written_and_noted() -> None:
+    assert count("BuiltIn", live(9)) == Count(3, notes={names.REPLICAS_ANNOTATION: "3"})
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_o23_the_first_number_is_ours_whoever_decides_then(engine: str) -> None:
+    assert (count(engine, None).number, count(engine, None).version) == (3, None)
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_o23_what_nobody_changed_is_written_as_it_is_lest_it_becomes_one(engine: str) -> None:
+    found = count(engine, live(5, owned=True))
+    assert (found.number, found.version) == (5, "7")
+
+
+@pytest.mark.parametrize("engine", OTHERS)
+def test_o23_what_someone_else_wrote_is_left_out(engine: str) -> None:
+    assert (count(engine, live(5)).number, count(engine, live(5)).version) == (None, None)
+
+
+def test_fields_that_are_not_known_are_nobodys() -> None:
+    assert count("HPA", {"metadata": {}, "spec": {"replicas": 5}}).number is None
+
+
+@pytest.mark.parametrize(
+    ("seen", "start"),
+    [(None, None), (live(5), 5), (live(5, noted=2), 2), ({"metadata": {"annotations": {}}, "spec": {}}, None)],
+    ids=["none", "of another engine", "edited by hand", "of the API server's own"],
+)
+def test_a_decision_starts_from_the_last_one(seen: KubeObject | None, start: int | None) -> None:
+    assert replicas.before(seen) == start
+
+
+@pytest.mark.parametrize(
+    ("before", "floor", "then"), [(None, 2, 2), (1, 2, 2), (3, 2, 3), (9, 2, 4), (9, 6, 6)], ids=str
+)
+def test_it_is_moved_no_further_than_it_must_be(before: int | None, floor: int, then: int) -> None:
+    seen = None if before is None else live(before)
+    assert replicas.within(backend(minReplicas=1, maxReplicas=4), seen, floor) == then
+
+
+@pytest.mark.parametrize(("engine", "said"), [("BuiltIn", 2), ("HPA", 5)])
+def test_what_is_asked_for_is_said_by_who_decides(engine: str, said: int) -> None:
+    assert replicas.desired(backend(engine=engine, minReplicas=2, maxReplicas=8), live(5, noted=2)) == said
+
+
+@pytest.mark.parametrize("engine", ["BuiltIn", *OTHERS])
+def test_before_there_is_one_the_least_is_asked_for(engine: str) -> None:
+    assert replicas.desired(backend(engine=engine, minReplicas=2, maxReplicas=8), None) == 2
+
+
+def deployment(engine: str, seen: KubeObject | None = None, **scaling: Any) -> KubeObject:
+    asked = world.of_vllm(scaling={"engine": engine, "maxReplicas": 8} | scaling)
+    found = () if seen is None else (seen,)
+    return world.made(asked, "Deployment", "chat--small", Observed(children=found))
+
+
+def applied(engine: str, number: int, **managed: Any) -> KubeObject:
+    """The Deployment as it came back, with so many replicas by now."""
+    found = world.live(deployment(engine))
+    found["spec"]["replicas"] = number
+    found["metadata"] |= managed
+    return found
+
+
+def test_o11_an_edit_of_the_number_is_put_back() -> None:
+    assert deployment("BuiltIn", applied("BuiltIn", 7))["spec"]["replicas"] == 1
+
+
+def test_o23_from_ours_to_an_autoscaler_the_number_stays() -> None:
+    found = deployment("HPA", applied("BuiltIn", 4, managedFields=OWNED))
+    assert (found["spec"]["replicas"], found["metadata"]["resourceVersion"]) == (4, "7")
+    assert names.REPLICAS_ANNOTATION not in found["metadata"]["annotations"]
+
+
+def test_o23_from_an_autoscaler_to_ours_the_number_stays() -> None:
+    assert deployment("BuiltIn", applied("HPA", 4))["spec"]["replicas"] == 4
+
+
+def test_a_number_is_no_reason_for_another_hash() -> None:
+    hashes = {
+        deployment("External", seen)["metadata"]["annotations"][names.CONTENT_ANNOTATION]
+        for seen in (None, applied("External", 4), applied("External", 4, managedFields=OWNED))
+    }
+    assert len(hashes) == 1
