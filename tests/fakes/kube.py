@@ -7,7 +7,7 @@ from typing import Any
 
 from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Call, Cluster, Verb
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, Kind
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
 
 KubeObject = dict[str, Any]
 
@@ -39,8 +39,8 @@ class FakeCluster(Cluster):
     def fill(self, cache: Cache) -> None:
         """What the watches would bring."""
         for (kind, _), found in self.objects.items():
-            if kind in CHILDREN or kind == MODEL_ROUTE.name:
-                cache.put(CHILDREN.get(kind, MODEL_ROUTE), found)
+            if (child := CHILDREN.get(kind, MODEL_ROUTE)) in WATCHED and child.name == kind:
+                cache.put(child, found)
 
     def form(self, desired: KubeObject) -> KubeObject:
         """The form in which ``desired`` is kept; what a test replaces."""

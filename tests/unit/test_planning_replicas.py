@@ -6,6 +6,7 @@ import pytest
 
 from modelroute.api import types as t
 from modelroute.planning import names, replicas
+from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.replicas import Count
 from tests.fakes import world
@@ -105,6 +106,12 @@ def test_o23_from_ours_to_an_autoscaler_the_number_stays() -> None:
 
 def test_o23_from_an_autoscaler_to_ours_the_number_stays() -> None:
     assert deployment("BuiltIn", applied("HPA", 4))["spec"]["replicas"] == 4
+
+
+def test_o23_a_note_that_is_no_longer_made_is_taken_away() -> None:
+    """Or the next one to decide would start from a number of long ago."""
+    seen = applied("BuiltIn", 4, managedFields=OWNED)
+    assert needs_apply(deployment("External", seen), seen)
 
 
 def test_a_number_is_no_reason_for_another_hash() -> None:

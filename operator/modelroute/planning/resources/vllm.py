@@ -33,9 +33,11 @@ def deployment(
     if names.REPLICAS_ANNOTATION in count.notes and count.number is not None:  # ours to decide, and so known
         spec["strategy"] = _strategy(count.number, vllm)
     selector, name = spec["selector"]["matchLabels"], names.backend(route.metadata.name, backend.name)
-    # The number is no part of what is hashed: it changes by itself, and may be another's.
     made = objects.child("Deployment", name, route.metadata, selector, {"spec": spec})
-    made["metadata"]["annotations"] |= count.notes | ({names.FORM_ANNOTATION: form} if kept else {})
+    notes = count.notes | ({names.FORM_ANNOTATION: form} if kept else {})
+    # The number is no part of what is hashed: it changes by itself, and may be another's. That we note it is.
+    content = objects.digest({"spec": spec, "notes": sorted(notes)})
+    made["metadata"]["annotations"] |= notes | {names.CONTENT_ANNOTATION: content}
     if count.version is not None:
         made["metadata"]["resourceVersion"] = count.version
     if count.number is not None:
