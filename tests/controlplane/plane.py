@@ -259,7 +259,7 @@ class Operator:
         self._program = program
         # Short, since some tests kill it, and a successor has to wait for that.
         home = lease_in or kubeconfig.name.split(".")[0]
-        self._arguments = ("--lease-duration=5", f"--lease-namespace={home}", *arguments)
+        self.arguments = ("--lease-duration=5", f"--lease-namespace={home}", *arguments)
         self._log = kubeconfig.with_suffix(".log")
         self.start()
 
@@ -267,7 +267,7 @@ class Operator:
         path = f"{ROOT / 'operator'}:{ROOT}"
         environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": path}
         command = [sys.executable, "-m", *self._program, "operator", "--router-image=modelroute/router:test"]
-        command += [f"--admin-port={self._port}", *self._arguments]
+        command += [f"--admin-port={self._port}", *self.arguments]
         command = [argument.replace("{webhook-port}", str(self.webhook_port)) for argument in command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)

@@ -16,6 +16,7 @@ from modelroute.controller.kinds import (
     SECRET,
     SERVICE,
     SLICE,
+    WATCHED,
 )
 from modelroute.planning.names import REVISION_ANNOTATION
 from tests.controlplane.plane import Api, Operator, Plane, until
@@ -54,7 +55,8 @@ def settle(plane: Plane, namespace: str, children: set[str]) -> None:
 
 def names(plane: Plane, namespace: str) -> set[str]:
     """All that is managed by the operator, as Kind/name."""
-    found = {(k, o["metadata"]["name"]) for k in CHILDREN.values() for o in plane.admin.all(k, namespace, MANAGED)}
+    kinds = [kind for kind in CHILDREN.values() if kind in WATCHED]  # of the others the API server knows nothing
+    found = {(k, o["metadata"]["name"]) for k in kinds for o in plane.admin.all(k, namespace, MANAGED)}
     return {f"{kind.name}/{name}" for kind, name in found}
 
 

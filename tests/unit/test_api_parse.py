@@ -7,11 +7,11 @@ import pytest
 from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.errors import InvalidManifestError
-from tests.fakes import timely
+from tests.fakes import deploying, timely
 from tests.fakes.manifests import GOOD, MISTAKES, Mistake, hosted, manifest
 
-WRONG = MISTAKES | timely.MISTAKES
-RIGHT = GOOD | timely.GOOD
+WRONG = MISTAKES | timely.MISTAKES | deploying.MISTAKES | deploying.HIDDEN
+RIGHT = GOOD | timely.GOOD | deploying.GOOD
 
 
 @pytest.mark.parametrize("mistake", WRONG.values(), ids=WRONG.keys())

@@ -50,14 +50,14 @@ def test_a_container_that_cannot_be_made() -> None:
     assert said == "container vllm cannot be started: CreateContainerError; see `kubectl describe pod`"
 
 
-NO_GPU = "0/9 nodes are available: 1 node(s) had untolerated taint {a: b}, 8 Insufficient nvidia.com/gpu."
+TAINTED = "node(s) had untolerated taint {a: b}, Insufficient cpu"
 NO_HELP = " preemption: 0/9 nodes are available: 9 Preemption is not helpful for scheduling."
 
 
 @pytest.mark.parametrize(
     ("scheduler", "said"),
     [
-        (NO_GPU + NO_HELP, "node(s) had untolerated taint {a: b}, Insufficient nvidia.com/gpu"),
+        ("0/9 nodes are available: 1 node(s) had untolerated taint {a: b}, 8 Insufficient cpu." + NO_HELP, TAINTED),
         ('persistentvolumeclaim "models" not found', 'persistentvolumeclaim "models" not found'),
         ("no nodes available to schedule pods", "no nodes available to schedule pods"),
         ("", "unknown why"),

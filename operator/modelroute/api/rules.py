@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from modelroute.api import types as t
 from modelroute.api.checks import Finding, Rule, beyond_cel, rule
 from modelroute.api.choices import SPEC
+from modelroute.api.deploying import ADAPTERS, ENGINES, TOLERATION, VLLM
 from modelroute.api.scalars import HEADER, seconds
 from modelroute.api.times import cron_problem, zone_problem
 
@@ -52,6 +53,7 @@ _BACKEND = (
         lambda b: b.external is not None and bool(b.warmup.schedules),
         ".warmup.schedules",
     ),
+    ADAPTERS,
 )
 
 _SCALING = (
@@ -279,10 +281,19 @@ _EXTERNAL = (
     ),
 )
 
+_PROMETHEUS = rule(
+    f'!has(self.serverAddress) || !self.serverAddress.matches(r"{FORBIDDEN_URL}")',
+    "Prometheus may not be this machine or a metadata service; name its Service",
+    lambda s: s.server_address is not None and bool(re.search(FORBIDDEN_URL, s.server_address)),
+    ".serverAddress",
+)
+
 RULES: dict[type, tuple[Rule, ...]] = {
     t.Spec: SPEC,
     t.Backend: _BACKEND,
-    t.Scaling: _SCALING,
+    t.VLLM: VLLM,
+    t.Toleration: TOLERATION,
+    t.Scaling: (*_SCALING, *ENGINES, _PROMETHEUS),
     t.Schedule: _SCHEDULE,
     t.WarmupSchedule: (_TIMELY,),
     t.ModelCache: _MODEL_CACHE,

@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--own-namespace", default="modelroute-system", metavar="NAME", help="where the operator itself runs"
     )
     parser.add_argument("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="the cluster's DNS domain")
+    parser.add_argument("--prometheus-url", default="", metavar="URL", help="where KEDA asks for routers' metrics")
+    parser.add_argument("--network-policies", action="store_true", help="make NetworkPolicies for replicas and routers")
+    parser.add_argument(
+        "--monitoring-namespace", default="", metavar="NAME", help="whose pods may scrape replicas and routers"
+    )
     parser.add_argument(
         "--lease-namespace",
         default=os.environ.get("POD_NAMESPACE") or "default",
@@ -55,7 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def options(args: argparse.Namespace) -> Options:
     """What the flags ask for."""
     settings = Settings(
-        router_image=args.router_image, image_pull_policy=args.image_pull_policy, cluster_domain=args.cluster_domain
+        router_image=args.router_image,
+        image_pull_policy=args.image_pull_policy,
+        cluster_domain=args.cluster_domain,
+        prometheus_url=args.prometheus_url,
+        network_policies=args.network_policies,
+        operator_namespace=args.own_namespace,
+        monitoring_namespace=args.monitoring_namespace,
     )
     if args.lease_duration < 2:
         raise ModelRouteError(f"--lease-duration is {args.lease_duration}; it must be 2 seconds or more")

@@ -36,7 +36,7 @@ _METHODS: Mapping[Verb, str] = {
     "delete": "DELETE",
 }
 _READS = frozenset({"get", "list"})
-_CONFLICT, _INVALID, _TOO_MANY = 409, 422, 429
+_NOT_FOUND, _CONFLICT, _INVALID, _TOO_MANY = 404, 409, 422, 429
 
 
 class ApiError(ModelRouteError):
@@ -125,7 +125,7 @@ class Cluster:
         try:
             found: KubeObject = await self._send(Call("get", kind, namespace, name))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return None
             raise
         return found | {"kind": kind.name, "apiVersion": kind.api_version}
@@ -144,7 +144,7 @@ class Cluster:
         try:
             await self._send(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"}))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return False
             raise
         return True
@@ -191,7 +191,7 @@ class Cluster:
         try:
             await self._send(Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body))
         except ApiError as error:
-            if error.status not in (404, _CONFLICT):
+            if error.status not in (_NOT_FOUND, _CONFLICT):
                 raise
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
@@ -214,7 +214,7 @@ class Cluster:
         try:
             written: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == _NOT_FOUND:
                 return None
             raise
         return written
@@ -236,7 +236,7 @@ class Cluster:
         try:
             patched: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status not in (404, _CONFLICT):
+            if error.status not in (_NOT_FOUND, _CONFLICT):
                 raise
             return None
         return patched
@@ -306,10 +306,15 @@ def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError
     except msgspec.DecodeError:
         answer = {}
     causes = (answer.get("details") or {}).get("causes") or ()
+    message = answer.get("message") or f"the API server said {status}"
+    if (
+        status == _NOT_FOUND and call.kind.comes_with
+    ):  # an apply makes what is not there: it is the kind that is missing
+        message = f"this cluster has no such kind; install {call.kind.comes_with}, or choose another scaling.engine"
     return ApiError(
         call,
         status,
-        answer.get("message") or f"the API server said {status}",
+        message,
         retry_after=float(retry_after) if retry_after.isdigit() else 0,
         ending=any(cause.get("reason") == "NamespaceTerminating" for cause in causes),
     )

@@ -10,8 +10,8 @@ from modelroute.api import types as t
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
-from modelroute.controller.kinds import CHILDREN, SERVICE
-from modelroute.planning.names import ROUTE_LABEL
+from modelroute.controller.kinds import CHILDREN, SCALED_OBJECT, SERVICE
+from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, references
 
 
@@ -64,7 +64,13 @@ class Observer:
                 claims |= {claim} if await self._cluster.has_claim(namespace, claim) else set()
             except ApiError as error:
                 refusals.append(_lasting(error))
-        labelled = self._cache.labelled(Key(namespace, name))
+        labelled = list(self._cache.labelled(Key(namespace, name)))
+        for deployment in [o for o in labelled if SCALED_OBJECT_ANNOTATION in o["metadata"].get("annotations", ())]:
+            try:
+                scaled = await self._cluster.find(SCALED_OBJECT, namespace, deployment["metadata"]["name"])
+                labelled += [scaled] if scaled else []
+            except ApiError as error:
+                refusals.append(_lasting(error))
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
             slices={s: self._cache.slices(namespace, s) for s in refs.slices},

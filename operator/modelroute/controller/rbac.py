@@ -18,6 +18,10 @@ RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("", "serviceaccounts"): ("get", "list", "watch", "create", "patch", "delete"),
     ("", "persistentvolumeclaims"): ("get", "list", "watch", "create", "patch", "delete"),
     ("policy", "poddisruptionbudgets"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("autoscaling", "horizontalpodautoscalers"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("apps", "daemonsets"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("networking.k8s.io", "networkpolicies"): ("get", "list", "watch", "create", "patch", "delete"),
+    ("keda.sh", "scaledobjects"): ("get", "create", "patch", "delete"),  # where KEDA is; looked for by name alone
     ("discovery.k8s.io", "endpointslices"): ("list", "watch"),
     ("", "secrets"): ("get",),  # those alone that a ModelRoute names; never a list of them
     # What keeps one from running; and the annotation that makes the kubelet refresh a router's configuration.

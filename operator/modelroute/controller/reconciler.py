@@ -21,7 +21,7 @@ from modelroute.controller import metrics, outcome
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import ApiError, Cluster
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD
+from modelroute.controller.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
 from modelroute.errors import InvalidManifestError
@@ -37,6 +37,8 @@ PASSES = 3
 """After a write the route is looked at again, so that the status tells of what came of it."""
 UNRESOLVED_SECONDS, FOREIGN_SECONDS = 10.0, 30.0
 """How often to look for what is not watched: a Secret or a claim that is missing, a name that someone else holds."""
+UNWATCHED_SECONDS = 60.0
+"""How often to look whether a child that is not watched still is as it must be."""
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +107,8 @@ class Reconciler:
             return FOREIGN_SECONDS
         unresolved = any(c.type == "ResolvedRefs" and c.status != "True" for c in status.conditions)
         due = [UNRESOLVED_SECONDS] if unresolved else []
+        if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
+            due.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
             due.append(max(planned.look_again - self._clock(), 0.0))
         return min(due, default=None)
@@ -126,9 +130,11 @@ class Reconciler:
         """Whether anything was written, and what was refused."""
         wrote = False
         refusals: list[ApiError] = []
+        rivals = [o for o in planned.orphans if o["kind"] in AUTOSCALERS]
         steps = (
+            *(partial(self._delete, key, rival) for rival in rivals),  # before the number is ours again
             *(partial(self._apply, key, desired, view) for desired in planned.objects if not view.hides(desired)),
-            *(partial(self._delete, key, orphan) for orphan in planned.orphans),
+            *(partial(self._delete, key, orphan) for orphan in planned.orphans if orphan not in rivals),
             partial(self._touch_routers, key, planned),
         )
         for step in steps:
@@ -149,8 +155,11 @@ class Reconciler:
             return False  # the API server keeps it in another form than we send, for ever
         applied = await self._send(desired, live)
         kind = CHILDREN[desired["kind"]]
-        self._cache.put(kind, applied)
-        kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
+        if kind in WATCHED:  # nobody would tell the cache what becomes of others
+            self._cache.put(kind, applied)
+            kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
+        else:
+            kept = applied
         self._written[key, place] = (sent, _digest(_settled(kept)))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from modelroute.api import types as t
 from modelroute.planning.observed import Observed, Pod
+from modelroute.planning.resources.replica import PORT
 from modelroute.planning.resources.router import ADMIN_PORT
-from modelroute.planning.resources.vllm import PORT
 from modelroute.snapshot.types import Snapshot
 
 RESTING, SCALED, COLD = 15.0, 2.0, 1.0

@@ -10,6 +10,7 @@ from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
 from modelroute.planning.acks import Acks, named
 from modelroute.planning.names import SIDECAR_LABEL
+from modelroute.planning.pods import lacks_device
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
@@ -149,13 +150,19 @@ def ready(
     if closed and mode != "None":
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)
+    waiting = cold - {b.name for b in backends if b.desired_replicas == 0}
+    short = "; ".join(f"{b.name}: {b.message}" for b in backends if b.name in cold and lacks_device(b.message))
     if not any(b.effective_weight for b in backends):
-        return Verdict("Ready", "False", "NoBackendReady", summary)
+        return _not_all("False", "NoBackendReady", summary, short)
     before = condition_of(route.status, "Ready")
     if router.desired_replicas and not (acks.exact or acks.unknown or (before and before.status == "True")):
         return Verdict("Ready", "False", "RouterNotReady", "no router pod has taken up the configuration yet")
-    resting = {b.name for b in backends if b.desired_replicas == 0}
-    return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
+    return _not_all("True", "SomeBackendsNotReady" if waiting else "AllBackendsReady", summary, short)
+
+
+def _not_all(status: Literal["True", "False"], reason: str, summary: str, short: str) -> Verdict:
+    """Of backends that lack a GPU it is said: they do not just start slowly."""
+    return Verdict("Ready", status, "InsufficientGPU" if short else reason, f"{summary}; {short}" if short else summary)
 
 
 def _brief(backend: BackendStatus, *, can_answer: bool) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from modelroute.api.status import BackendStatus, Condition, Status
 from modelroute.planning.conditions import SNAPSHOT_LARGE, condition_of
+from modelroute.planning.pods import lacks_device
 
 _TROUBLE = ("NameConflict", "SnapshotTooLarge", "SnapshotRefused", "RoutersFailing")
 """Reasons of Programmed that a person must act on; router pods come and go, and catch up, by themselves."""
@@ -99,4 +100,5 @@ def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str, 
     elif was_ready and after.ready_replicas == 0 and not rests:  # None: it became an external one
         yield Event("Warning", "BackendNotReady", f"{after.name} gets no traffic now: {after.message}")
     elif wrong and wrong in after.message and not (before and wrong in before.message):
-        yield Event("Warning", "BackendFailing", f"{after.name}: {after.message}")
+        reason = "InsufficientGPU" if lacks_device(wrong) else "BackendFailing"
+        yield Event("Warning", reason, f"{after.name}: {after.message}")

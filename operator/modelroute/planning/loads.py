@@ -14,7 +14,7 @@ from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.asking import address
 from modelroute.planning.observed import Engine, KubeObject, Observed, written_at
-from modelroute.planning.resources.vllm import PORT
+from modelroute.planning.resources.replica import PORT
 from modelroute.snapshot.codec import FILE_NAME
 from modelroute.snapshot.types import Load
 

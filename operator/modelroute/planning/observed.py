@@ -3,10 +3,11 @@
 Filled by the controller for every reconcile; ``references`` says what to look for. Never holds a Secret's value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
@@ -141,11 +142,20 @@ def references(route: t.ModelRoute) -> References:
     services = frozenset(b.target_ref.name for b in backends if b.target_ref)
     caches = (b.vllm.model_cache for b in backends if b.vllm and b.vllm.model_cache)
     keys = (b.external.api_key_secret_ref for b in backends if b.external)
+    of_replicas = {name for b in backends if b.vllm for name in _secrets(b.vllm)}
     router = route.spec.router
     own = (router.auth.api_keys_secret_ref, router.tls and router.tls.secret_ref)
     return References(
         services=services,
-        secrets=frozenset(ref.name for ref in (*keys, *own) if ref),
+        secrets=frozenset(ref.name for ref in (*keys, *own) if ref) | of_replicas,
         claims=frozenset(c.claim_name for c in caches if c.claim_name),
         slices=services | {names.backend(route.metadata.name, b.name) for b in backends if b.vllm},
     )
+
+
+def _secrets(vllm: t.VLLM) -> Iterator[str]:
+    """The Secrets that replicas are given, or their image is pulled by."""
+    if vllm.hub_token_secret_ref:
+        yield vllm.hub_token_secret_ref.name
+    yield from (ref.name for ref in vllm.image_pull_secrets)
+    yield from (secret.name for secret in podchecks.secrets(vllm.template))

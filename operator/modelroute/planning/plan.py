@@ -13,7 +13,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.status import PastStart, Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, schedule, status, timed, warmup
+from modelroute.planning import conditions, names, replicas, schedule, status, timed, warmup
 from modelroute.planning.acks import Acks, acks_of
 from modelroute.planning.asking import Asking, asking_of
 from modelroute.planning.endpoints import endpoints_of
@@ -22,7 +22,8 @@ from modelroute.planning.events import Event, changes
 from modelroute.planning.loads import loads_of
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.resources import router, vllm
+from modelroute.planning.resources import autoscaler, prepull, router, vllm
+from modelroute.planning.resources.policies import policies
 from modelroute.planning.scaling.scale import Scaled, scale
 from modelroute.planning.settings import Settings
 from modelroute.planning.snapshot import snapshot_of
@@ -63,8 +64,8 @@ class Refusal:
 
 def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float) -> Plan:
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
-    lost = missing(route, observed)
-    unusable = {m.backend for m in lost if m.reason != "ClaimNotFound"}  # replicas that run have their claim
+    lost = missing(route, observed, settings)
+    unusable = {m.backend for m in lost if not m.of_replicas}  # those that run have what they need
     endpoints = endpoints_of(route, observed, unusable)
     loads, loads_due = loads_of(route, observed, endpoints, now)
     by_time = timed.timed(route, observed, now)
@@ -76,7 +77,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     config_map = router.config_map(route, encoded, revision)
     gateway = router.pods(route, settings) if route.spec.router.mode == "Gateway" else ()
     scaled = {b.name: _scaled(route, b, observed, revision, now) for b in route.spec.backends}
-    wanted = (config_map, *_backend_children(route, observed, scaled), *gateway)
+    own = _backend_children(route, observed, settings, scaled)
+    wanted = (config_map, *own, *policies(route, settings), *gateway)
     kept = {_key(o) for o in wanted}
     warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
@@ -161,16 +163,26 @@ def _scaled(route: t.ModelRoute, backend: t.Backend, observed: Observed, revisio
     return scale(route, backend, observed, revision, now) if backend.vllm else Scaled(None)
 
 
-def _backend_children(route: t.ModelRoute, observed: Observed, scaled: Mapping[str, Scaled]) -> Iterator[KubeObject]:
+def _backend_children(
+    route: t.ModelRoute, observed: Observed, settings: Settings, scaled: Mapping[str, Scaled]
+) -> Iterator[KubeObject]:
     for backend in route.spec.backends:
         if backend.vllm is None:
             continue
-        cache = backend.vllm.model_cache
+        cache, name = backend.vllm.model_cache, names.backend(route.metadata.name, backend.name)
         if cache and cache.size:
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
-        yield vllm.deployment(route, backend, backend.vllm, scaled[backend.name].replicas)
+        found, live = scaled[backend.name], observed.child("Deployment", name)
+        least = found.status.floor if found.status else backend.scaling.min_replicas
+        by_keda = observed.child("ScaledObject", name) is not None
+        number = least if found.replicas is None else found.replicas
+        count = replicas.count(backend, live, number, scaled=by_keda)
+        yield vllm.deployment(route, backend, backend.vllm, count, live)
+        yield from autoscaler.autoscalers(route, backend, least, settings)
+        if backend.vllm.pre_pull:
+            yield prepull.daemon_set(route, backend, backend.vllm)
 
 
 def _first(*moments: float | None) -> float | None:

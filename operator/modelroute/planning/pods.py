@@ -14,6 +14,9 @@ from modelroute.planning.observed import KubeObject, Pod
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _ENDED = ("Failed", "Succeeded")
 _STARTING = ("ContainerCreating", "PodInitializing", "CrashLoopBackOff")
+_NO_DEVICE = "no node has"
+_SHORT = re.compile(r"Insufficient ([a-z0-9.-]+/[A-Za-z0-9._-]+)(, )?")
+"""A device of nodes, such as a GPU, that a pod asks for and none has left; CPU and memory have no domain."""
 _COUNT = re.compile(r"(?<![\w./:-])\d+(/\d+)? (?=[A-Za-z])")
 """How many nodes: that changes with every node that comes and goes."""
 
@@ -76,8 +79,26 @@ def trouble(pod: KubeObject) -> str:
         return next(filter(None, map(_of_container, status["containerStatuses"])), "")
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
-            return f"no node can take the pod: {_reasons(condition.get('message') or 'unknown why')}"
+            return _unschedulable(pod, _reasons(condition.get("message") or "unknown why"))
     return ""
+
+
+def lacks_device(sentence: str) -> bool:
+    """Whether ``sentence``, or what it quotes, is about a pod for which no node has a GPU left."""
+    return _NO_DEVICE in sentence
+
+
+def _unschedulable(pod: KubeObject, why: str) -> str:
+    found = _SHORT.search(why)
+    if found is None:
+        return f"no node can take the pod: {why}"
+    asked = sum(_limit(container, found[1]) for container in (pod.get("spec") or {}).get("containers") or ())
+    others = _SHORT.sub("", why).strip(" ,")
+    return f"{_NO_DEVICE} {asked or 1} free {found[1]}" + (f" (of others: {others})" if others else "")
+
+
+def _limit(container: KubeObject, resource: str) -> int:
+    return int(((container.get("resources") or {}).get("limits") or {}).get(resource) or 0)
 
 
 def _reasons(scheduler: str) -> str:

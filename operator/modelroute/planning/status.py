@@ -4,6 +4,7 @@ Called by ``plan``. Never looks at pods: what can answer is in the snapshot, and
 Deployment.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ from modelroute.planning.unresolved import Missing
 from modelroute.planning.warmup import stuck
 from modelroute.snapshot.types import Snapshot
 from modelroute.snapshot.weights import shares
+
+_POD = re.compile(r'pods "[^"]*" is')
+"""A pod that was refused, such as by a quota: each try has another name."""
 
 
 class Found(NamedTuple):
@@ -74,7 +78,7 @@ def trouble(name: str, observed: Observed) -> str:
     found = {c["type"]: c for c in ((live or {}).get("status") or {}).get("conditions") or ()}
     failure, progress = found.get("ReplicaFailure"), found.get("Progressing")
     if failure and failure["status"] == "True":
-        return f"{failure.get('reason')}: {failure.get('message')}"
+        return f"{failure.get('reason')}: {_POD.sub('pods are', failure.get('message') or '')}"
     if name in observed.troubles:
         return observed.troubles[name]
     if progress and progress["status"] == "False":

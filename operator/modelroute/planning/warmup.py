@@ -16,7 +16,7 @@ from modelroute.planning.errands import CloseGate, Errand, WarmUp
 from modelroute.planning.events import Event
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
-from modelroute.planning.resources.vllm import PORT
+from modelroute.planning.resources.replica import PORT
 from modelroute.planning.slots import Slot
 
 SHOWN = 3

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
 from modelroute.planning.observed import Load, Observed, Pod, Told
-from modelroute.planning.resources.vllm import PORT
+from modelroute.planning.resources.replica import PORT
 
 _UNHEARD = Told(asked=False)
 _NOTHING = Load()
