@@ -61,7 +61,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    wanted = (config_map, *_backend_children(route, observed), *router.pods(route, settings))
+    running = () if route.spec.router.mode == "None" else router.pods(route, settings)
+    wanted = (config_map, *_backend_children(route, observed), *running)
     kept = {_key(o) for o in wanted}
     oversize = "" if fits else _oversize(len(encoded), revision)
     found = _Findings(lost, snapshot, revision, wanted[-1], oversize)
