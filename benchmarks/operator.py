@@ -31,6 +31,7 @@ CHANGES, BURST = 200, 500
 STEADY_SECONDS, SETTLE_SECONDS = 60.0, 15.0
 GROUP = 100
 """Routes of one namespace."""
+COMMAND = (sys.executable, "-m", "modelroute.cli.main", "operator")
 LIMIT_SECONDS = 900.0
 """For any one step; past it the operator does not do its work."""
 
@@ -107,19 +108,25 @@ async def fill(plane: Plane, routes: Sequence[Key]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def operator(plane: Plane) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The operator as a pod runs it, ended afterwards; where it fails, its last words are shown."""
+async def operator(plane: Plane) -> AsyncIterator[tuple[asyncio.subprocess.Process, float]]:
+    """The operator as a pod runs it, and when it was started; where anything fails, its last words are shown."""
+    environment = os.environ | {"KUBECONFIG": str(plane.operator_kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
+    # As in the image, everything is compiled before the start.
+    environment |= {"PYTHONPYCACHEPREFIX": str(plane.directory / "pycache"), "PYTHONDONTWRITEBYTECODE": ""}
+    compiling = await asyncio.create_subprocess_exec(
+        *COMMAND, "--help", env=environment, stdout=asyncio.subprocess.DEVNULL
+    )
+    await compiling.wait()
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    environment = os.environ | {"KUBECONFIG": str(plane.operator_kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
-    arguments = ["-m", "modelroute.cli.main", "operator", "--router-image=bench/router:1", f"--admin-port={port}"]
     log = plane.directory / "operator.log"
+    began = asyncio.get_running_loop().time()
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
-            *profiled(), *arguments, env=environment, stdout=out, stderr=out
+            *COMMAND, "--router-image=bench/router:1", f"--admin-port={port}", env=environment, stdout=out, stderr=out
         )
     try:
-        yield process
+        yield process, began
     except BaseException:
         command.told(log.read_text()[-3000:])
         raise
@@ -127,12 +134,6 @@ async def operator(plane: Plane) -> AsyncIterator[asyncio.subprocess.Process]:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
-
-
-def profiled() -> list[str]:
-    """Python, under cProfile where BENCH_PROFILE names the file for its figures."""
-    wanted = os.environ.get("BENCH_PROFILE")
-    return [sys.executable, *(["-m", "cProfile", "-o", wanted] if wanted else [])]
 
 
 async def change(api: Api, progress: Progress, key: Key, model: str) -> float:
@@ -174,8 +175,8 @@ async def measured(routes: int, directory: Path) -> Found:
     async with running(directory) as plane:
         await fill(plane, wanted)
         async with progress.following(plane.api), asyncio.timeout(LIMIT_SECONDS):
-            log, began = AuditLog(plane.audit_log), asyncio.get_running_loop().time()
-            async with operator(plane) as process:
+            log = AuditLog(plane.audit_log)
+            async with operator(plane) as (process, began):
                 found.converge_seconds = await progress.all_carried_out(wanted) - began
                 found.converge_cpu_seconds = machine.family_cpu_seconds(process.pid)
                 await asyncio.sleep(1)

@@ -1,7 +1,8 @@
 """`modelroute operator`: reconciles ModelRoutes. Run by the chart's Deployment, or by hand against a kubeconfig."""
 
 import argparse
-import asyncio
+
+import uvloop
 
 from modelroute.controller.app import Options
 from modelroute.controller.app import run as run_operator
@@ -25,4 +26,4 @@ def run(args: argparse.Namespace) -> None:
     settings = Settings(
         router_image=args.router_image, image_pull_policy=args.image_pull_policy, cluster_domain=args.cluster_domain
     )
-    asyncio.run(run_operator(Options(tuple(args.namespace), settings, args.admin_port)))
+    uvloop.run(run_operator(Options(tuple(args.namespace), settings, args.admin_port)))

@@ -18,8 +18,8 @@ from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.controller import outcome
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD
+from modelroute.controller.cluster import ApiError, Cluster, unborn
+from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
 from modelroute.errors import InvalidManifestError
@@ -131,8 +131,14 @@ class Reconciler:
             return False
         if live and self._written.get((key, place)) == (sent, _digest(_settled(live))):
             return False  # the API server keeps it in another form than we send, for ever
-        applied = await self._send(desired, live)
         kind = CHILDREN[desired["kind"]]
+        try:
+            applied = await self._send(desired, live)
+        except ApiError as error:
+            if live or not error.taken or not kind.selector:  # without a selector the cache will soon have it
+                raise
+            self._observer.taken(desired)
+            return True  # nothing was, but whose the name is must be seen
         self._cache.put(kind, applied)
         kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
         self._written[key, place] = (sent, _digest(_settled(kept)))
@@ -141,7 +147,7 @@ class Reconciler:
 
     async def _send(self, desired: KubeObject, live: KubeObject | None) -> KubeObject:
         try:
-            return await self._cluster.apply(desired)
+            return await self._cluster.apply(desired if live else unborn(desired))
         except ApiError as error:
             # Such as a port that was renumbered by hand: ours would be a second one of the same name.
             if live is None or not error.contradicts:
@@ -162,6 +168,8 @@ class Reconciler:
         """Annotate the router's pods, which makes each kubelet refresh its mount of the snapshot at once."""
         written = self._cache.get(CONFIG_MAP, key.namespace, names.snapshot(key.name))
         if self._touched.get(key) == revision or written is None or _revision(written) != revision:
+            return False
+        if self._cache.get(DEPLOYMENT, key.namespace, names.router(key.name)) is None:
             return False
         selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
         pods, _ = await self._cluster.select(POD, key.namespace, selector)

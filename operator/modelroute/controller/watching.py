@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -127,12 +127,26 @@ class _Endless:
         return (jittered(backoff(n)) for n in itertools.count(1))
 
 
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing is compared with what an object was: kopf would copy every object of every event for that."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002 - kopf's names
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """There is nothing."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is kept."""
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Kopf as a mere watcher that never gives up and never waits on a dead connection."""
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = None  # it would kill this process after a restart of kopf in it
     settings.posting.enabled = False
     settings.peering.standalone = True
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.scanning.disabled = True  # no right to watch CRDs or namespaces is needed
     settings.networking.error_backoffs = _Endless()
     settings.networking.request_timeout = 60.0
