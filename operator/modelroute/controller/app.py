@@ -55,7 +55,7 @@ class Operator:
         while not await self._cluster.serves_routes(scopes[0]):
             log.warning("the CustomResourceDefinition of ModelRoutes is not installed; waiting for it")
             await asyncio.sleep(jittered(4))
-        await self._watches.expect(self._cluster, scopes)
+        await self._watches.begin(self._cluster, scopes)
         # Started before kopf, since kopf waits at its end for whatever was started after it, and then cancels it.
         others = [
             asyncio.create_task(self.queue.run(WORKERS, self._watches.ready), name="workers"),

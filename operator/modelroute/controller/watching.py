@@ -1,7 +1,8 @@
 """Kopf, told to watch and nothing else: every event goes into the cache, and the routes it concerns into the queue.
 
-Started by ``app``. Of kopf's features only event handlers and the indexing gate are used, so that no finalizer and no
-annotation of kopf's is ever put on anybody's object.
+Started by ``app``. Of kopf's features only event handlers are used, so that no finalizer and no annotation of kopf's is
+ever put on anybody's object. The first listing is our own: kopf's way to wait for one (its indexes) wakes every object
+for every other one, which takes minutes for some thousands.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ from modelroute.controller.cache import Cache
 from modelroute.controller.cluster import ApiError, Cluster, credentials
 from modelroute.controller.kinds import WATCHED, Kind
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
-from modelroute.planning.observed import KubeObject
 
 RESYNC_SECONDS = 600.0
 SETTLE_SECONDS = 2.0
@@ -34,7 +34,6 @@ class Watches:
         self.ready = asyncio.Event()
         self._cache = cache
         self._queue = queue
-        self._listed: set[tuple[str, str]] = set()
         self._listed_again = asyncio.Event()
 
     def registry(self) -> kopf.OperatorRegistry:
@@ -45,12 +44,11 @@ class Watches:
             self._register(registry, kind)
         return registry
 
-    async def expect(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
-        """Be ready at once where there is nothing to list, since kopf then calls no handler. To be called first."""
+    async def begin(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
+        """List everything, and be ready. To be called before kopf runs; ApiError where that cannot be done."""
         for kind, namespace in itertools.product(WATCHED, namespaces):
-            found, _ = await cluster.select(kind, namespace, kind.selector, limit=1)
-            if found:
-                return
+            await self._list(cluster, kind, namespace)
+        self._listed_again.set()  # what goes between this listing and kopf's own is told by neither
         self.ready.set()
 
     async def resync(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
@@ -67,42 +65,28 @@ class Watches:
             self._listed_again.clear()
             try:
                 for kind, namespace in itertools.product(WATCHED, namespaces):
-                    await self._list(cluster, kind, namespace)
+                    metrics.REPAIRS.inc(await self._list(cluster, kind, namespace))
             except ApiError as error:
                 log.warning("%s; the next listing is later", error)
 
-    async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> None:
+    async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> int:
+        """How many things were news."""
         items, version = await cluster.select(kind, namespace, kind.selector)
         changed = [self._cache.put(kind, item) for item in items]
         changed.append(self._cache.retain(kind, items, version, namespace))
-        metrics.REPAIRS.inc(sum(1 for keys in changed if keys))
         for key in frozenset().union(*changed):
             self._queue.add(key)
+        return sum(1 for keys in changed if keys)
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
-        # Kopf calls indexing handlers as it lists, and event handlers only after it has listed every kind.
-        async def seen(body: kopf.Body, **_: Any) -> None:
-            for key in self._cache.put(kind, dict(body)):
-                self._queue.add(key)
-
         async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
-            self.ready.set()
-            self._notice(kind, type, dict(body))
-
-        where = (kind.group, kind.version, kind.plural)
-        kopf.index(*where, registry=registry, id=f"seen-{kind.plural}")(seen)
-        kopf.on.event(*where, registry=registry, id=f"event-{kind.plural}")(event)
-
-    def _notice(self, kind: Kind, event_type: str | None, body: KubeObject) -> None:
-        mark = (kind.name, body["metadata"]["uid"])
-        if event_type == "DELETED":
-            self._listed.discard(mark)
-            for key in self._cache.remove(kind, body):
+            if type is None:
+                self._listed_again.set()
+            change = self._cache.remove if type == "DELETED" else self._cache.put
+            for key in change(kind, dict(body)):
                 self._queue.add(key)
-        elif event_type is None and mark in self._listed:
-            self._listed_again.set()
-        elif event_type is None:
-            self._listed.add(mark)
+
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"event-{kind.plural}")(event)
 
 
 async def login(**_: Any) -> kopf.ConnectionInfo:
