@@ -20,6 +20,7 @@ class FakeCluster(Cluster):
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], KubeObject] = {}
         self.writes: list[str] = []
+        self.looks: list[str] = []
         self.refuse: dict[tuple[str, str], ApiError] = {}
         self.events: list[str] = []
         self.notes: list[str] = []
@@ -51,6 +52,7 @@ class FakeCluster(Cluster):
 
     async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
         self._check("get", kind, name)
+        self.looks.append(f"{kind.name}/{name}")
         return copy.deepcopy(self.objects.get((kind.name, name)))
 
     async def select(
@@ -60,8 +62,11 @@ class FakeCluster(Cluster):
         return [copy.deepcopy(o) for (name, _), o in self.objects.items() if name == kind.name], self._version
 
     async def apply(self, desired: KubeObject) -> KubeObject:
-        kind = CHILDREN[desired["kind"]]
-        self._note("patch", kind, desired["metadata"]["name"])
+        kind, meta = CHILDREN[desired["kind"]], desired["metadata"]
+        self._note("patch", kind, meta["name"])
+        known = self.objects.get((kind.name, meta["name"]))
+        if known and "resourceVersion" in meta:  # which no object has
+            raise ApiError(Call("patch", kind, "team-a", meta["name"]), 409, "the object has been modified")
         return self.keep(kind, self.form(desired))
 
     async def delete(self, live: KubeObject) -> None:

@@ -157,6 +157,12 @@ def test_a_late_answer_does_not_revive_what_is_gone() -> None:
     assert cache.put(CONFIG_MAP, seen("c", 6, uid="next", labels=OWN)) == {CHAT}
 
 
+def test_a_late_listing_does_not_bring_what_went_unseen() -> None:
+    cache = Cache()
+    assert cache.remove(CONFIG_MAP, seen("c", 5)) == set()
+    assert cache.put(CONFIG_MAP, seen("c", 4, labels=OWN)) == set()
+
+
 def test_what_is_remembered_of_the_gone_is_bounded() -> None:
     cache = Cache()
     for number in range(TOMBSTONES + 10):

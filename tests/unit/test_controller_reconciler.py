@@ -89,7 +89,10 @@ def test_a_child_that_went_while_it_was_applied_is_made_again() -> None:
 
     class Vanishing(Cache):
         def put(self, kind: Any, seen: Any) -> frozenset[Key]:
-            return frozenset() if kind is SERVICE else super().put(kind, seen)
+            if kind is not SERVICE:
+                return super().put(kind, seen)
+            world.cluster.objects.pop((SERVICE.name, seen["metadata"]["name"]), None)
+            return frozenset()
 
     world.cache = Vanishing()
     world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
@@ -135,11 +138,72 @@ def test_without_the_right_to_see_pods_the_status_is_told_all_the_same() -> None
 
 
 def test_what_may_not_be_looked_at_is_not_overwritten() -> None:
-    world = World()
-    world.cluster.deny("get", CONFIG_MAP, "chat-router-snapshot", 403)
+    world = Met(theirs())
+    world.cluster.deny("get", CONFIG_MAP, SNAPSHOT, 403)
     with pytest.raises(ApiError):
         world.reconcile()
-    assert "patch ConfigMap/chat-router-snapshot" not in world.cluster.writes
+    assert "data" not in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
+    assert world.condition("Programmed")["reason"] == "Forbidden"
+
+
+SNAPSHOT = "chat-router-snapshot"
+
+
+def theirs(**labels: str) -> dict[str, Any]:
+    """A ConfigMap that has a child's name."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SNAPSHOT, "labels": labels}}
+
+
+class Met(World):
+    """One in which a child's name is taken by something that the watch does not show."""
+
+    def __init__(self, there: dict[str, Any]) -> None:
+        super().__init__()
+        self.cluster.keep(CONFIG_MAP, there)
+        self.cluster.looks.clear()
+
+    def reconcile(self) -> float | None:
+        there = self.cluster.objects.pop((CONFIG_MAP.name, SNAPSHOT))
+        self.cluster.fill(self.cache)
+        self.cluster.objects[CONFIG_MAP.name, SNAPSHOT] = there
+        return asyncio.run(self.reconciler.reconcile(KEY))
+
+
+def test_a_new_child_costs_one_request() -> None:
+    world = World()
+    world.reconcile()
+    children = [w for w in world.cluster.writes if "ModelRoute" not in w]
+    assert len(children) == len(set(children)) > 0
+    assert world.cluster.looks == []
+
+
+def test_what_has_the_name_of_a_child_is_not_written_over() -> None:
+    world = Met(theirs())
+    assert world.reconcile() == FOREIGN_SECONDS
+    assert "data" not in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
+    assert world.condition("Programmed")["reason"] == "NameConflict"
+
+
+def test_what_is_known_to_have_the_name_of_a_child_is_only_looked_at() -> None:
+    world = Met(theirs())
+    world.reconcile()
+    world.cluster.writes.clear()
+    world.reconcile()
+    assert world.cluster.writes == []
+
+
+def test_a_name_that_was_given_back_is_taken() -> None:
+    world = Met(theirs())
+    world.reconcile()
+    del world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
+    World.reconcile(world)
+    assert "data" in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
+
+
+def test_a_child_that_the_watch_does_not_show_yet_is_taken_in() -> None:
+    world = Met(theirs(**{"modelroute.dev/route": "chat"}))
+    world.reconcile()
+    assert "data" in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
 
 
 def test_a_new_operator_tells_those_router_pods_that_lag() -> None:

@@ -33,6 +33,10 @@ def test_nothing_is_told_of_a_start_that_has_just_begun() -> None:
     assert told(None, Observed(), ONLY) == []
 
 
+def test_nothing_is_told_of_a_route_that_is_well_from_the_first_look() -> None:
+    assert told(None, WARM) == []
+
+
 def test_a_backend_that_became_ready() -> None:
     [event] = events(COLD, WARM, BOTH)
     message = "small takes traffic now: 1 of 1 replicas are ready"

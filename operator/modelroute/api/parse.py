@@ -4,6 +4,7 @@ Called by the operator for every object it sees and by ``modelroute serve`` for 
 not declare, and never looks anything up outside the manifest.
 """
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -91,8 +92,14 @@ def _walk(obj: Any, path: str, *, allow_loopback: bool) -> Iterator[Finding]:
     elif isinstance(obj, msgspec.Struct) and not (allow_loopback and _is_here(obj)):
         for rule in RULES.get(type(obj), ()):
             yield from ((path + below, problem) for below, problem in rule.find(obj))
-        for f in msgspec.structs.fields(obj):
-            yield from _walk(getattr(obj, f.name), f"{path}.{f.encode_name}", allow_loopback=allow_loopback)
+        for name, shown in _fields(type(obj)):
+            yield from _walk(getattr(obj, name), f"{path}.{shown}", allow_loopback=allow_loopback)
+
+
+@functools.cache  # msgspec looks at a type's annotations anew at each call, which took most of a parse
+def _fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """Each field as Python and as a manifest names it."""
+    return tuple((f.name, f.encode_name) for f in msgspec.structs.fields(kind))
 
 
 def _is_here(obj: msgspec.Struct) -> bool:

@@ -1,8 +1,9 @@
 """`modelroute operator`: reconciles ModelRoutes. Run by the chart's Deployment, or by hand against a kubeconfig."""
 
 import argparse
-import asyncio
 import os
+
+import uvloop
 
 from modelroute.controller.app import Options
 from modelroute.controller.app import run as run_operator
@@ -84,4 +85,4 @@ def options(args: argparse.Namespace) -> Options:
 
 def run(args: argparse.Namespace) -> None:
     """Reconcile until told to end."""
-    asyncio.run(run_operator(options(args)))
+    uvloop.run(run_operator(options(args)))

@@ -67,7 +67,7 @@ class Operator:
             await asyncio.sleep(jittered(4))
         watches, settings = self._watches, kopf_settings(self._options.watch_silence)
         try:
-            await watches.expect(self._cluster)
+            await watches.begin(self._cluster)
             tasks = [
                 # Whether it leads or not: what is seen of the cluster is kept up to date.
                 asyncio.create_task(watches.resync(self._cluster), name="resync"),

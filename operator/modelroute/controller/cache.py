@@ -62,7 +62,8 @@ class Cache:
         self._pods: defaultdict[Key, set[_Place]] = defaultdict(set)
         self._slices: defaultdict[tuple[str, str], set[_Place]] = defaultdict(set)  # by namespace and Service
         self._users: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)  # routes by the Service of a targetRef
-        self._gone: dict[_Place, int] = {}  # versions at which objects went, so that a late answer does not revive them
+        # Versions at which objects went, so that a late answer does not revive them, also if they were never seen.
+        self._gone: dict[_Place, int] = {}
 
     def put(self, kind: Kind, seen: KubeObject) -> frozenset[Key]:
         """Keep ``seen``, unless something newer is known. The routes that it concerns; none if it says nothing new."""
@@ -83,12 +84,14 @@ class Cache:
         """Forget ``gone``, unless another object has taken its place. The routes that it concerns."""
         place = _place(kind, gone)
         old = self._entries.get(place)
-        if old is None or old.content["metadata"].get("uid") != gone["metadata"].get("uid"):
+        if old and old.content["metadata"].get("uid") != gone["metadata"].get("uid"):
             return frozenset()
-        concerned = self._concerned(place, old.content)
-        self._unlink(place, old.content)
-        del self._entries[place]
-        self._gone[place] = max(old.version, int(gone["metadata"].get("resourceVersion") or 0))
+        concerned = self._concerned(place, old.content) if old else frozenset()
+        if old:
+            self._unlink(place, old.content)
+            del self._entries[place]
+        known = old.version if old else self._gone.get(place, 0)
+        self._gone[place] = max(known, int(gone["metadata"].get("resourceVersion") or 0))
         if len(self._gone) > TOMBSTONES:
             del self._gone[next(iter(self._gone))]
         return concerned

@@ -53,6 +53,11 @@ class ApiError(ModelRouteError):
         self.ending = ending
 
     @property
+    def taken(self) -> bool:
+        """Whether something stands already where something new was to be, or has changed meanwhile."""
+        return self.status == _CONFLICT
+
+    @property
     def contradicts(self) -> bool:
         """Whether what was sent and what is there do not go together."""
         return self.status == _INVALID
@@ -86,6 +91,15 @@ class Call:
         return "/".join(part for part in (self.kind.name, self.name, self.subresource) if part)
 
 
+def unborn(desired: KubeObject) -> KubeObject:
+    """``desired``, so that to apply it is refused (``ApiError.taken``) where anything has its name.
+
+    An object's version is that of its last write, and that of the first write to a cluster is 2: no object has this
+    one, and where there is none yet it is not compared with anything.
+    """
+    return desired | {"metadata": desired["metadata"] | {"resourceVersion": "1"}}
+
+
 async def credentials() -> "kubernetes.aio.client.Configuration":
     """The cluster that KUBECONFIG names, else the one this pod runs in, else the one of ~/.kube/config."""
     configuration = kubernetes.aio.client.Configuration()
@@ -107,6 +121,8 @@ class Cluster:
     def __init__(self, configuration: "kubernetes.aio.client.Configuration", fence: Fence | None = None) -> None:
         """Nothing is sent before the first call, and no write but to a Lease unless ``fence`` is open."""
         self._fence = fence
+        # As kopf's watches. With the environment's proxies each request would also be looked up in another thread.
+        configuration.client_session_kwargs = {"trust_env": False}
         self._client = kubernetes.aio.client.ApiClient(configuration)
         self._client.user_agent = f"modelroute-operator/{__version__}"
 

@@ -44,6 +44,7 @@ class Observer:
         self._cluster = cluster
         self._cache = cache
         self._beside = beside
+        self._taken: set[tuple[str, str, str]] = set()  # names of children that the cache does not have, but others do
 
     async def look(self, route: t.ModelRoute) -> View:
         """What is seen of ``route`` and of what it refers to. ApiError where the API server is in trouble."""
@@ -83,8 +84,16 @@ class Observer:
         )
         return View(observed, tuple(refusals))
 
+    def taken(self, desired: KubeObject) -> None:
+        """Something has the name of ``desired`` that the cache does not know: look whose it is from now on."""
+        self._taken.add(_place(desired))
+
     async def look_again(self, route: t.ModelRoute, view: View, desired: tuple[KubeObject, ...]) -> View:
-        """``view`` with what stands where ``desired`` objects must be and is not known as a child yet."""
+        """``view`` with what stands where ``desired`` objects must be and is not known as a child yet.
+
+        What the cache does not know is asked for only where something was met: else each new child would cost a
+        request, and what came after it would still be met.
+        """
         observed, refusals = view.observed, list(view.refusals)
         for wanted in desired:
             kind, meta = CHILDREN[wanted["kind"]], wanted["metadata"]
@@ -92,12 +101,13 @@ class Observer:
                 continue
             live = self._cache.get(kind, meta["namespace"], meta["name"])
             try:
-                if live is None and kind.selector:  # without a selector the cache has all of the kind
+                if live is None and _place(wanted) in self._taken:
                     live = await self._cluster.find(kind, meta["namespace"], meta["name"])
             except ApiError as error:
                 refusals.append(_lasting(error))
                 continue
             if live is None:
+                self._taken.discard(_place(wanted))
                 continue
             if relation(live, route.metadata) is Relation.FOREIGN:
                 observed = replace(observed, foreign=(*observed.foreign, f"{kind.name}/{meta['name']}"))
@@ -114,6 +124,10 @@ def relation(live: KubeObject, route: t.Metadata) -> Relation:
         return Relation.OURS if controller == route.uid else Relation.FOREIGN
     labels = live["metadata"].get("labels") or {}
     return Relation.STRAY if labels.get(ROUTE_LABEL) == route.name else Relation.FOREIGN
+
+
+def _place(desired: KubeObject) -> tuple[str, str, str]:
+    return desired["kind"], desired["metadata"]["namespace"], desired["metadata"]["name"]
 
 
 def _lasting(error: ApiError) -> ApiError:

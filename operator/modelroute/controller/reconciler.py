@@ -20,7 +20,7 @@ from modelroute.api.status import PastStart
 from modelroute.controller import metrics, outcome
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.cluster import ApiError, Cluster, unborn
 from modelroute.controller.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
@@ -153,20 +153,25 @@ class Reconciler:
             return False
         if live and self._written.get((key, place)) == (sent, _digest(_settled(live))):
             return False  # the API server keeps it in another form than we send, for ever
-        applied = await self._send(desired, live)
         kind = CHILDREN[desired["kind"]]
+        try:
+            applied = await self._send(desired, live)
+        except ApiError as error:
+            if live or not error.taken or not kind.selector:  # without a selector the cache will soon have it
+                raise
+            self._observer.taken(desired)
+            return True  # nothing was, but whose the name is must be seen
+        kept = applied
         if kind in WATCHED:  # nobody would tell the cache what becomes of others
             self._cache.put(kind, applied)
             kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
-        else:
-            kept = applied
         self._written[key, place] = (sent, _digest(_settled(kept)))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True
 
     async def _send(self, desired: KubeObject, live: KubeObject | None) -> KubeObject:
         try:
-            return await self._cluster.apply(desired)
+            return await self._cluster.apply(desired if live else unborn(desired))
         except ApiError as error:
             # Such as a port that was renumbered by hand: ours would be a second one of the same name.
             if live is None or not error.contradicts:

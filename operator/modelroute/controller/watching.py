@@ -1,14 +1,15 @@
 """Kopf, told to watch and nothing else: every event goes into the cache, and the routes it concerns into the queue.
 
-Started by ``app``. Of kopf's features only event handlers and the indexing gate are used, so that no finalizer and no
-annotation of kopf's is ever put on anybody's object.
+Started by ``app``. Of kopf's features only event handlers are used, so that no finalizer and no annotation of kopf's is
+ever put on anybody's object. The first listing is our own: kopf's way to wait for one (its indexes) wakes every object
+for every other one, which takes minutes for some thousands.
 """
 
 import asyncio
 import itertools
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -18,7 +19,6 @@ from modelroute.controller.cluster import ApiError, Cluster
 from modelroute.controller.kinds import WATCHED, Kind
 from modelroute.controller.listening import Ear, Login
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
-from modelroute.planning.observed import KubeObject
 
 RESYNC_SECONDS = 600.0
 SETTLE_SECONDS = 2.0
@@ -57,13 +57,12 @@ class Watches:
         self.ear.end()
         await self._login.close()
 
-    async def expect(self, cluster: Cluster) -> None:
-        """Be ready at once where there is nothing to list, since kopf then calls no handler. To be called first."""
+    async def begin(self, cluster: Cluster) -> None:
+        """List everything, and be ready. To be called before kopf runs; ApiError where that cannot be done."""
         self.ear.begin()
         for kind, namespace in itertools.product(WATCHED, self._namespaces):
-            found, _ = await cluster.select(kind, namespace, kind.selector, limit=1)
-            if found:
-                return
+            await self._list(cluster, kind, namespace)
+        self._listed_again.set()  # what goes between this listing and kopf's own is told by neither
         self.ready.set()
 
     async def resync(self, cluster: Cluster) -> None:
@@ -81,39 +80,29 @@ class Watches:
             self._listed_again.clear()
             try:
                 for kind, namespace in itertools.product(WATCHED, self._namespaces):
-                    await self._list(cluster, kind, namespace)
+                    metrics.REPAIRS.inc(await self._list(cluster, kind, namespace))
                 failures = 0
             except ApiError as error:
                 failures += 1
                 log.warning("%s; listing again later", error)
                 await asyncio.sleep(error.retry_after)
 
-    async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> None:
+    async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> int:
+        """How many things were news."""
         items, version = await cluster.select(kind, namespace, kind.selector)
         changed = [self._cache.put(kind, item) for item in items]
         changed.append(self._cache.retain(kind, items, version, namespace))
-        metrics.REPAIRS.inc(sum(1 for keys in changed if keys))
         for key in frozenset().union(*changed):
             self._queue.add(key)
+        return sum(1 for keys in changed if keys)
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
-        # Kopf calls indexing handlers as it lists, and event handlers only after it has listed every kind.
-        async def seen(body: kopf.Body, **_: Any) -> None:
-            for key in self._cache.put(kind, dict(body)):
+        async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
+            change = self._cache.remove if type == "DELETED" else self._cache.put
+            for key in change(kind, dict(body)):
                 self._queue.add(key)
 
-        async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
-            self.ready.set()
-            if type == "DELETED":
-                self._remove(kind, dict(body))
-
-        where = (kind.group, kind.version, kind.plural)
-        kopf.index(*where, registry=registry, id=f"seen-{kind.plural}")(seen)
-        kopf.on.event(*where, registry=registry, id=f"event-{kind.plural}")(event)
-
-    def _remove(self, kind: Kind, body: KubeObject) -> None:
-        for key in self._cache.remove(kind, body):
-            self._queue.add(key)
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"event-{kind.plural}")(event)
 
 
 class _Endless:
@@ -121,6 +110,19 @@ class _Endless:
 
     def __iter__(self) -> Iterator[float]:
         return (jittered(min(backoff(n), RECONNECT_SECONDS)) for n in itertools.count(1))
+
+
+class _NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing is compared with what an object was: kopf would copy every object of every event for that."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002 - kopf's names
+        return cast("kopf.BodyEssence", {})
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """There is nothing."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing is kept."""
 
 
 def kopf_settings(silence: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
@@ -132,6 +134,7 @@ def kopf_settings(silence: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = None  # it would kill this process after a restart of kopf in it
     settings.posting.enabled = False
     settings.peering.standalone = True
+    settings.persistence.diffbase_storage = _NoDiffBase()
     settings.scanning.disabled = True  # no right to watch CRDs or namespaces is needed
     settings.networking.error_backoffs = _Endless()
     settings.networking.request_timeout = 60.0

@@ -1,6 +1,7 @@
 """Events tell a route's story: what changed between two statuses, and nothing while nothing changes.
 
-Called by ``plan``; the controller publishes them. Never tells of a first status what is not ready yet: that is no news.
+Called by ``plan``; the controller publishes them. Never tells of a first status what is ready and what is not yet: that
+is no news, and with many new routes it would be a flood.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -81,7 +82,7 @@ def _of_backends(
     before = {b.name: b for b in old.backends} if old else {}
     for after in new.backends:
         wrong, rests = troubles.get(after.name, ""), after.name in resting
-        yield from _of_backend(before.get(after.name), after, wrong, rests=rests)
+        yield from _of_backend(before.get(after.name), after, wrong, rests=rests, first=old is None)
 
 
 def _why(had: int, after: BackendStatus) -> str:
@@ -90,12 +91,14 @@ def _why(had: int, after: BackendStatus) -> str:
     return f": {newest[0].reason}" if newest and newest[0].before == had else " replicas"
 
 
-def _of_backend(before: BackendStatus | None, after: BackendStatus, wrong: str, *, rests: bool) -> Iterator[Event]:
+def _of_backend(
+    before: BackendStatus | None, after: BackendStatus, wrong: str, *, rests: bool, first: bool
+) -> Iterator[Event]:
     wanted, had = after.desired_replicas, before.desired_replicas if before else None
     if wanted is not None and had is not None and wanted != had:
         yield Event("Normal", "Scaled", f"{after.name} {had} → {wanted}{_why(had, after)}")
     ready, was_ready = bool(after.ready_replicas), bool(before and before.ready_replicas)
-    if ready and not was_ready:
+    if ready and not was_ready and not first:
         yield Event("Normal", "BackendReady", f"{after.name} takes traffic now: {after.message}")
     elif was_ready and after.ready_replicas == 0 and not rests:  # None: it became an external one
         yield Event("Warning", "BackendNotReady", f"{after.name} gets no traffic now: {after.message}")

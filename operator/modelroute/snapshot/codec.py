@@ -3,6 +3,7 @@
 Never reads or writes a file itself.
 """
 
+import functools
 import hashlib
 from typing import Any
 
@@ -43,11 +44,17 @@ def decode(data: bytes) -> Snapshot:
         raise InvalidSnapshotError(f"snapshot cannot be read: {error}") from None
 
 
+@functools.cache  # msgspec looks at a type's annotations anew at each call, which took most of an encode
+def _fields(kind: type[Part]) -> tuple[tuple[str, Any], ...]:
+    """Each field's name and default."""
+    return tuple((f.name, f.default) for f in msgspec.structs.fields(kind))
+
+
 def _bare(value: Any) -> Any:
     """``value`` with the defaults themselves in the place of what equals them: msgspec leaves out no other object."""
     if isinstance(value, Part):
-        given = ((f, getattr(value, f.name)) for f in msgspec.structs.fields(value))
-        return type(value)(**{f.name: _bare(own) for f, own in given if own != f.default})
+        given = ((name, default, getattr(value, name)) for name, default in _fields(type(value)))
+        return type(value)(**{name: _bare(own) for name, default, own in given if own != default})
     if isinstance(value, tuple):
         return tuple(_bare(item) for item in value)
     if isinstance(value, dict):

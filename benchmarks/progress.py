@@ -1,0 +1,115 @@
+"""Follows what an operator makes of each ModelRoute, from two watches: the status, and the configuration.
+
+Called by ``operator``. Never asks for anything twice and never writes.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from benchmarks.plane import Api
+from modelroute.controller.kinds import CONFIG_MAP, MANAGED, MODEL_ROUTE
+from modelroute.planning.names import ROUTE_LABEL
+from modelroute.snapshot.codec import FILE_NAME
+
+
+class Key(NamedTuple):
+    """A ModelRoute."""
+
+    namespace: str
+    name: str
+
+
+class _Meta(msgspec.Struct, frozen=True):
+    namespace: str = ""
+    name: str = ""
+    labels: dict[str, str] = {}
+
+
+class _Status(msgspec.Struct, rename="camel", frozen=True):
+    observed_generation: int = 0
+
+
+class _Object(msgspec.Struct):
+    metadata: _Meta
+    status: _Status = _Status()
+    data: dict[str, str] = {}
+
+
+class _Event(msgspec.Struct):
+    object: _Object
+
+
+class _Snapshot(msgspec.Struct):
+    generation: int
+
+
+_event = msgspec.json.Decoder(_Event)
+_snapshot = msgspec.json.Decoder(_Snapshot)
+
+
+class Progress:
+    """The newest generation of each route that both its status and its configuration are of."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self._told: dict[Key, int] = {}  # by the status
+        self._written: dict[Key, int] = {}  # by the ConfigMap
+        self._waiting: dict[Key, tuple[int, asyncio.Future[float]]] = {}
+
+    def take(self, line: bytes) -> None:
+        """One event of a watch of either kind."""
+        seen = _event.decode(line).object
+        if snapshot := seen.data.get(FILE_NAME):
+            key = Key(seen.metadata.namespace, seen.metadata.labels[ROUTE_LABEL])
+            self._written[key] = _snapshot.decode(snapshot).generation
+        else:
+            key = Key(seen.metadata.namespace, seen.metadata.name)
+            self._told[key] = max(self._told.get(key, 0), seen.status.observed_generation)
+        generation, done = self._waiting.get(key, (0, None))
+        if done and self.of(key) >= generation:
+            del self._waiting[key]
+            done.set_result(asyncio.get_running_loop().time())
+
+    def of(self, key: Key) -> int:
+        """The generation that has been carried out; 0: none yet."""
+        return min(self._told.get(key, 0), self._written.get(key, 0))
+
+    def carried_out(self, key: Key, generation: int) -> asyncio.Future[float]:
+        """The loop's time at which ``generation`` of ``key`` was carried out; nobody else may wait for that key."""
+        done = asyncio.get_running_loop().create_future()
+        if self.of(key) >= generation:
+            done.set_result(asyncio.get_running_loop().time())
+        else:
+            self._waiting[key] = generation, done
+        return done
+
+    async def all_carried_out(self, keys: Iterable[Key], generation: int = 1) -> float:
+        """The time of the last one."""
+        return max(await asyncio.gather(*(self.carried_out(key, generation) for key in keys)))
+
+    @contextlib.asynccontextmanager
+    async def following(self, api: Api) -> AsyncIterator[None]:
+        """Take what both watches tell, from the entry on. When one ends, who waits gets a RuntimeError."""
+        tasks = [
+            asyncio.create_task(self._follow(await api.watch(kind, selector)))
+            for kind, selector in ((MODEL_ROUTE, ""), (CONFIG_MAP, MANAGED))
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, events: AsyncIterator[bytes]) -> None:
+        try:
+            async for line in events:
+                self.take(line)
+        finally:
+            for _, done in self._waiting.values():
+                done.set_exception(RuntimeError("the API server ended a watch"))
+            self._waiting.clear()
