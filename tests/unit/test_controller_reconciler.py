@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
@@ -11,7 +12,7 @@ from modelroute.controller.cluster import ApiError
 from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE, Kind
 from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS, Reconciler
 from modelroute.planning.asking import Asking
-from modelroute.planning.names import REVISION_ANNOTATION, router_selector
+from modelroute.planning.names import COMPONENT_LABEL, REVISION_ANNOTATION, router_selector
 from modelroute.planning.observed import Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.settings import Settings
@@ -356,3 +357,25 @@ def test_a_namespace_that_ends_is_no_error() -> None:
     world.cluster.refuse["patch", "ConfigMap/chat-router-snapshot"].ending = True
     assert world.reconcile() is None
     assert world.cluster.events == []
+
+
+def test_a_start_is_measured_when_the_status_has_it_and_once() -> None:
+    def measured() -> float:
+        found = REGISTRY.get_sample_value("modelroute_replica_start_seconds_sum", {"phase": "load"})
+        return found or 0.0
+
+    world, before = World(), measured()
+    labels = {"modelroute.dev/route": "chat", "modelroute.dev/backend": "small", COMPONENT_LABEL: "backend"}
+    container = {
+        "name": "vllm",
+        "image": "v",
+        "ready": True,
+        "state": {"running": {"startedAt": "2026-05-01T08:00:01Z"}},
+    }
+    loaded = {"type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-05-01T08:00:31Z"}
+    seen = pod("replica")
+    seen["metadata"] |= {"labels": labels, "resourceVersion": "5", "uid": "uid-pod"}
+    world.cache.put(POD, seen | {"status": {"conditions": [loaded], "containerStatuses": [container]}})
+    for _ in range(2):
+        world.reconcile()
+        assert measured() - before == 30

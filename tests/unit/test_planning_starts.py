@@ -74,6 +74,10 @@ class TestManyStarts:
         assert [start.pod for start in first.counted] == ["a"]
         assert learn(first.status, [pod()], LONG_AFTER) == (first.status, ())
 
+    def test_those_of_one_second_are_counted_once_though_not_all_are_kept(self) -> None:
+        many = [pod(name) for name in "abcdefg"]
+        assert learn(learnt(*many), many, LONG_AFTER).counted == ()
+
     def test_a_replica_whose_readiness_comes_and_goes_is_counted_once(self) -> None:
         plain = pod(gated=False, warm=None)
         again = replace(plain, loaded=BEGAN + 500)
@@ -133,7 +137,8 @@ class TestTold:
 
     @pytest.mark.parametrize("leaving", [{"ending": True}, {"draining": BEGAN}])
     def test_one_that_goes_does_not_count(self, leaving: dict[str, Any]) -> None:
-        assert start_of(KNOWN, [pod(**leaving), replace(COMING, **leaving)]) == Start(72)
+        assert start_of(KNOWN, [pod(**leaving), COMING]) == Start(72, BEGAN + 200)
+        assert start_of(KNOWN, [replace(COMING, **leaving)]) == Start(72)
 
     def test_where_all_sleep_it_is_what_waking_takes(self) -> None:
         assert start_of(replace_wake(KNOWN, 3), [pod(sleeping=BEGAN)]) == Start(3)
