@@ -50,14 +50,14 @@ def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: s
     operator.end()
     mark = plane.mark()
     operator.start()
-    until("the operator works again", operator.leads)
+    until("the operator works again", operator.leads, 60)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
 
 
 def test_it_ends_when_it_is_told_to(plane: Plane, stopped: Operator) -> None:
     stopped.start()
-    until("the operator works", stopped.ready)
+    until("the operator works", stopped.ready, 60)
     assert stopped.end() == 0
 
 
@@ -76,7 +76,7 @@ def test_one_namespace_is_served_with_the_rights_of_that_one(plane: Plane, stopp
     create(plane, other)
     alone = Operator(plane.identity(namespace, clusterwide=False), f"--namespace={namespace}")
     try:
-        until("it is ready, though there is nothing to see", alone.ready)
+        until("it is ready, though there is nothing to see", alone.ready, 60)
         create(plane, namespace)
         settle(plane, namespace, ROUTER | SMALL)
     finally:
