@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelroute.controller.cache import Cache
-from modelroute.controller.cluster import ApiError, Call, Cluster, Verb
+from modelroute.controller.calls import ApiError, Call, Verb
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
 
 KubeObject = dict[str, Any]

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.fencing import Fence
 from modelroute.controller.kinds import LEASE, Kind
 from modelroute.controller.leading import LEASE_NAME, Leadership, LeaseOptions

@@ -10,7 +10,7 @@ import pytest
 
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 from modelroute.controller.errands import Errands, Seen, errand_pod
 from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, POD
 from modelroute.controller.reconciler import Reconciler

@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE, Kind
 from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS, Reconciler
 from modelroute.planning.asking import Asking

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import DEPLOYMENT, HORIZONTAL_AUTOSCALER, MODEL_ROUTE, SCALED_OBJECT
 from modelroute.controller.reconciler import UNWATCHED_SECONDS
 from tests.fakes.manifests import VLLM

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import ClientSession, web
 
 from modelroute.controller import admin
-from modelroute.controller.cluster import ApiError, Cluster, NotLeadingError, credentials
+from modelroute.controller.calls import ApiError, NotLeadingError
+from modelroute.controller.cluster import Cluster, credentials
 from modelroute.controller.fencing import Fence
 from modelroute.controller.kinds import CONFIG_MAP, LEASE
 from modelroute.controller.logs import OneLine, Seldom

@@ -8,7 +8,7 @@ import kopf
 import pytest
 
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
 from modelroute.controller.watching import RECONNECT_SECONDS, RESYNC_SECONDS, Watches, kopf_settings
 from modelroute.controller.workqueue import WorkQueue

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from modelroute.controller.cache import Key
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import SERVICE
 from modelroute.controller.workqueue import FIRST_RETRY, LAST_RETRY, WorkQueue, backoff, jittered
 from tests.fakes.clock import InstantLoop

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import MUTATING, SECRET, VALIDATING, WEBHOOK_CONFIGURATIONS, Kind
 from modelroute.controller.webhooks import certificates
 from modelroute.controller.webhooks.keeper import CONFIGURATION, NAME, Keeper

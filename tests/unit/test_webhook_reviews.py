@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import ACCESS_REVIEW, MODEL_ROUTE, Kind
 from modelroute.controller.webhooks import server
 from modelroute.controller.webhooks.admission import Admission

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from modelroute.api import types as t
+from modelroute.api.addresses import LOOPBACK_URL
 from modelroute.api.checks import Finding
-from modelroute.api.rules import LOOPBACK_URL, RULES
+from modelroute.api.rules import RULES
 from modelroute.api.scalars import LABEL, refusal
 from modelroute.api.telling import told
 from modelroute.errors import InvalidManifestError

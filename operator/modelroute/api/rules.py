@@ -3,10 +3,10 @@
 Used by ``crd`` (the CEL) and by ``parse`` (the Python). Never looks outside the manifest.
 """
 
-import re
 from collections.abc import Iterable
 
 from modelroute.api import types as t
+from modelroute.api.addresses import EXTERNAL, PROMETHEUS
 from modelroute.api.checks import Finding, Rule, beyond_cel, rule
 from modelroute.api.choices import SPEC
 from modelroute.api.deploying import ADAPTERS, ENGINES, TOLERATION, VLLM
@@ -249,51 +249,12 @@ _BACKOFF = (
     ),
 )
 
-# --- addresses --------------------------------------------------------------------------------------------------------
-
-# One expression serves both forms. A host that resolvers take for an address in disguise (127.1, 0x7f000001,
-# 0177.0.0.1) is refused with the open ones. What a name resolves to is looked at by the router when it connects.
-FORBIDDEN_URL = (
-    r"(?i)^https?://("
-    r"(0|127|169[.]254|22[4-9]|2[3-5][0-9])[.][0-9.]*"
-    r"|100[.]100[.]100[.]200|168[.]63[.]129[.]16|192[.]0[.]0[.]192"
-    r"|[0-9]+([.][0-9]+){0,2}"
-    r"|([0-9]+[.])*0[0-9x][0-9a-fx.]*"
-    r"|([^/:]*[.])?(localhost|metadata[.]google[.]internal)"
-    r"|metadata"
-    r")[.]?(:|/|$)"
-)
-LOOPBACK_URL = r"(?i)^https?://(127[.][0-9]+[.][0-9]+[.][0-9]+|localhost)(:|/|$)"
-CLUSTER_URL = r"(?i)^https?://[^/:]*[.]svc([.]cluster[.]local)?[.]?(:|/|$)"
-
-_EXTERNAL = (
-    rule(
-        f'self.baseURL.startsWith("https://") || self.baseURL.matches(r"{CLUSTER_URL}")',
-        "plain http is only for Services of the cluster (a host that ends in .svc); write https://",
-        lambda e: e.base_url.startswith("http://") and not re.search(CLUSTER_URL, e.base_url),
-        ".baseURL",
-    ),
-    rule(
-        f'!self.baseURL.matches(r"{FORBIDDEN_URL}")',
-        "a backend may not be this machine or a metadata service; name the API's public host",
-        lambda e: bool(re.search(FORBIDDEN_URL, e.base_url)),
-        ".baseURL",
-    ),
-)
-
-_PROMETHEUS = rule(
-    f'!has(self.serverAddress) || !self.serverAddress.matches(r"{FORBIDDEN_URL}")',
-    "Prometheus may not be this machine or a metadata service; name its Service",
-    lambda s: s.server_address is not None and bool(re.search(FORBIDDEN_URL, s.server_address)),
-    ".serverAddress",
-)
-
 RULES: dict[type, tuple[Rule, ...]] = {
     t.Spec: SPEC,
     t.Backend: _BACKEND,
     t.VLLM: VLLM,
     t.Toleration: TOLERATION,
-    t.Scaling: (*_SCALING, *ENGINES, _PROMETHEUS),
+    t.Scaling: (*_SCALING, *ENGINES, PROMETHEUS),
     t.Schedule: _SCHEDULE,
     t.WarmupSchedule: (_TIMELY,),
     t.ModelCache: _MODEL_CACHE,
@@ -309,5 +270,5 @@ RULES: dict[type, tuple[Rule, ...]] = {
     t.Router: _ROUTER,
     t.RouterService: _SERVICE,
     t.Sidecar: _SIDECAR,
-    t.External: _EXTERNAL,
+    t.External: EXTERNAL,
 }

@@ -14,7 +14,8 @@ from typing import Any
 from modelroute.controller import admin, clockwatch, logs
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster, credentials
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster, credentials
 from modelroute.controller.fencing import Fence
 from modelroute.controller.leading import Leadership, LeaseOptions
 from modelroute.controller.reconciler import Reconciler

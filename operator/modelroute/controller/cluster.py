@@ -6,8 +6,7 @@ Used by ``reconciler``, ``observing`` and ``leading``. Writes nothing while this
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -17,78 +16,25 @@ import msgspec
 
 from modelroute import __version__
 from modelroute.controller import metrics
+from modelroute.controller.calls import (
+    APPLY,
+    CONFLICT,
+    JSON_PATCH,
+    MERGE,
+    METHODS,
+    NOT_FOUND,
+    READS,
+    STRATEGIC,
+    ApiError,
+    Call,
+    NotLeadingError,
+)
 from modelroute.controller.fencing import Fence, FenceClosedError
 from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, LEASE, MODEL_ROUTE, POD, SECRET, Kind
 from modelroute.errors import ModelRouteError
 from modelroute.planning.observed import KubeObject
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
-MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-
-Verb = Literal["get", "list", "create", "update", "patch", "delete"]
-_METHODS: Mapping[Verb, str] = {
-    "get": "GET",
-    "list": "GET",
-    "create": "POST",
-    "update": "PUT",
-    "patch": "PATCH",
-    "delete": "DELETE",
-}
-_READS = frozenset({"get", "list"})
-_NOT_FOUND, _CONFLICT, _INVALID, _TOO_MANY = 404, 409, 422, 429
-
-
-class ApiError(ModelRouteError):
-    """A request that the API server did not carry out. ``status`` is 0 where it was not reached."""
-
-    def __init__(
-        self, call: "Call", status: int, message: str, *, retry_after: float = 0, ending: bool = False
-    ) -> None:
-        """``retry_after`` is in seconds; ``ending`` says that the namespace is being deleted."""
-        super().__init__(f"cannot {call.verb} {call.target}: {message}")
-        self.target = call.target
-        self.status = status
-        self.retry_after = retry_after
-        self.ending = ending
-
-    @property
-    def taken(self) -> bool:
-        """Whether something stands already where something new was to be, or has changed meanwhile."""
-        return self.status == _CONFLICT
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether what was sent and what is there do not go together."""
-        return self.status == _INVALID
-
-    @property
-    def lasting(self) -> bool:
-        """Whether it is refused for what it is, so that a person has to act; else trying again may do."""
-        return 400 <= self.status < 500 and self.status not in (401, 408, _CONFLICT, _TOO_MANY) and not self.ending
-
-
-class NotLeadingError(ApiError):
-    """A write that was not made, or given up on its way, since this operator does not lead, or no longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request."""
-
-    verb: Verb
-    kind: Kind
-    namespace: str | None
-    name: str = ""
-    subresource: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
-    content_type: str = "application/json"
-
-    @property
-    def target(self) -> str:
-        """What it is about, for people."""
-        return "/".join(part for part in (self.kind.name, self.name, self.subresource) if part)
 
 
 def unborn(desired: KubeObject) -> KubeObject:
@@ -141,7 +87,7 @@ class Cluster:
         try:
             found: KubeObject = await self._send(Call("get", kind, namespace, name))
         except ApiError as error:
-            if error.status == _NOT_FOUND:
+            if error.status == NOT_FOUND:
                 return None
             raise
         return found | {"kind": kind.name, "apiVersion": kind.api_version}
@@ -160,7 +106,7 @@ class Cluster:
         try:
             await self._send(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"}))
         except ApiError as error:
-            if error.status == _NOT_FOUND:
+            if error.status == NOT_FOUND:
                 return False
             raise
         return True
@@ -207,7 +153,7 @@ class Cluster:
         try:
             await self._send(Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body))
         except ApiError as error:
-            if error.status not in (_NOT_FOUND, _CONFLICT):
+            if error.status not in (NOT_FOUND, CONFLICT):
                 raise
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
@@ -230,7 +176,7 @@ class Cluster:
         try:
             written: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status == _NOT_FOUND:
+            if error.status == NOT_FOUND:
                 return None
             raise
         return written
@@ -252,7 +198,7 @@ class Cluster:
         try:
             patched: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status not in (_NOT_FOUND, _CONFLICT):
+            if error.status not in (NOT_FOUND, CONFLICT):
                 raise
             return None
         return patched
@@ -284,7 +230,7 @@ class Cluster:
         return replaced
 
     async def _send(self, call: Call) -> Any:
-        if self._fence is None or call.verb in _READS or call.kind is LEASE:
+        if self._fence is None or call.verb in READS or call.kind is LEASE:
             return await self._request(call)
         try:
             async with self._fence.passing():
@@ -297,11 +243,9 @@ class Cluster:
         url = self._client.configuration.host + path + (f"?{urlencode(call.query)}" if call.query else "")
         headers = {"Content-Type": call.content_type, "Accept": "application/json", **self._client.default_headers}
         try:
-            await self._client.update_params_for_auth(
-                headers, [], ["BearerToken"], path, _METHODS[call.verb], call.body
-            )
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, METHODS[call.verb], call.body)
             response = await self._client.call_api(
-                _METHODS[call.verb], url, headers, call.body, _request_timeout=_TIMEOUT
+                METHODS[call.verb], url, headers, call.body, _request_timeout=_TIMEOUT
             )
             data, status = await response.response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -323,9 +267,7 @@ def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError
         answer = {}
     causes = (answer.get("details") or {}).get("causes") or ()
     message = answer.get("message") or f"the API server said {status}"
-    if (
-        status == _NOT_FOUND and call.kind.comes_with
-    ):  # an apply makes what is not there: it is the kind that is missing
+    if status == NOT_FOUND and call.kind.comes_with:  # an apply makes what is not there: it is the kind that is missing
         message = f"this cluster has no such kind; install {call.kind.comes_with}, or choose another scaling.engine"
     return ApiError(
         call,

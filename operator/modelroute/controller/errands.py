@@ -14,7 +14,8 @@ from typing import NamedTuple
 from modelroute.controller import metrics, replica
 from modelroute.controller.asking.client import Pods, UnansweredError
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import POD
 from modelroute.controller.publishing import Publisher
 from modelroute.controller.replica import ReplicaError

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelroute.controller import metrics
-from modelroute.controller.cluster import ApiError, Call, Cluster
+from modelroute.controller.calls import ApiError, Call
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.fencing import Fence
 from modelroute.controller.kinds import LEASE
 from modelroute.controller.workqueue import jittered

@@ -9,7 +9,8 @@ from enum import Enum
 from modelroute.api import types as t
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import CHILDREN, SCALED_OBJECT, SERVICE
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, references

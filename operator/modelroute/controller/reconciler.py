@@ -20,7 +20,8 @@ from modelroute.api.status import PastStart
 from modelroute.controller import metrics, outcome
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster, unborn
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster, unborn
 from modelroute.controller.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher

@@ -15,7 +15,8 @@ import kopf
 
 from modelroute.controller import metrics
 from modelroute.controller.cache import Cache
-from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import WATCHED, Kind
 from modelroute.controller.listening import Ear, Login
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from modelroute.controller import metrics
 from modelroute.controller.cache import Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 
 FIRST_RETRY, LAST_RETRY = 0.5, 45.0
 RECONCILE_SECONDS = 120.0

@@ -11,7 +11,8 @@ import os
 import ssl
 from collections.abc import Callable
 
-from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import SECRET, WEBHOOK_CONFIGURATIONS, Kind
 from modelroute.controller.webhooks import certificates
 from modelroute.controller.webhooks.certificates import Held
