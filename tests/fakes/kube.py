@@ -66,7 +66,7 @@ class FakeCluster(Cluster):
         kind, meta = CHILDREN[desired["kind"]], desired["metadata"]
         self._note("patch", kind, meta["name"])
         known = self.objects.get((kind.name, meta["name"]))
-        if known and "resourceVersion" in meta:  # which no object has
+        if known and meta.get("resourceVersion") not in (None, known["metadata"]["resourceVersion"]):
             raise ApiError(Call("patch", kind, "team-a", meta["name"]), 409, "the object has been modified")
         return self.keep(kind, self.form(desired))
 

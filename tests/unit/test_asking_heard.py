@@ -134,9 +134,6 @@ class TestNews:
         [
             {"r0": replace(router(), revision="old")},
             {"r0": replace(router(), revision="old", error="no")},
-            {"r0": router(1)},
-            {"r0": router(9)},
-            {"r0": router(waiting=1)},
             {"p0": Engine(sleeping=True)},
         ],
     )

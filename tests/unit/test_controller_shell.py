@@ -196,6 +196,9 @@ WRITES: dict[str, Callable[[Cluster], Any]] = {
     "annotate_pod": lambda cluster: cluster.annotate_pod({"metadata": META}, {}),
     "publish": lambda cluster: cluster.publish("a", {}),
     "create": lambda cluster: cluster.create(CONFIG_MAP, {"metadata": META}),
+    "set_pod_condition": lambda cluster: cluster.set_pod_condition({"metadata": META}, {}),
+    "merge": lambda cluster: cluster.merge(CONFIG_MAP, "a", "c", {}),
+    "edit": lambda cluster: cluster.edit(CONFIG_MAP, "a", "c", []),
     "replace": lambda cluster: cluster.replace(CONFIG_MAP, {"metadata": META}),
 }
 
@@ -222,7 +225,7 @@ def test_a_leader_writes(write: str) -> None:
 
 
 def test_all_that_a_cluster_does_is_a_read_or_tried_here() -> None:
-    reads = {"find", "select", "secret_keys", "has_claim", "serves_routes", "close"}
+    reads = {"find", "select", "secret_keys", "has_claim", "serves_routes", "close", "configuration"}
     assert {name for name in vars(Cluster) if not name.startswith("_")} == reads | set(WRITES)
 
 

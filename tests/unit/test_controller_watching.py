@@ -129,6 +129,7 @@ def test_o02_a_second_listing_by_kopf_is_followed_by_our_own() -> None:
     """Also when nothing of the kind is left, so that kopf has nothing to tell."""
 
     async def script(world: World) -> None:
+        world.watches.ready.set()
         await world.event(CONFIG_MAP, None, config_map(1))
         world.watches.ear._listed_again()
         await world.resync(10)

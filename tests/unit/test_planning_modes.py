@@ -7,7 +7,7 @@ import pytest
 
 from modelroute.planning import pods
 from modelroute.planning.names import SIDECAR
-from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.observed import KubeObject, Observed, Told
 from modelroute.planning.plan import Plan
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED
@@ -25,10 +25,12 @@ def kinds(objects: tuple[KubeObject, ...]) -> set[str]:
 
 
 def settled(mode: str, *seen: KubeObject, **spec: Any) -> Plan:
-    """The plan where all is written and these pods are there."""
+    """The plan where all is written, these pods are there, and their routers say that they run it."""
     asked = route(mode, **spec)
     written = world.settled(asked)
-    return world.planned(asked, replace(written, pods=tuple(pods.facts(p) for p in seen)))
+    there = tuple(pods.facts(p) for p in seen)
+    told = {p.name: Told(world.planned(asked, written).revision, asked.metadata.generation) for p in there}
+    return world.planned(asked, replace(written, pods=there, told=told))
 
 
 def said(found: Plan, kind: str) -> tuple[str, str, str]:
@@ -40,7 +42,7 @@ def pod(name: str = "shop", *, ready: bool = True, meta: Any = None, labels: Any
     router = {"name": SIDECAR, "image": "r", "ready": ready, "state": {"running": {}}}
     return {
         "metadata": {"name": name, "labels": LABELS | (labels or {}), **(meta or {})},
-        "status": {"phase": "Running", "initContainerStatuses": [router], **status},
+        "status": {"phase": "Running", "podIP": "10.0.9.1", "initContainerStatuses": [router], **status},
     }
 
 
@@ -102,8 +104,7 @@ class TestSidecar:
 
     def test_it_is_programmed_when_every_router_is_ready(self) -> None:
         found = settled("Sidecar", pod("a"), pod("b"))
-        message = f"2 of 2 pods with a router in them are ready, revision {found.revision}"
-        assert said(found, "Programmed") == ("True", "RoutersReady", message)
+        assert said(found, "Programmed") == ("True", "RoutersUpToDate", "2 of 2 routers run generation 3")
 
     def test_it_is_not_while_one_is_not(self) -> None:
         found = settled("Sidecar", pod("a"), pod("b", ready=False))
@@ -126,7 +127,7 @@ class TestSidecar:
         crashes = {"name": "shop", "image": "s", "ready": False, "state": {"waiting": {"reason": "ErrImagePull"}}}
         unready = [{"type": "Ready", "status": "False"}]
         found = settled("Sidecar", pod(containerStatuses=[crashes], conditions=unready))
-        assert said(found, "Programmed")[:2] == ("True", "RoutersReady")
+        assert said(found, "Programmed")[:2] == ("True", "RoutersUpToDate")
 
     @pytest.mark.parametrize("over", [{"phase": "Succeeded"}, {"phase": "Failed"}])
     def test_a_pod_that_has_ended_is_not_waited_for(self, over: dict[str, str]) -> None:

@@ -160,7 +160,8 @@ class TestInThePlan:
     @pytest.mark.parametrize("engine", ["HPA", "KEDA", "External"])
     def test_where_others_decide_the_number_is_not_touched(self, engine: str) -> None:
         asked = world.route(backends=[VLLM | {"scaling": {"engine": engine}}], schedules=[PEAK])
-        assert world.planned(asked, now=self.OPEN).status.backends[0].desired_replicas == 1
+        seen = world.settled(asked)  # while it is open: the first number is the floor
+        assert world.planned(asked, seen, now=self.SHUT).status.backends[0].desired_replicas == 4
 
     def test_the_status_tells_the_schedule_and_the_floor(self) -> None:
         said = world.planned(route(PEAK), now=self.OPEN).status
@@ -177,7 +178,7 @@ class TestInThePlan:
         return [(e.reason, e.message) for e in world.planned(asked, now=after).events]
 
     def test_opening_and_closing_are_told_once(self) -> None:
-        scaled = ("Scaled", "small 1 → 4 replicas")
+        scaled = ("Scaled", "small 1 → 4: schedule peak asks for 4")
         assert self.events(self.SHUT, self.OPEN) == [
             ("ScheduleOpened", "peak: replicas that are kept now: small 4"),
             scaled,

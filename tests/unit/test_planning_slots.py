@@ -7,7 +7,6 @@ import pytest
 from modelroute.api import types as t
 from modelroute.api.status import WarmupStatus
 from modelroute.planning import slots
-from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.planning.slots import Slot
 from tests.fakes import world
 from tests.fakes.manifests import VLLM
@@ -120,10 +119,3 @@ class TestInThePlan:
         old = world.planned(world.route(**ASKED), now="2026-05-04T12:00:00Z").status
         planned = world.planned(world.route(old=old, **ASKED), now="2026-05-05T00:00:00Z")
         assert [event.reason for event in planned.events] == ["WarmupMissed"]
-
-    def test_a_slot_for_which_a_replica_was_asked_has_begun(self) -> None:
-        old = world.planned(world.route(**ASKED), now="2026-05-04T12:00:00Z").status
-        pod = Pod(name="a", component="backend", backend="small", address="10.0.0.1", created=0)
-        seen = Observed(pods=(pod,), pinged={"a": Pinged(at=NOW, slot=("morning", TODAY))})
-        planned = world.planned(world.route(old=old, **ASKED), seen, now="2026-05-05T00:00:00Z")
-        assert planned.status.backends[0].warmup == SEEN

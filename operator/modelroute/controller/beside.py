@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from modelroute.controller.asking.client import Pods
+from modelroute.controller.asking.heard import Picture
 from modelroute.controller.asking.sampler import Sampler
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import Cluster
@@ -41,9 +42,12 @@ class Beside:
         """What is known of ``key``, by the names of the fields of ``Observed``."""
         return self._sampler.seen(key)._asdict() | self.errands.seen(key)._asdict()
 
-    def follow(self, key: Key, planned: Plan, present: Collection[str]) -> None:
-        """Do what ``planned`` asks for; of pods that are not ``present`` all is forgotten."""
-        self._sampler.follow(key, planned.asking)
+    def follow(self, key: Key, planned: Plan, present: Collection[str], due: Callable[[Picture], bool]) -> None:
+        """Do what ``planned`` asks for; of pods that are not ``present`` all is forgotten.
+
+        ``due`` says of what pods say whether the number of replicas would be another.
+        """
+        self._sampler.follow(key, planned.asking, due)
         self.errands.hand(key, planned.errands, present)
 
     def forget(self, key: Key) -> None:

@@ -9,6 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.api.status import PastStart
 from modelroute.controller import metrics, outcome
+from modelroute.controller.asking.heard import Picture
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
@@ -29,9 +31,10 @@ from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.moments import rfc3339
-from modelroute.planning.observed import KubeObject
+from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.plan import Plan, plan, refused
 from modelroute.planning.pods import facts
+from modelroute.planning.scaling.scale import due
 from modelroute.planning.settings import Settings
 
 PASSES = 3
@@ -95,7 +98,8 @@ class Reconciler:
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
-        self._beside.follow(key, planned, self._present(key, planned))
+        told = msgspec.structs.replace(route, status=planned.status)
+        self._beside.follow(key, planned, self._present(key, planned), partial(self._is_due, told, view.observed))
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
@@ -107,12 +111,16 @@ class Reconciler:
         if view.observed.foreign:
             return FOREIGN_SECONDS
         unresolved = any(c.type == "ResolvedRefs" and c.status != "True" for c in status.conditions)
-        due = [UNRESOLVED_SECONDS] if unresolved else []
+        looks = [UNRESOLVED_SECONDS] if unresolved else []
         if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
-            due.append(UNWATCHED_SECONDS)
+            looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
-            due.append(max(planned.look_again - self._clock(), 0.0))
-        return min(due, default=None)
+            looks.append(max(planned.look_again - self._clock(), 0.0))
+        return min(looks, default=None)
+
+    def _is_due(self, route: t.ModelRoute, observed: Observed, picture: Picture) -> bool:
+        """Whether load asks for another number of replicas than there is to be by ``route``'s status."""
+        return due(route, replace(observed, **picture._asdict()), self._clock())
 
     def _present(self, key: Key, planned: Plan) -> set[str]:
         """Whom an errand may be about, as errands name them."""

@@ -12,7 +12,7 @@ from modelroute.controller.asking.client import UnansweredError
 from modelroute.planning.asking import Asking, Replica, Scaled
 from modelroute.planning.loads import step
 from modelroute.planning.observed import Engine, Load, Told
-from modelroute.planning.scaling.demand import BURST_SECONDS, STABLE_SECONDS, Demand, Sample, after
+from modelroute.planning.scaling.demand import Demand, Sample, after
 
 PATIENCE = 3
 """Failures in a row after which a pod counts as one that cannot be asked: one alone says nothing."""
@@ -128,24 +128,19 @@ class Heard:
         )
 
     def news(self, asking: Asking) -> tuple[object, ...]:
-        """What a plan depends on at once, in coarse numbers: equal while the plan would be the same."""
+        """What a plan depends on at once, but for what load may change in the number of replicas."""
         acks = (
             (pod, known and (known.revision == asking.revision, known.generation, known.error, known.asked))
             for pod, _ in asking.routers
             for known in [self.told.get(pod)]
         )
-        wants = tuple((s.backend, *self._want(s)) for s in asking.scaled)
-        return (*acks, wants, tuple(self._waited_for(asking)))
+        lacking = tuple(s.backend for s in asking.scaled if self._lacks(s))
+        return (*acks, lacking, tuple(self._waited_for(asking)))
 
-    def _want(self, scaled: Scaled) -> tuple[object, ...]:
-        """Replicas that the load asks for, in calm and in a burst, and what else a number may hang on."""
-        demand = self.demand.get(scaled.backend)
-        if demand is None or not demand.samples:
-            return ()
-        target, newest = scaled.scaling.target_in_flight, demand.samples[-1]
-        wants = (math.ceil(demand.mean(span) / target) for span in (STABLE_SECONDS, BURST_SECONDS))
-        lacking = not scaled.ready and bool(newest.waiting or newest.cold)
-        return (*wants, lacking, newest.busy, newest.complete, demand.pressed)
+    def _lacks(self, scaled: Scaled) -> bool:
+        """Whether a request waits for a first replica, or went elsewhere for want of one."""
+        newest = self.demand.get(scaled.backend, Demand()).samples[-1:]
+        return not scaled.ready and any(sample.waiting or sample.cold for sample in newest)
 
     def _waited_for(self, asking: Asking) -> Iterator[tuple[str, bool, bool]]:
         """Of replicas that are to go or to sleep: whether they have nothing to do, and whether they sleep."""
