@@ -131,6 +131,20 @@ def test_a_router_that_lags_for_long_is_asked_less_and_less_often() -> None:
     assert len(world.again) == 1
 
 
+def test_after_a_new_revision_it_is_asked_fast_again() -> None:
+    world = World()
+    world.pods.runs = "01d"
+
+    async def script() -> None:
+        world.sampler.follow(CHAT, asking())
+        await asyncio.sleep(600)
+        world.sampler.follow(CHAT, asking(revision="fedcba"))
+        await asyncio.sleep(5)
+
+    world.during(script)
+    assert world.pods.gaps()[-3:] == [FAST] * 3
+
+
 def test_a_router_that_cannot_be_asked_is_told_of_once() -> None:
     world = World()
     world.pods.runs = None

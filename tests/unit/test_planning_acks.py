@@ -143,6 +143,18 @@ class TestReady:
     def test_a_fresh_route_is_not_ready_before_a_router_runs_the_newest_snapshot(self, told: Told | None) -> None:
         assert (self.ready(told), self.ready(told, NEWEST)) == ("False", "True")
 
+    def test_it_waits_for_the_snapshot_with_the_first_replica(self) -> None:
+        only = world.route(backends=[VLLM])
+        cold = world.settled(only)
+        before = world.planned(only, cold)
+        assert (condition(before, "Programmed").status, condition(before, "Ready").status) == ("True", "False")
+        warm = world.settled(only, slices=world.ready("10.0.0.1"))
+        for child in warm.children:
+            child["metadata"]["managedFields"] = [{"time": world.NOW}]
+        asked = world.route(old=before.status, backends=[VLLM])
+        found = world.planned(asked, replace(warm, told=cold.told))
+        assert (condition(found, "Programmed").status, condition(found, "Ready").status) == ("True", "False")
+
     def test_routers_that_cannot_be_asked_do_not_keep_it_from_being_ready(self) -> None:
         assert (self.ready(DEAF), self.ready(DEAF, OLDER)) == ("True", "False")
 
