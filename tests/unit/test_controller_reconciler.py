@@ -160,6 +160,15 @@ def test_all_router_pods_are_told_of_what_was_just_written() -> None:
     assert {"patch Pod/a", "patch Pod/b"} <= set(world.cluster.writes)
 
 
+def test_a_replica_has_no_configuration_to_take_up() -> None:
+    world = World()
+    replica = pod("replica")
+    replica["metadata"]["labels"] = {"app.kubernetes.io/component": "backend"}
+    world.cluster.keep(POD, replica)
+    world.reconcile()
+    assert "patch Pod/replica" not in world.cluster.writes
+
+
 def test_pods_are_not_told_of_a_snapshot_that_could_not_be_written() -> None:
     world = World()
     world.reconcile()
