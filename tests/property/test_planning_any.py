@@ -53,12 +53,11 @@ KINDS = st.one_of(
     st.fixed_dictionaries({"targetRef": st.fixed_dictionaries({"name": st.just("svc"), "port": st.integers(80, 81)})}),
     st.fixed_dictionaries({"external": EXTERNAL}),
 )
-ROUTERS = st.fixed_dictionaries(
-    {"replicas": st.integers(0, 3), "resources": RESOURCES},
-    optional={
-        "auth": st.just({"apiKeysSecretRef": {"name": "keys"}}),
-        "tls": st.just({"secretRef": {"name": "keys"}}),
-    },
+ROUTER: dict[str, st.SearchStrategy[Any]] = {"replicas": st.integers(0, 3), "resources": RESOURCES}
+CLIENTS = st.just({"apiKeysSecretRef": {"name": "keys"}})
+ROUTERS = st.one_of(
+    st.fixed_dictionaries(ROUTER, optional={"auth": CLIENTS, "tls": st.just({"secretRef": {"name": "keys"}})}),
+    st.fixed_dictionaries(ROUTER | {"mode": st.sampled_from(["Sidecar", "None"])}, optional={"auth": CLIENTS}),
 )
 TRAFFIC = st.fixed_dictionaries(
     {},

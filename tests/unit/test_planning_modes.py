@@ -171,5 +171,5 @@ class TestPods:
         assert (found.component, found.backend, found.ready) == ("sidecar", "", True)
 
     def test_one_without_the_router_is_not_ready(self) -> None:
-        status: dict[str, Any] = {"initContainerStatuses": [], "conditions": [{"type": "Ready", "status": "True"}]}
-        assert pods.facts(pod(**status)).ready is False
+        found = pod(initContainerStatuses=[], conditions=[{"type": "Ready", "status": "True"}])
+        assert pods.facts(found).ready is False

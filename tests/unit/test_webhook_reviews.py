@@ -17,9 +17,7 @@ from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster, KubeObject
 from tests.fakes.manifests import HOSTED, manifest
 
-KEYED: dict[str, Any] = HOSTED | {
-    "external": {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "openai"}}
-}
+KEYED = {"name": "big", "external": {"baseURL": "https://a.example/v1", "apiKeySecretRef": {"name": "openai"}}}
 DEV = {"username": "dev", "groups": ["team-a"], "extra": {"scopes": ["a"]}}
 
 

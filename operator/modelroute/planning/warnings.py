@@ -40,7 +40,7 @@ def _of_backend(spec: t.Spec, backend: t.Backend) -> Iterator[str]:
 
 def _is_pinned(image: str) -> bool:
     name = image.rpartition("/")[2]  # a registry's port is no tag
-    return "@" in image or name.partition(":")[2] not in ("", "latest")
+    return name.partition(":")[2] not in ("", "latest")
 
 
 def _overflows(spec: t.Spec, backend: t.Backend) -> bool:
