@@ -158,7 +158,9 @@ async def changes(api: Api, progress: Progress, routes: Sequence[Key]) -> list[f
 def requests(lines: Sequence[str]) -> int:
     """How many requests of the operator are in an audit log; a watch counts once."""
     events = (json.loads(line) for line in lines)
-    return len({e["auditID"] for e in events if e["user"].get("username", "").startswith(f"system:serviceaccount:{HOME}:")})
+    return len(
+        {e["auditID"] for e in events if e["user"].get("username", "").startswith(f"system:serviceaccount:{HOME}:")}
+    )
 
 
 def peak(lines: Sequence[str]) -> int:

@@ -10,3 +10,7 @@ class Settings:
     router_image: str
     image_pull_policy: str = "IfNotPresent"  # of the router's image
     cluster_domain: str = "cluster.local"
+    prometheus_url: str = ""  # where KEDA asks, unless a backend says otherwise
+    network_policies: bool = False  # make NetworkPolicies
+    operator_namespace: str = "modelroute-system"  # whose pods may reach admin ports and replicas
+    monitoring_namespace: str = ""  # likewise, for what scrapes metrics
