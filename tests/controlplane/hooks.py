@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from modelroute.controller.kinds import MODEL_ROUTE, WEBHOOK_CONFIGURATIONS
-from tests.controlplane.plane import DEFINITIONS, Api, KubeObject, Plane, until
+from tests.controlplane.api import Api
+from tests.controlplane.plane import DEFINITIONS, KubeObject, Plane, until
 from tests.fakes.manifests import manifest
 
 NAME, MARK = "modelroute", "test/hooked"

@@ -19,7 +19,8 @@ from modelroute.controller.kinds import (
     WATCHED,
 )
 from modelroute.planning.names import REVISION_ANNOTATION
-from tests.controlplane.plane import Api, Operator, Plane, until
+from tests.controlplane.api import Api
+from tests.controlplane.plane import Operator, Plane, until
 from tests.fakes.manifests import VLLM, manifest
 
 ROUTER_PODS = "app.kubernetes.io/component=router"

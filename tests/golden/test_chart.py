@@ -4,45 +4,18 @@ Helm is needed: without it these tests fail.
 """
 
 import os
-import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from modelroute import __version__
 from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
+from tests.fakes.chart import CHART, ROOT, VALUES, helm, objects, rendered
 
-ROOT = Path(__file__).resolve().parents[2]
-CHART = ROOT / "charts/modelroute"
 GOLDEN = Path(__file__).parent / "chart"
-BIN = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
-ENVIRONMENT = os.environ | {"PATH": f"{os.environ['PATH']}:{BIN}"}
-
-VALUES = {
-    "default": [],
-    "namespaced": [
-        "--set=watchNamespaces={team-a,team-b}",
-        "--set=image.pullSecrets[0].name=registry",
-        "--set=priorityClassName=system-cluster-critical",
-        "--set=image.router.tag=2.0.0",
-    ],
-}
-
-
-def helm(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = ["helm", *map(str, arguments)]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
-
-
-def rendered(*arguments: str) -> str:
-    done = helm("template", "modelroute", CHART, "--namespace=modelroute-system", "--kube-version=1.30", *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def objects(text: str, kind: str) -> list[dict[str, Any]]:
-    return [o for o in yaml.safe_load_all(text) if o and o["kind"] == kind]
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -52,6 +25,12 @@ def test_rendered(name: str) -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text)
     assert text == path.read_text(), f"read the difference, then: UPDATE_GOLDEN=1 pytest {Path(__file__).name}"
+
+
+def test_the_versions_are_one() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {chart["version"], chart["appVersion"], project["version"]} == {__version__}
 
 
 def test_lint() -> None:
@@ -143,6 +122,12 @@ def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
         ("watchNamespaces={Team}", "/watchNamespaces/0"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
         ("webhooks.enabled=maybe", "/webhooks/enabled"),
+        ("replicas=two", "/replicas"),
+        ("networkPolicies.monitoringNamespace=A B", "/networkPolicies/monitoringNamespace"),
+        ("prometheusUrl=prometheus:9090", "/prometheusUrl"),
+        ("serviceMonitor.interval=30", "/serviceMonitor/interval"),
+        ("resources.memory=1Gi", "/resources"),
+        ("affinity.podAffinty.x=1", "/affinity"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused(wrong: str, told: str) -> None:

@@ -27,7 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--webhook-port", type=int, default=0, metavar="PORT", help="where admission webhooks answer (default 0: none)"
     )
     parser.add_argument(
-        "--own-namespace", default="modelroute-system", metavar="NAME", help="where the operator itself runs"
+        "--operator-namespace",
+        default=os.environ.get("POD_NAMESPACE") or "modelroute-system",
+        metavar="NAME",
+        help="where the operator itself runs",
     )
     parser.add_argument("--cluster-domain", default="cluster.local", metavar="DOMAIN", help="the cluster's DNS domain")
     parser.add_argument("--prometheus-url", default="", metavar="URL", help="where KEDA asks for routers' metrics")
@@ -66,7 +69,7 @@ def options(args: argparse.Namespace) -> Options:
         cluster_domain=args.cluster_domain,
         prometheus_url=args.prometheus_url,
         network_policies=args.network_policies,
-        operator_namespace=args.own_namespace,
+        operator_namespace=args.operator_namespace,
         monitoring_namespace=args.monitoring_namespace,
     )
     if args.lease_duration < 2:
@@ -79,7 +82,7 @@ def options(args: argparse.Namespace) -> Options:
         admin_port=args.admin_port,
         lease=LeaseOptions(args.lease_namespace, args.lease_duration),
         watch_silence=args.watch_silence,
-        webhooks=hooks.Options(args.webhook_port, args.own_namespace) if args.webhook_port else None,
+        webhooks=hooks.Options(args.webhook_port, args.operator_namespace) if args.webhook_port else None,
     )
 
 
