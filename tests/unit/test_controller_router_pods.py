@@ -15,14 +15,6 @@ from modelroute.planning.observed import Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
-
-KEY = Key("team-a", "chat")
-KEYED = {
-    "name": "big",
-    "external": {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "openai", "key": "token"}},
-}
-
-
 from tests.unit.test_controller_reconciler import World, pod
 
 
