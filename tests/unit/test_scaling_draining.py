@@ -104,3 +104,10 @@ class TestDraining:
     def test_a_fixed_number_that_was_lowered_drains_too(self) -> None:
         found = decided(seen(*self.FOUR, number=4), old=said(4), minReplicas=3, maxReplicas=None)
         assert (found.replicas, told(found.errands)) == (4, [("draining", "small-4")])
+
+
+def test_the_last_one_that_is_marked_for_idleness_stays_marked_and_goes() -> None:
+    """It gets no requests any more, and yet nobody starts: the backend could be asked all along."""
+    demand = demanded(0, 400, quiet=NOW - 400)
+    found = decided(seen(pod(1, draining=NOW - 2), number=1, demand=demand), old=said(1), idle={"after": "1m"})
+    assert (found.errands, found.replicas) == ((), 0)

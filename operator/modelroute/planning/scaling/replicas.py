@@ -68,8 +68,11 @@ class Replicas:
         return not self.load(pod) and all(one.asked and one.revision == self.revision for one in told)
 
     def able(self) -> float:
-        """Since when the backend answers, or must be taken for one that never will; infinity: neither, yet."""
-        since = [_ready_since(p) for p in self.answering()]
+        """Since when the backend answers, or must be taken for one that never will; infinity: neither, yet.
+
+        Those that are to go or to sleep count: they could be asked, or else what marked them would unmark them.
+        """
+        since = [_ready_since(p) for p in self.alive if p.ready]
         longest = seconds(self.backend.vllm.startup_timeout) if self.backend.vllm else 0.0
         return min(since, default=min((p.created + longest for p in self.alive), default=math.inf))
 
