@@ -1,7 +1,7 @@
 """`./dev bench coldstart`: a backend goes to zero and comes back under load, again and again; what clients see of it.
 
-On the demo's cluster, with a ModelRoute of its own: one stand-in for vLLM that may scale to zero, and the demo's hosted
-stand-in as its fallback. Every cycle begins at zero replicas and ends when the replica has answered a while. Never
+On the demo's cluster, with ModelRoutes of its own: each has one stand-in for vLLM that may scale to zero, and the demo's
+hosted stand-in as its fallback. Every cycle begins at zero replicas and ends when the replica has answered a while. Never
 talks to anything but the demo's cluster.
 """
 
@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from benchmarks import cluster, machine
 from benchmarks.apply import Asking, applied
 
-CYCLES = 50
-NAME, PORT = "cold", 30081
+CYCLES, ROUTES = 50, 5
+"""A backend is left alone for a minute before it goes to zero: several are measured side by side."""
+PORT = 30081
 WARM_ANSWERS = 50
 """So many answers of the replica end a cycle."""
 PATIENCE = 120
-BODY = b'{"model":"cold","max_tokens":8,"messages":[{"role":"user","content":"What is a router?"}]}'
+BODY = b'{"model":"%s","max_tokens":8,"messages":[{"role":"user","content":"What is a router?"}]}'
 
 
 class Cycle(NamedTuple):
@@ -33,8 +34,8 @@ class Cycle(NamedTuple):
     slowest: float
 
 
-def manifest(policy: str) -> dict[str, Any]:
-    """The route; idle for three seconds is idle enough here."""
+def manifest(number: int, policy: str) -> dict[str, Any]:
+    """One of the routes, which goes to zero as soon as a backend may."""
     vllm = {
         "model": "stand-in/small",
         "image": "modelroute/vllm-standin:dev",
@@ -46,7 +47,7 @@ def manifest(policy: str) -> dict[str, Any]:
         "minReplicas": 0,
         "maxReplicas": 1,
         "targetInFlight": 100,
-        "idle": {"after": "3s", "action": "ScaleToZero"},
+        "idle": {"after": "1s", "action": "ScaleToZero"},
         "scaleDown": {"stabilization": "1s", "drainTimeout": "5s"},
     }
     cold = {"policy": policy, "maxWait": "60s", "maxHeld": 2000}
@@ -54,21 +55,26 @@ def manifest(policy: str) -> dict[str, Any]:
     return {
         "apiVersion": "modelroute.dev/v1alpha1",
         "kind": "ModelRoute",
-        "metadata": {"name": NAME, "namespace": cluster.NAMESPACE},
+        "metadata": {"name": name(number), "namespace": cluster.NAMESPACE},
         "spec": {
             "backends": [
                 {"name": "small", "vllm": vllm, "scaling": scaling, "coldStart": cold},
                 {"name": "big", "weight": 0, "model": "big", "external": hosted},
             ],
             "fallbacks": [{"backend": "big"}],
-            "router": {"service": {"type": "NodePort", "nodePort": PORT}},
+            "router": {"service": {"type": "NodePort", "nodePort": PORT + number}},
         },
     }
 
 
-def replicas() -> int:
+def name(number: int) -> str:
+    """Of a route."""
+    return f"cold-{number}"
+
+
+def replicas(number: int) -> int:
     """Pods of the backend that are there, ending ones too."""
-    selector = f"modelroute.dev/route={NAME},modelroute.dev/backend=small"
+    selector = f"modelroute.dev/route={name(number)},modelroute.dev/backend=small"
     return len(cluster.asked("-n", cluster.NAMESPACE, "get", "pods", "-l", selector, "-o", "name").split())
 
 
@@ -81,17 +87,16 @@ async def until(what: str, holds: Any) -> None:
         await asyncio.sleep(0.2)
 
 
-async def cycle(asking: Asking) -> Cycle:
+async def cycle(number: int, asking: Asking) -> Cycle:
     """From zero to a replica that answers; the load stops then."""
-    await until("no replica is left", lambda: replicas() == 0)
+    await until("no replica is left", lambda: replicas(number) == 0)
     before, began = len(asking.answers), time.perf_counter()
     load = asyncio.create_task(asking.go_on())
     try:
-        while (warm := [a for a in asking.answers[before:] if a.backend == "small"])[WARM_ANSWERS:] == []:
+        while len(warm := [a for a in asking.answers[before:] if a.backend == "small"]) <= WARM_ANSWERS:
             if time.perf_counter() > began + PATIENCE:
-                raise cluster.NoDemoError(
-                    f"no replica answered within {PATIENCE} s; last problems: {asking.failed[-3:]}"
-                )
+                problems = asking.failed[-3:]
+                raise cluster.NoDemoError(f"no replica answered within {PATIENCE} s; last problems: {problems}")
             await asyncio.sleep(0.05)
     finally:
         load.cancel()
@@ -101,24 +106,38 @@ async def cycle(asking: Asking) -> Cycle:
     return Cycle(first, Counter(a.backend for a in answers), max(a.took for a in answers))
 
 
-async def measure(policy: str, cycles: int) -> tuple[list[Cycle], Asking]:
-    """All cycles; the route is taken away at the end."""
-    asking = Asking(("127.0.0.1", PORT), BODY, patience=90)
-    await applied(manifest(policy))
+async def on_a_route(number: int, policy: str, cycles: int) -> tuple[list[Cycle], list[str]]:
+    """Its cycles, one after the other, and what failed; the route is taken away at the end."""
+    asking = Asking(("127.0.0.1", PORT + number), BODY % name(number).encode(), patience=90)
+    await applied(manifest(number, policy))
     try:
-        ready = "{.status.router.readyReplicas}"
-        where = ("-n", cluster.NAMESPACE, "get", "mroute", NAME, "-o", f"jsonpath={ready}")
+        where = (
+            "-n",
+            cluster.NAMESPACE,
+            "get",
+            "mroute",
+            name(number),
+            "-o",
+            "jsonpath={.status.router.readyReplicas}",
+        )
         await until("the routers are ready", lambda: cluster.asked(*where) == "2")
         await asyncio.sleep(2)  # kube-proxy
         found = []
-        for number in range(cycles):
-            found.append(await cycle(asking))
-            print(
-                f"{number + 1:3} of {cycles}: {found[-1].seconds:5.2f} s, {dict(found[-1].answered)}", file=sys.stderr
-            )
-        return found, asking
+        for turn in range(cycles):
+            found.append(await cycle(number, asking))
+            told = f"{found[-1].seconds:5.2f} s, {dict(found[-1].answered)}, {len(asking.failed)} failed so far"
+            print(f"{name(number)} {turn + 1:2} of {cycles}: {told}", file=sys.stderr)
+        return found, asking.failed
     finally:
-        await asyncio.to_thread(cluster.asked, "-n", cluster.NAMESPACE, "delete", "mroute", NAME)
+        await asyncio.to_thread(cluster.asked, "-n", cluster.NAMESPACE, "delete", "mroute", name(number))
+
+
+async def measure(policy: str, cycles: int) -> tuple[list[Cycle], list[str]]:
+    """All cycles, on all routes, and what failed."""
+    share = [cycles // ROUTES + (number < cycles % ROUTES) for number in range(ROUTES)]
+    runs = [on_a_route(number, policy, count) for number, count in enumerate(share) if count]
+    found = await asyncio.gather(*runs)
+    return [one for cycles, _ in found for one in cycles], [problem for _, failed in found for problem in failed]
 
 
 def main() -> None:
@@ -132,7 +151,7 @@ def main() -> None:
     facts = machine.facts()
     try:
         cluster.require_ready_route()
-        cycles, asking = asyncio.run(measure(args.policy, args.cycles))
+        cycles, failed = asyncio.run(measure(args.policy, args.cycles))
     except cluster.NoDemoError as error:
         sys.exit(f"error: {error}")
     print(machine.described(facts))
@@ -140,7 +159,7 @@ def main() -> None:
     middle, worst = statistics.median(seconds), max(seconds)
     answered = dict(sum((one.answered for one in cycles), Counter[str]()))
     print(f"{args.policy}: first answer of a replica after median {middle:.2f} s, worst {worst:.2f} s")
-    print(f"{len(cycles)} starts from zero, {sum(answered.values())} answers {answered}, {len(asking.failed)} failed")
+    print(f"{len(cycles)} starts from zero, {sum(answered.values())} answers {answered}, {len(failed)} failed")
     report = {
         "policy": args.policy,
         "cycles": len(cycles),
@@ -148,13 +167,13 @@ def main() -> None:
         "first_answer_worst_s": round(worst, 2),
         "slowest_request_s": round(max(one.slowest for one in cycles), 2),
         "answered": answered,
-        "failed": len(asking.failed),
+        "failed": len(failed),
         "machine": facts,
     }
     if args.json:
         print(json.dumps(report))
-    if asking.failed:
-        sys.exit("error: requests failed, such as\n" + "\n".join(asking.failed[:3]))
+    if failed:
+        sys.exit("error: requests failed, such as\n" + "\n".join(failed[:3]))
 
 
 if __name__ == "__main__":
