@@ -3,10 +3,12 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.controlplane.plane import BINARIES, PROGRAMS, Operator, Plane
+from modelroute.controller.kinds import SCALED_OBJECT
+from tests.controlplane.plane import BINARIES, DEFINITIONS, PROGRAMS, Operator, Plane, until
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 @pytest.fixture(scope="session")
 def running(plane: Plane) -> Iterator[Operator]:
     found = Operator(plane.operator_kubeconfig)
+    until("the operator is ready", found.ready, seconds=120)  # the start of Python on a busy machine takes long
     yield found
     found.end()
 
@@ -41,3 +44,30 @@ def namespace(plane: Plane) -> Iterator[str]:
     name = plane.namespace()
     yield name
     plane.admin.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+
+def definition() -> dict[str, Any]:
+    """KEDA's kind, as far as it matters here."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "ScaledObject", "listKind": "ScaledObjectList", "plural": "scaledobjects"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "scaledobjects.keda.sh"},
+        "spec": {"group": "keda.sh", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+@pytest.fixture
+def keda(plane: Plane) -> Iterator[Any]:
+    """Call it to install KEDA's kind."""
+    path = f"{DEFINITIONS}/scaledobjects.keda.sh"
+
+    def install() -> None:
+        plane.admin.must("POST", DEFINITIONS, definition())
+        until("the kind", lambda: plane.admin.ask("GET", SCALED_OBJECT.path("default")).is_success)
+
+    yield install
+    plane.admin.ask("DELETE", path)
+    until("no kind", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=60)

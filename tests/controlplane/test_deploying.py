@@ -1,5 +1,7 @@
 """What is made for vLLM backends, on a real API server: admitted where pods must be restricted, kept, and told of."""
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -27,7 +29,6 @@ from tests.golden.test_deploying_golden import SETTINGS, SPEC
 PULLED = VLLM | {"vllm": {"model": "org/small", "prePull": True, "nodeSelector": {"gpu": "yes"}}}
 SCALED = VLLM | {"scaling": {"engine": "HPA", "maxReplicas": 4}}
 THREE = VLLM | {"scaling": {"minReplicas": 3}}
-NO_GPU = "0/3 nodes are available: 3 Insufficient nvidia.com/gpu. preemption: 0/3 nodes are available."
 
 
 @pytest.fixture
@@ -95,12 +96,25 @@ def test_o11_o12_what_is_edited_or_deleted_is_put_back(
     settle(plane, namespace, ROUTER | SMALL)
 
 
-def say(plane: Plane, namespace: str, message: str) -> None:
-    """What the scheduler says of every pod of the backend."""
-    said = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
-    pods = until("3 pods", lambda: replicas(plane, namespace) if len(replicas(plane, namespace)) == 3 else None)
-    for pod in pods:
-        plane.admin.merge(POD, namespace, pod["metadata"]["name"], {"status": {"conditions": [said]}}, "status")
+@pytest.fixture
+def node(plane: Plane) -> Iterator[Any]:
+    """Call it with a number of GPUs to have a node with them, and room for everything else; no kubelet runs there."""
+    made = "/api/v1/nodes/gpu"
+
+    def add(gpus: int) -> None:
+        plane.admin.must("POST", "/api/v1/nodes", {"metadata": {"name": "gpu"}})
+        room = {"cpu": "64", "memory": "256Gi", "pods": "100", "nvidia.com/gpu": str(gpus)}
+        ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now(), "lastTransitionTime": now()}
+        status = {"capacity": room, "allocatable": room, "conditions": [ready]}
+        plane.admin.must("PATCH", f"{made}/status", {"status": status}, "merge-patch+json")
+        plane.admin.must("PATCH", made, {"spec": {"taints": None}}, "merge-patch+json")
+
+    yield add
+    plane.admin.ask("DELETE", made)
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def replicas(plane: Plane, namespace: str) -> list[KubeObject]:
@@ -112,31 +126,33 @@ def told(plane: Plane, namespace: str) -> str:
     return message
 
 
-def test_o20_o21_no_gpu_to_be_had_is_not_a_slow_start(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o20_o21_no_gpu_to_be_had_is_not_a_slow_start(
+    plane: Plane, operator: Operator, namespace: str, node: Any
+) -> None:
+    node(gpus=0)
     create(plane, namespace, backends=[THREE])
     settle(plane, namespace, ROUTER | SMALL)
-    say(plane, namespace, NO_GPU)
-    until("what is lacking", lambda: told(plane, namespace).endswith(": no node has 1 free nvidia.com/gpu"), seconds=30)
-    assert told(plane, namespace).startswith("0 of 3 replicas are ready")
+    lacking = "0 of 3 replicas are ready: no node has 1 free nvidia.com/gpu"
+    until("what is lacking", lambda: told(plane, namespace) == lacking, seconds=30)
     plane.make_pods_ready(namespace, "router")
     becomes(plane, namespace, "Ready", "False", "InsufficientGPU")
 
 
 def test_o21_what_there_is_is_counted_and_nothing_is_made_and_deleted(
-    plane: Plane, operator: Operator, namespace: str
+    plane: Plane, operator: Operator, namespace: str, node: Any
 ) -> None:
+    node(gpus=1)
     create(plane, namespace, backends=[THREE])
     settle(plane, namespace, ROUTER | SMALL)
-    say(plane, namespace, NO_GPU)
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     counted = "1 of 3 replicas are ready: no node has 1 free nvidia.com/gpu"
-    until("the count", lambda: told(plane, namespace) == counted)
+    until("the count", lambda: told(plane, namespace) == counted, seconds=30)
+    bound = [p for p in replicas(plane, namespace) if p["spec"].get("nodeName")]
     pods, mark = {p["metadata"]["uid"] for p in replicas(plane, namespace)}, plane.mark()
-    say(plane, namespace, NO_GPU.replace("3", "4"))
     for _ in range(3):
         touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
-    assert {p["metadata"]["uid"] for p in replicas(plane, namespace)} == pods
+    assert ({p["metadata"]["uid"] for p in replicas(plane, namespace)}, len(bound)) == (pods, 1)
 
 
 def test_o20_a_quota_that_refuses_pods_is_told_in_words_that_stay(

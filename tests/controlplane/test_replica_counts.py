@@ -1,15 +1,14 @@
 """A number of replicas has one writer, on a real API server: ours, an autoscaler's, or anybody's."""
 
 import json
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from modelroute.controller.kinds import DEPLOYMENT, FIELD_MANAGER, MODEL_ROUTE, POD, SCALED_OBJECT
-from tests.controlplane.plane import DEFINITIONS, ROOT, Operator, Plane, until
+from tests.controlplane.plane import ROOT, Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, becomes, create, deployment, is_told, settle, touch
 from tests.controlplane.test_operator import stopped  # noqa: F401 - a fixture
 from tests.fakes.manifests import HOSTED, VLLM
@@ -87,8 +86,12 @@ def test_o23_a_template_that_changes_leaves_the_number(plane: Plane, operator: O
     for count, image in ((2, "vllm:a"), (6, "vllm:b")):
         scale(plane, namespace, count)
         plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends/0/vllm/image", image)
-        until("the image", lambda image=image: image in str(deployment(plane, namespace, "chat--small")))
+        until("the image", partial(has_image, plane, namespace, image))
     assert set(numbers(plane, namespace, since)) <= {2, 6}
+
+
+def has_image(plane: Plane, namespace: str, image: str) -> bool:
+    return image in str(deployment(plane, namespace, "chat--small")["spec"])
 
 
 def test_o11_a_number_of_ours_is_put_back(plane: Plane, operator: Operator, namespace: str) -> None:
@@ -111,33 +114,6 @@ def test_o23_an_autoscaler_of_the_cluster_keeps_the_floor(plane: Plane, operator
     change(plane, operator, namespace, "BuiltIn")
     settle(plane, namespace, ROUTER | SMALL)
     assert number(plane, namespace) == 3
-
-
-def definition() -> dict[str, Any]:
-    """KEDA's kind, as far as it matters here."""
-    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
-    names = {"kind": "ScaledObject", "listKind": "ScaledObjectList", "plural": "scaledobjects"}
-    return {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": "scaledobjects.keda.sh"},
-        "spec": {"group": "keda.sh", "scope": "Namespaced", "names": names, "versions": [version]},
-    }
-
-
-@pytest.fixture
-def keda(plane: Plane) -> Iterator[Any]:
-    """Call it to install KEDA's kind."""
-    path = f"{DEFINITIONS}/scaledobjects.keda.sh"
-
-    def install() -> None:
-        plane.admin.must("POST", DEFINITIONS, definition())
-        until("the kind", lambda: plane.admin.ask("GET", SCALED_OBJECT.path("default")).is_success)
-
-    yield install
-    plane.admin.ask("DELETE", path)
-    until("no kind", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=60)
 
 
 def test_without_keda_it_is_said_what_to_do_and_with_it_all_goes_on(
@@ -188,6 +164,7 @@ def test_o26_an_upgrade_restarts_no_replica(plane: Plane, stopped: Operator, nam
     generation = deployment(plane, namespace, "chat--small")["metadata"]["generation"]
     mark = plane.mark()
     stopped.start()
+    until("it is ready", stopped.ready, seconds=120)
     settle(plane, namespace, ROUTER | SMALL)
     touch(plane, stopped, namespace)
     after = deployment(plane, namespace, "chat--small")

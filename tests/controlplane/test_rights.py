@@ -1,10 +1,15 @@
 """The operator's stated rights are those that it uses: a right too many is a way in, one too few a condition."""
 
-from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD, SCALED_OBJECT
 from modelroute.controller.rbac import RULES
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import CACHE, CACHED, KEYED, ROUTER, SMALL, create, publish_endpoints, settle
-from tests.fakes.manifests import VLLM
+from tests.fakes.manifests import HOSTED, VLLM
 
 
 def used(plane: Plane) -> set[tuple[str, str, str]]:
@@ -16,14 +21,45 @@ def used(plane: Plane) -> set[tuple[str, str, str]]:
     return found
 
 
-def test_all_stated_rights_are_used_and_no_others(plane: Plane, operator: Operator, namespace: str) -> None:
-    create(plane, namespace, backends=[CACHED, KEYED])
-    settle(plane, namespace, ROUTER | SMALL | {CACHE})
+URL = "http://prometheus.monitoring.svc"
+SCALED = VLLM | {"name": "hpa", "scaling": {"engine": "HPA"}}
+KEDAS = VLLM | {"name": "keda", "scaling": {"engine": "KEDA", "serverAddress": URL}}
+PULLED = VLLM | {"name": "pulled", "vllm": {"model": "m", "prePull": True, "nodeSelector": {"a": "b"}}}
+OTHERS = {f"{kind}/chat--{name}" for name in ("hpa", "keda", "pulled") for kind in ("Deployment", "Service")}
+OTHERS |= {"HorizontalPodAutoscaler/chat--hpa", "DaemonSet/chat--pulled-pull"}
+POLICIES = {"NetworkPolicy/chat-router", "NetworkPolicy/chat-backends"}
+
+
+@pytest.fixture
+def complete(plane: Plane, operator: Operator) -> Iterator[Operator]:
+    """The operator with all that it can be told to do."""
+    operator.end()
+    found = Operator(plane.operator_kubeconfig, "--network-policies")
+    until("the operator is ready", found.ready, seconds=120)
+    yield found
+    found.end()
+    operator.start()
+    until("the operator is ready", operator.ready, seconds=120)
+
+
+def test_all_stated_rights_are_used_and_no_others(
+    plane: Plane,
+    complete: Operator,
+    namespace: str,
+    keda: Any,
+) -> None:
+    keda()
+    create(plane, namespace, backends=[CACHED, KEYED, SCALED, KEDAS, PULLED])
+    settle(plane, namespace, ROUTER | SMALL | {CACHE} | OTHERS | POLICIES)
+    until("a ScaledObject", lambda: plane.admin.get(SCALED_OBJECT, namespace, "chat--keda"))
     until("router pods", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=router"))
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     until("an event", lambda: plane.admin.all(EVENT, namespace))
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [VLLM | {"name": "next"}])
-    settle(plane, namespace, ROUTER | {"Deployment/chat--next", "Service/chat--next"})
+    settle(plane, namespace, ROUTER | POLICIES | {"Deployment/chat--next", "Service/chat--next"})
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
+    settle(plane, namespace, ROUTER | {"NetworkPolicy/chat-router"})
+    until("no ScaledObject", lambda: plane.admin.get(SCALED_OBJECT, namespace, "chat--keda") is None)
     stated = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
 
     # A watch is in the audit log only when it has ended; who may list may watch.

@@ -30,7 +30,9 @@ def test_it_runs_the_very_image_asleep_and_keeps_it_in_use() -> None:
 
 
 def test_it_is_on_the_nodes_that_may_run_a_replica() -> None:
-    terms = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{}]}]}}
+    terms: dict[str, Any] = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{}]}]}
+    }
     affinity = {"nodeAffinity": terms, "podAntiAffinity": {"x": [1]}}
     found = pod(
         tolerations=[{"key": "spot", "operator": "Exists"}],

@@ -12,7 +12,7 @@ from modelroute.planning.replicas import Count
 from tests.fakes import world
 
 OTHERS = ("HPA", "KEDA", "External")
-OWNED = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+OWNED: list[dict[str, Any]] = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
 
 
 def live(number: int, *, owned: bool = False, noted: int | None = None) -> KubeObject:

@@ -75,7 +75,7 @@ def test_a_slow_start_is_only_that() -> None:
 
 
 def test_o21_it_is_told_once_and_by_its_name() -> None:
-    asked = {"backends": [VLLM, HOSTED]}
+    asked: dict[str, Any] = {"backends": [VLLM, HOSTED]}
     old = world.planned(world.route(**asked), COLD).status
     first = world.planned(world.route(old=old, **asked), short(), world.LATER)
     again = world.planned(world.route(old=first.status, **asked), short(), world.LATER)
