@@ -58,7 +58,7 @@ def live(planned: KubeObject, **status: Any) -> KubeObject:
     found = copy.deepcopy(planned)
     found["metadata"] |= {"uid": f"uid-{found['kind']}", "resourceVersion": "7", "generation": 2}
     if found["kind"] == "Deployment":
-        replicas = found["spec"]["replicas"]
+        replicas = found["spec"].setdefault("replicas", 1)  # the API server's own number
         counts = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas}
         found["status"] = {"observedGeneration": 2, **counts} | status
     return found

@@ -60,7 +60,7 @@ def test_a_new_version_without_news_concerns_nobody() -> None:
 def managed(version: int, *managers: str) -> Any:
     """A Deployment whose number of replicas these have written, the last one holding it."""
     found = seen("d", version, labels=OWN, spec={"replicas": 2})
-    held = {"f:spec": {"f:replicas": {}}}
+    held: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     found["metadata"]["managedFields"] = [{"manager": m, "fieldsV1": held} for m in managers]
     return found
 
