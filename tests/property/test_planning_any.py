@@ -126,6 +126,7 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield path
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(routes(), WORLDS)
 def test_a_plan_that_was_carried_out_is_at_rest(route: t.ModelRoute, seen: Any) -> None:
     first = world.planned(route, Observed(**seen))
@@ -138,6 +139,7 @@ def test_a_plan_that_was_carried_out_is_at_rest(route: t.ModelRoute, seen: Any) 
     assert (again.orphans, again.events, again.status) == ((), (), old)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(routes(), routes(), WORLDS)
 def test_any_change_is_reached_in_one_step(before: t.ModelRoute, after: t.ModelRoute, seen: Any) -> None:
     children = tuple(served(o) for o in world.planned(before, Observed(**seen)).objects)
@@ -148,6 +150,7 @@ def test_any_change_is_reached_in_one_step(before: t.ModelRoute, after: t.ModelR
     assert left == {_key(o) for o in step.orphans}
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(routes(), WORLDS, st.randoms(use_true_random=False))
 def test_the_order_in_which_things_are_seen_means_nothing(route: t.ModelRoute, seen: Any, random: Any) -> None:
     children = [served(o) for o in world.planned(route, Observed(**seen)).objects]
@@ -158,6 +161,7 @@ def test_the_order_in_which_things_are_seen_means_nothing(route: t.ModelRoute, s
     assert (one.objects, one.status, one.snapshot) == (other.objects, other.status, other.snapshot)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(routes(), WORLDS)
 def test_the_status_tells_what_the_routers_do(route: t.ModelRoute, seen: Any) -> None:
     planned = world.planned(route, Observed(**seen))
@@ -169,6 +173,7 @@ def test_the_status_tells_what_the_routers_do(route: t.ModelRoute, seen: Any) ->
     assert decode(encode(planned.snapshot)) == planned.snapshot
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(routes())
 def test_no_two_children_are_one_and_every_name_fits(route: t.ModelRoute) -> None:
     keys = [_key(o) for o in world.planned(route).objects]
@@ -176,7 +181,7 @@ def test_no_two_children_are_one_and_every_name_fits(route: t.ModelRoute) -> Non
     assert [name for _, name in keys if len(name) > 63] == []
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(routes(), WORLDS, st.data())
 def test_every_field_that_is_set_is_put_back(route: t.ModelRoute, seen: Any, data: st.DataObject) -> None:
     desired = data.draw(st.sampled_from(world.planned(route, Observed(**seen)).objects))

@@ -33,7 +33,7 @@ class TestDevices:
         assert container(gpus=2, gpuResource="amd.com/gpu")["resources"]["limits"] == {"amd.com/gpu": "2"}
 
     def test_their_nodes_are_open_to_it_and_so_are_others_that_it_names(self) -> None:
-        spot = {"key": "spot", "value": "true", "effect": "NoExecute", "tolerationSeconds": 9}
+        spot = {"key": "spot", "operator": "Equal", "value": "true", "effect": "NoExecute", "tolerationSeconds": 9}
         found = pod(gpuResource="amd.com/gpu", tolerations=[spot])["tolerations"]
         assert found == [{"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"}, spot]
 

@@ -7,6 +7,7 @@ would be written as often. So no counts, no times, no names of pods, and no mess
 
 import re
 
+from modelroute.api.podchecks import MAIN
 from modelroute.planning import names
 from modelroute.planning.moments import unix
 from modelroute.planning.observed import KubeObject, Pod
@@ -34,7 +35,9 @@ def facts(pod: KubeObject) -> Pod:
     meta, status = pod["metadata"], pod.get("status") or {}
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     since = {c["type"]: unix(c.get("lastTransitionTime")) for c in status.get("conditions") or () if _holds(c)}
-    running = [(c.get("state") or {}).get("running") or {} for c in status.get("containerStatuses") or ()]
+    # The kubelet tells of containers by name; a template may have added some that run long before a model is loaded.
+    containers = sorted(status.get("containerStatuses") or (), key=lambda c: bool(c["name"] != MAIN))
+    running = [(c.get("state") or {}).get("running") or {} for c in containers]
     gates = (pod.get("spec") or {}).get("readinessGates") or ()
     return Pod(
         name=meta["name"],

@@ -9,8 +9,6 @@ open until it is killed.
 import math
 from typing import Any
 
-import msgspec
-
 from modelroute.api import types as t
 from modelroute.api.podchecks import MAIN
 from modelroute.api.scalars import seconds
@@ -53,8 +51,18 @@ def placement(vllm: t.VLLM) -> dict[str, Any]:
     gpus = [{"key": vllm.gpu_resource, "operator": "Exists", "effect": "NoSchedule"}] if vllm.gpus else []
     return {
         "nodeSelector": dict(vllm.node_selector),
-        "tolerations": gpus + [msgspec.to_builtins(toleration) for toleration in vllm.tolerations],
+        "tolerations": gpus + [_toleration(toleration) for toleration in vllm.tolerations],
         "imagePullSecrets": [{"name": ref.name} for ref in vllm.image_pull_secrets],
+    }
+
+
+def _toleration(asked: t.Toleration) -> KubeObject:
+    return {
+        "key": asked.key,
+        "operator": asked.operator,
+        "value": asked.value,
+        "effect": asked.effect,
+        "tolerationSeconds": asked.toleration_seconds,
     }
 
 
