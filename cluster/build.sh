@@ -6,9 +6,12 @@
 
 CONTROL_PLANE=(etcd kube-apiserver kubectl kube-controller-manager kube-scheduler)
 NODE=(kubelet kube-proxy coredns pause)
-TOOLS=(helm)
+TOOLS=(helm kubeconform kube-score)
 declare -A PACKAGE=([etcd]=./etcd [coredns]=./coredns [pause]=./pause [helm]=helm.sh/helm/v3/cmd/helm)
 declare -A VERSION=([coredns]=$COREDNS_VERSION [pause]=1 [helm]=$HELM_VERSION)
+VERSION+=([kubeconform]=$KUBECONFORM_VERSION [kube-score]=$KUBE_SCORE_VERSION)
+# By their own go.mod: kube-score reads kinds that the API of this Kubernetes does not have any more.
+declare -A ALONE=([kubeconform]=github.com/yannh/kubeconform/cmd/kubeconform [kube-score]=github.com/zegl/kube-score/cmd/kube-score)
 for program in kube-apiserver kubectl kube-controller-manager kube-scheduler kubelet kube-proxy; do
   PACKAGE[$program]=k8s.io/kubernetes/cmd/$program
 done
@@ -64,6 +67,23 @@ compile() { # PROGRAM...: in one go, so that one program is linked while the nex
   "$HERE/progress.sh" "compiling $*" "$LOGS/build.log" "$OUT" \
     "$GO" -C "$SOURCE" build -v -ldflags "$(linker_flags)" -o "$OUT/" "${packages[@]}" \
     || fail "compiling failed" "$LOGS/build.log"
+  keep "$@"
+}
+
+compile_alone() { # PROGRAM...: Go checks each module against its checksum database
+  local program
+  rm -rf "$OUT"; mkdir -p "$OUT"
+  for program in "$@"; do
+    # Without optimizing: each is compiled in half the time, and runs for a second.
+    "$HERE/progress.sh" "compiling $program" "$LOGS/build.log" \
+      env GOBIN="$OUT" "$GO" install -v -gcflags=all='-N -l' "${ALONE[$program]}@v${VERSION[$program]}" \
+      || fail "compiling $program failed" "$LOGS/build.log"
+  done
+  keep "$@"
+}
+
+keep() { # PROGRAM...
+  local program
   for program in "$@"; do
     mv "$OUT/$program" "$BIN/$program"
     printf '%s\n' "${VERSION[$program]:-$K8S_VERSION}" >"$BIN/.stamp/$program"
@@ -78,17 +98,20 @@ for word in "${@:-all}"; do
     node) wanted+=("${NODE[@]}") ;;
     tools) wanted+=("${TOOLS[@]}") ;;
     all) wanted+=("${CONTROL_PLANE[@]}" "${NODE[@]}" "${TOOLS[@]}") ;;
-    *) [ -n "${PACKAGE[$word]:-}" ] || usage "build.sh [control-plane|node|tools|all|PROGRAM...]"; wanted+=("$word") ;;
+    *) [ -n "${PACKAGE[$word]:-}${ALONE[$word]:-}" ] || usage "build.sh [control-plane|node|tools|all|PROGRAM...]"; wanted+=("$word") ;;
   esac
 done
-todo=()
+todo=() alone=()
 for program in "${wanted[@]}"; do
-  if missing "$program"; then todo+=("$program"); fi
+  if missing "$program"; then
+    if [ -n "${ALONE[$program]:-}" ]; then alone+=("$program"); else todo+=("$program"); fi
+  fi
 done
-if [ ${#todo[@]} -eq 0 ]; then say "all programs are built (${#wanted[@]} looked at)"; exit 0; fi
+if [ $((${#todo[@]} + ${#alone[@]})) -eq 0 ]; then say "all programs are built (${#wanted[@]} looked at)"; exit 0; fi
 lock build
 need_tools python3=python3
 GO=$(find_go)
-write_modules
-compile "${todo[@]}"
+if [ ${#todo[@]} -gt 0 ]; then write_modules; compile "${todo[@]}"; fi
+if [ ${#alone[@]} -gt 0 ]; then compile_alone "${alone[@]}"; fi
+todo+=("${alone[@]}")
 say "built ${todo[*]} in $SECONDS s"

@@ -12,6 +12,8 @@ ADMIN_KUBECONFIG=$CLUSTER_DIR/kubeconfig
 K8S_VERSION=1.37.2
 COREDNS_VERSION=1.15.0
 HELM_VERSION=3.22.0
+KUBECONFORM_VERSION=0.8.0
+KUBE_SCORE_VERSION=1.20.0
 
 NODE_NAME=modelroute-node
 # An alias on lo: pods reach it through their bridge, other machines do not reach it at all.
