@@ -7,8 +7,8 @@ import pytest
 
 from modelroute.api.status import PastStart, StartStatus
 from modelroute.planning import pods
-from modelroute.planning.observed import Observed, Pod
-from modelroute.planning.starts import learn, start_of
+from modelroute.planning.observed import Observed, Pinged, Pod
+from modelroute.planning.starts import Learnt, learn, start_of, woken
 from modelroute.snapshot.types import Start
 from tests.fakes import world
 from tests.fakes.manifests import VLLM
@@ -104,6 +104,13 @@ class TestManyStarts:
         slow = [took(600, f"slow-{n}", 1000 * n + 1000) for n in range(3)]
         assert learnt(*quick, *slow[:2]).seconds == 60
         assert learnt(*quick, *slow).seconds == 600
+
+    def test_what_it_takes_to_wake_is_learnt_from_the_last_that_did(self) -> None:
+        known = learn(None, [pod()], LONG_AFTER)
+        woke = Pinged(at=5, answer_seconds=0.5, wake_seconds=2.6)
+        assert woken(known, [Pinged(at=4, wake_seconds=9), woke, Pinged(at=6)]).status.wake == 4  # type: ignore[union-attr]
+        assert woken(known, [Pinged(at=7, wake_seconds=9, error="no")]) == known
+        assert woken(Learnt(), [woke]) == Learnt()
 
     def test_what_it_takes_to_wake_stays(self) -> None:
         old = replace_wake(learnt(pod()), 3)

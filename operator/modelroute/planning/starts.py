@@ -4,13 +4,16 @@ Called by ``plan``. Never reads a clock, and remembers nothing but the last star
 one counts: a single slow start (an image's first pull, a node that had to be bought) moves nothing, three in a row do.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 from modelroute.api.status import PastStart, StartStatus
 from modelroute.planning.moments import rfc3339, unix
-from modelroute.planning.observed import Pod
+from modelroute.planning.observed import Pinged, Pod
 from modelroute.snapshot.types import Start
 
 KEPT = 5
@@ -55,6 +58,15 @@ def learn(old: StartStatus | None, replicas: Sequence[Pod], now: float) -> Learn
         last=last,
     )
     return Learnt(status, past)
+
+
+def woken(learnt: Learnt, pinged: Sequence[Pinged]) -> Learnt:
+    """``learnt``, with what it took the replica that woke last: to wake, and to answer. Whole seconds, rounded up."""
+    woke = max((p for p in pinged if p.wake_seconds is not None and not p.error), key=lambda p: p.at, default=None)
+    if learnt.status is None or woke is None:
+        return learnt
+    took = math.ceil((woke.wake_seconds or 0.0) + woke.answer_seconds)
+    return learnt._replace(status=msgspec.structs.replace(learnt.status, wake=took))
 
 
 def start_of(learnt: StartStatus | None, replicas: Sequence[Pod]) -> Start:

@@ -36,5 +36,6 @@ def timed(route: t.ModelRoute, observed: Observed, now: float) -> dict[str, Time
 def _timed(route: t.ModelRoute, backend: t.Backend, old: BackendStatus | None, observed: Observed, now: float) -> Timed:
     replicas = observed.replicas(backend.name)
     learnt = starts.learn(old.start if old else None, replicas, now)
+    learnt = starts.woken(learnt, [observed.pinged[p.name] for p in replicas if p.name in observed.pinged])
     floor = schedule.floor(route, backend.name, now)
     return Timed(floor, learnt, starts.start_of(learnt.status, replicas))
