@@ -7,7 +7,6 @@ pod, and never touches another cluster.
 import asyncio
 import base64
 import contextlib
-import itertools
 import os
 import ssl
 import subprocess
@@ -116,14 +115,12 @@ class Plane:
         token = await self.api.ask("POST", f"/api/v1/namespaces/{HOME}/serviceaccounts/{OPERATOR}/token", {"spec": {}})
         users = [self.api.kubeconfig["users"][0] | {"user": {"token": token["status"]["token"]}}]
         self.operator_kubeconfig.write_text(yaml.safe_dump(self.api.kubeconfig | {"users": users}))
-        for tries in itertools.count():
-            try:
+        for _ in range(100):
+            with contextlib.suppress(RuntimeError):
                 await self.api.ask("GET", MODEL_ROUTE.path())
                 return
-            except RuntimeError:
-                if tries > 100:
-                    raise
-                await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)
+        raise RuntimeError("the API server does not serve ModelRoutes")
 
 
 @contextlib.asynccontextmanager

@@ -54,7 +54,14 @@ def _about(found: dict[str, Any]) -> str:
 
 
 def checkov(manifests: Path) -> set[Finding]:
-    command = (HOME / "bin/checkov", "--framework=kubernetes", "--skip-download", "--compact", "--quiet", "--output=json")
+    command = (
+        HOME / "bin/checkov",
+        "--framework=kubernetes",
+        "--skip-download",
+        "--compact",
+        "--quiet",
+        "--output=json",
+    )
     found = json.loads(run(*command, "--file", manifests))
     assert "results" in found, f"nothing was looked at: {found}"
     failed = found["results"]["failed_checks"]

@@ -160,3 +160,13 @@ def test_a_secret_that_is_not_there_has_no_keys_at_all() -> None:
         return web.json_response({"message": "not found"}, status=404)
 
     assert request(answer, lambda cluster: cluster.secret_keys("a", "s")) is None
+
+
+def test_no_request_is_looked_up_in_the_environments_proxies() -> None:
+    async def main() -> bool:
+        cluster = Cluster(kubernetes.aio.client.Configuration(host="http://127.0.0.1:1"))
+        session = cluster._client.rest_client._create_pool_manager()
+        await session.close()
+        return bool(session.trust_env)
+
+    assert asyncio.run(main()) is False
