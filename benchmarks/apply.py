@@ -27,17 +27,18 @@ SETTLED = 0.5
 PATIENCE = 60
 QUICKSTART = Path(__file__).resolve().parents[1] / "examples/quickstart.yaml"
 BODY = b'{"model":"chat","max_tokens":1,"messages":[{"role":"user","content":"What is a router?"}]}'
-REQUEST = (
-    b"POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    b"Content-Length: %d\r\n\r\n%s" % (cluster.ROUTER[0].encode(), len(BODY), BODY)
+HEAD = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Connection: close\r\nContent-Length: %d\r\n\r\n"
 )
 
 
 class Answer(NamedTuple):
-    """When a request was sent (time.perf_counter) and which backend answered it."""
+    """When a request was sent (time.perf_counter), which backend answered it, and after how many seconds."""
 
     sent: float
     backend: str
+    took: float = 0.0
 
 
 class Try(NamedTuple):
@@ -73,7 +74,10 @@ def backend_of(answer: bytes) -> str:
 class Asking:
     """Requests that go on in the background, a new connection each, so that every router is met."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: tuple[str, int] = cluster.ROUTER, body: bytes = BODY, patience: float = 10) -> None:
+        self._address = address
+        self._request = HEAD % len(body) + body
+        self._patience = patience
         self.answers: list[Answer] = []
         self.failed: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -95,15 +99,15 @@ class Asking:
     async def _ask(self) -> None:
         sent = time.perf_counter()
         try:
-            async with asyncio.timeout(10):
-                reader, writer = await asyncio.open_connection(*cluster.ROUTER)
-                writer.write(REQUEST)
+            async with asyncio.timeout(self._patience):
+                reader, writer = await asyncio.open_connection(*self._address)
+                writer.write(self._request)
                 backend = backend_of(await reader.read())
                 writer.close()
         except (OSError, ValueError) as error:
             self.failed.append(repr(error))
         else:
-            self.answers.append(Answer(sent, backend))
+            self.answers.append(Answer(sent, backend, time.perf_counter() - sent))
 
 
 def manifests(quickstart: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -47,6 +47,7 @@ class Stage:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # a line may be read in the middle of a character
             env=env,
         )
         words: list[str] = []

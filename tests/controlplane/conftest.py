@@ -3,10 +3,14 @@
 import os
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.controlplane.plane import BINARIES, PROGRAMS, Operator, Plane
+from modelroute.controller.kinds import SCALED_OBJECT
+from tests.controlplane import hooks
+from tests.controlplane.plane import BINARIES, DEFINITIONS, PROGRAMS, Operator, Plane, until
+from tests.controlplane.routers import Routers
 
 
 @pytest.fixture(scope="session")
@@ -22,17 +26,45 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 
 @pytest.fixture(scope="session")
 def running(plane: Plane) -> Iterator[Operator]:
-    found = Operator(plane.operator_kubeconfig)
+    found = Operator(plane.operator_kubeconfig, "--webhook-port={webhook-port}")
+    until("the operator is ready", found.ready, seconds=120)  # the start of Python on a busy machine takes long
     yield found
     found.end()
 
 
 @pytest.fixture
 def operator(running: Operator) -> Iterator[Operator]:
-    """The operator; what it logs during a test is shown when the test fails."""
+    """The operator at work; what it logs during a test is shown when the test fails."""
+    until("the operator leads", running.leads, 60)
     before = len(running.log())
     yield running
     sys.stdout.write(running.log()[before:][-6000:])
+
+
+@pytest.fixture
+def routers(plane: Plane, namespace: str) -> Iterator[Routers]:
+    """Routers for the pods of the namespace; none runs before the test starts them."""
+    made = Routers(plane, namespace)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stopped(operator: Operator) -> Iterator[Operator]:
+    """The operator, which does not run during the test unless the test starts it."""
+    operator.end()
+    yield operator
+    if operator.running():
+        operator.end()
+    operator.start()
+
+
+@pytest.fixture(scope="module")
+def nobody(running: Operator) -> Iterator[None]:
+    """No operator but those that the module's tests start."""
+    running.end()
+    yield
+    running.start()
 
 
 @pytest.fixture
@@ -41,3 +73,46 @@ def namespace(plane: Plane) -> Iterator[str]:
     name = plane.namespace()
     yield name
     plane.admin.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture(scope="module")
+def asking(plane: Plane, running: Operator) -> Iterator[None]:
+    """The API server asks the operator about namespaces with a label."""
+    hooks.install(plane, f"https://localhost:{running.webhook_port}", everywhere=False)
+    until("the API server trusts the operator", lambda: hooks.told(plane), seconds=60)
+    yield
+    hooks.remove(plane)
+
+
+@pytest.fixture
+def hooked(plane: Plane, asking: None, operator: Operator, namespace: str) -> str:
+    """A namespace for a test alone, where the API server asks the operator."""
+    hooks.mark(plane, namespace)
+    return namespace
+
+
+def definition() -> dict[str, Any]:
+    """KEDA's kind, as far as it matters here."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1alpha1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"kind": "ScaledObject", "listKind": "ScaledObjectList", "plural": "scaledobjects"}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "scaledobjects.keda.sh"},
+        "spec": {"group": "keda.sh", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+
+
+@pytest.fixture
+def keda(plane: Plane) -> Iterator[Any]:
+    """Call it to install KEDA's kind."""
+    path = f"{DEFINITIONS}/scaledobjects.keda.sh"
+
+    def install() -> None:
+        plane.admin.must("POST", DEFINITIONS, definition())
+        until("the kind", lambda: plane.admin.ask("GET", SCALED_OBJECT.path("default")).is_success)
+
+    yield install
+    plane.admin.ask("DELETE", path)
+    until("no kind", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=60)

@@ -1,16 +1,14 @@
 """A throwaway control plane for the tests of this folder, a plain client for it, and the operator as a process."""
 
-import base64
 import itertools
 import json
 import os
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,10 @@ import httpx
 import pytest
 import yaml
 
-from modelroute.controller.kinds import MODEL_ROUTE, POD, Kind
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.kinds import MODEL_ROUTE, POD
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, policy_rules
+from tests.controlplane import kubelet
+from tests.controlplane.api import Api
 
 ROOT = Path(__file__).resolve().parents[2]
 BINARIES = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
@@ -43,55 +43,10 @@ def until(what: str, holds: Callable[[], Any], seconds: float = 20) -> Any:
     return found
 
 
-class Api:
-    """The API server, as one user."""
-
-    def __init__(self, kubeconfig: KubeObject) -> None:
-        self.kubeconfig = kubeconfig
-        self.cluster = kubeconfig["clusters"][0]["cluster"]
-        authority = base64.b64decode(self.cluster["certificate-authority-data"]).decode()
-        self.http = httpx.Client(
-            base_url=self.cluster["server"],
-            verify=ssl.create_default_context(cadata=authority),
-            headers={"Authorization": f"Bearer {kubeconfig['users'][0]['user']['token']}"},
-            timeout=30,
-        )
-
-    def ask(self, method: str, path: str, body: Any = None, content: str = "json", **query: str) -> httpx.Response:
-        headers = {"Content-Type": f"application/{content}"}
-        data = None if body is None else json.dumps(body)
-        return self.http.request(method, path, content=data, params=query, headers=headers)
-
-    def must(self, method: str, path: str, body: Any = None, content: str = "json", **query: str) -> Any:
-        answer = self.ask(method, path, body, content, **query)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def get(self, kind: Kind, namespace: str, name: str) -> Any:
-        answer = self.ask("GET", kind.path(namespace, name))
-        assert answer.is_success or answer.status_code == 404, answer.text
-        return answer.json() if answer.is_success else None
-
-    def all(self, kind: Kind, namespace: str, selector: str = "") -> list[KubeObject]:
-        found: list[KubeObject] = self.must("GET", kind.path(namespace), labelSelector=selector)["items"]
-        return found
-
-    def create(self, kind: Kind, namespace: str, body: KubeObject) -> KubeObject:
-        created: KubeObject = self.must(
-            "POST", kind.path(namespace), {"apiVersion": kind.api_version, "kind": kind.name} | body
-        )
-        return created
-
-    def merge(self, kind: Kind, namespace: str, name: str, change: KubeObject, subresource: str = "") -> None:
-        self.must("PATCH", kind.path(namespace, name, subresource), change, "merge-patch+json")
-
-    def replace(self, kind: Kind, namespace: str, name: str, path: str, value: Any) -> None:
-        """Put ``value`` at a JSON pointer."""
-        change = [{"op": "add", "path": path, "value": value}]
-        self.must("PATCH", kind.path(namespace, name), change, "json-patch+json")
-
-    def delete(self, kind: Kind, namespace: str, name: str, policy: str = "Background") -> None:
-        self.must("DELETE", kind.path(namespace, name), {"propagationPolicy": policy})
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class Plane:
@@ -100,6 +55,7 @@ class Plane:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.numbers = itertools.count(1)
+        self.users: list[Api] = []
         (directory / "bin").symlink_to(BINARIES)
         self._environment = os.environ | {"CLUSTER_DIR": str(directory)}
         self._script("up.sh", "control-plane")
@@ -107,7 +63,8 @@ class Plane:
         self._install()
 
     def stop(self) -> None:
-        self.admin.http.close()
+        for api in (self.admin, *self.users):
+            api.http.close()
         self._script("down.sh", "wipe")
 
     def namespace(self) -> str:
@@ -119,27 +76,35 @@ class Plane:
     def allow(self, rules: list[dict[str, list[str]]]) -> None:
         """Make these the operator's rights."""
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": OPERATOR}}
-        self.admin.must(
-            "PATCH", f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules}, "apply-patch+yaml", fieldManager="test"
-        )
+        self._apply(f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules})
 
-    def identity(self, namespace: str, *, clusterwide: bool) -> Path:
+    def identity(self, namespace: str, *, clusterwide: bool, lease_in: str = "") -> Path:
         """A kubeconfig for an operator that has the rights of the role there, or everywhere, and no others."""
         account = {"kind": "ServiceAccount", "namespace": namespace, "name": OPERATOR}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OPERATOR}
-        binding = {"metadata": {"name": OPERATOR}, "roleRef": role, "subjects": [account]}
         scope = "clusterrolebindings" if clusterwide else f"namespaces/{namespace}/rolebindings"
         self.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": OPERATOR}})
-        self.admin.must("POST", f"{RBAC}/{scope}", binding)
-        return self._kubeconfig(namespace)
+        self._bind(scope, namespace, "ClusterRole", OPERATOR, account)
+        home, lease = f"namespaces/{lease_in or namespace}", f"{OPERATOR}-lease"
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": lease}}
+        self._apply(f"{RBAC}/{home}/roles/{lease}", role | {"rules": policy_rules(LEASE_RULES)})
+        self._bind(f"{home}/rolebindings", f"{namespace}-lease", "Role", lease, account)
+        return self.kubeconfig(namespace)
 
-    def _kubeconfig(self, namespace: str) -> Path:
+    def _bind(self, scope: str, name: str, kind: str, role: str, account: KubeObject) -> None:
+        ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role}
+        self.admin.must("POST", f"{RBAC}/{scope}", {"metadata": {"name": name}, "roleRef": ref, "subjects": [account]})
+
+    def _apply(self, path: str, body: KubeObject) -> None:
+        self.admin.must("PATCH", path, body, "apply-patch+yaml", fieldManager="test")
+
+    def kubeconfig(self, namespace: str, account: str = OPERATOR) -> Path:
+        """A file by which one acts as a ServiceAccount."""
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{OPERATOR}/token"
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         token = self.admin.must("POST", path, request)["status"]["token"]
         config = json.loads(json.dumps(self.admin.kubeconfig))
         config["users"][0]["user"] = {"token": token}
-        file = self.directory / f"{namespace}.kubeconfig"
+        file = self.directory / f"{namespace}-{account}.kubeconfig"
         file.write_text(yaml.safe_dump(config))
         return file
 
@@ -147,18 +112,18 @@ class Plane:
         """Now, in the audit log."""
         return self._audit.stat().st_size
 
-    def asked(self, since: int = 0) -> Iterator[dict[str, str]]:
-        """What the operator has asked for since that mark."""
+    def asked(self, since: int = 0, user: str = USER) -> Iterator[dict[str, str]]:
+        """What the operator, or another of that name, has asked for since that mark."""
         with self._audit.open("rb") as log:
             log.seek(since)
             events = [json.loads(line) for line in log if line.endswith(b"\n")]
         for event in events:
-            if event["user"]["username"] == USER and event["stage"] == "ResponseComplete" and "objectRef" in event:
+            if event["user"]["username"] == user and event["stage"] == "ResponseComplete" and "objectRef" in event:
                 yield {"verb": event["verb"]} | event["objectRef"]
 
-    def writes(self, since: int, namespace: str) -> list[str]:
-        """What the operator has written in ``namespace`` since that mark."""
-        found = [a for a in self.asked(since) if a["verb"] in WRITES and a.get("namespace") == namespace]
+    def writes(self, since: int, namespace: str, user: str = USER) -> list[str]:
+        """What the operator, or another of that name, has written in ``namespace`` since that mark."""
+        found = [a for a in self.asked(since, user) if a["verb"] in WRITES and a.get("namespace") == namespace]
         return [f"{a['verb']} {a['resource']}/{a.get('name')}/{a.get('subresource', '')}" for a in found]
 
     @property
@@ -182,51 +147,95 @@ class Plane:
 
     def crash_api_server(self) -> None:
         """Kill it, and start it again."""
-        pid = int((self.directory / "run/kube-apiserver.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGKILL)
+        self._signal("kube-apiserver", signal.SIGKILL)
         self._script("up.sh", "control-plane")
+
+    def pause_etcd(self) -> None:
+        """As when it has no quorum: nothing can be written any more, or read of what is not cached."""
+        self._signal("etcd", signal.SIGSTOP)
+
+    def resume_etcd(self) -> None:
+        self._signal("etcd", signal.SIGCONT)
+
+    def _signal(self, program: str, number: signal.Signals) -> None:
+        os.kill(int((self.directory / f"run/{program}.pid").read_text().split()[0]), number)
 
     def _install(self) -> None:
         self.install_definition()
         self.allow(policy_rules())
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
         self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
+        account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
+        self.grant(f"namespaces/{HOME}/", "Role", f"{OPERATOR}-own", policy_rules(OWN_RULES), account)
+        self.grant("", "ClusterRole", f"{OPERATOR}-cluster", policy_rules(CLUSTER_RULES), account)
 
-    def make_pods_ready(self, namespace: str, component: str) -> None:
-        """Say of every pod of a component what a kubelet would say."""
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]}
-        for pod in self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}"):
-            self.admin.merge(POD, namespace, pod["metadata"]["name"], {"status": ready}, "status")
+    def grant(self, scope: str, kind: str, name: str, rules: list[dict[str, list[str]]], account: KubeObject) -> None:
+        """Give ``account`` these rights, in the cluster or in one namespace."""
+        group = "rbac.authorization.k8s.io"
+        role = {"apiGroup": group, "kind": kind, "name": name}
+        self.admin.must("POST", f"{RBAC}/{scope}{kind.lower()}s", {"metadata": {"name": name}, "rules": rules})
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": [account]}
+        self.admin.must("POST", f"{RBAC}/{scope}{kind.lower()}bindings", binding)
+
+    def make_pods_ready(self, namespace: str, component: str, *addresses: str) -> None:
+        """Say of every pod of a component what a kubelet would say; of those with addresses, in order of their names.
+
+        Containers run and are ready; the pod is when its readiness gates are open. To be called again when one opened.
+        """
+        pods = self.admin.all(POD, namespace, f"app.kubernetes.io/component={component}")
+        for pod, address in itertools.zip_longest(pods, addresses[: len(pods)]):
+            self.make_pod_ready(pod, address)
+
+    def make_pod_ready(self, pod: KubeObject, address: str | None = None) -> None:
+        """Say of a pod what a kubelet would say."""
+        path = POD.path(pod["metadata"]["namespace"], pod["metadata"]["name"], "status")
+        self.admin.must("PATCH", path, {"status": kubelet.says(pod, address)}, "strategic-merge-patch+json")
 
 
 class Operator:
     """The operator as users run it, with a log that is shown when a test fails."""
 
-    def __init__(self, kubeconfig: Path, *arguments: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self._port = probe.getsockname()[1]
+    def __init__(
+        self,
+        kubeconfig: Path,
+        *arguments: str,
+        lease_in: str = "",
+        program: Sequence[str] = ("modelroute.cli.main",),
+    ) -> None:
+        self._port, self.webhook_port = free_port(), free_port()
         self._kubeconfig = kubeconfig
-        self._arguments = arguments
+        self._program = program
+        # Short, since some tests kill it, and a successor has to wait for that.
+        home = lease_in or kubeconfig.name.split(".")[0]
+        self.arguments = ("--lease-duration=5", f"--lease-namespace={home}", *arguments)
         self._log = kubeconfig.with_suffix(".log")
         self.start()
 
     def start(self) -> None:
-        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
-        command = [sys.executable, "-m", "modelroute.cli.main", "operator", "--router-image=modelroute/router:test"]
-        command += [f"--admin-port={self._port}", *self._arguments]
+        path = f"{ROOT / 'operator'}:{ROOT}"
+        environment = os.environ | {"KUBECONFIG": str(self._kubeconfig), "PYTHONPATH": path}
+        command = [sys.executable, "-m", *self._program, "operator", "--router-image=modelroute/router:test"]
+        command += [f"--admin-port={self._port}", *self.arguments]
+        command = [argument.replace("{webhook-port}", str(self.webhook_port)) for argument in command]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code."""
-        self._process.send_signal(number)
+        self.signal(number)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, when it ends."""
         try:
             return self._process.wait(20)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            pytest.fail(f"the operator did not end on {number.name}")
+            pytest.fail("the operator did not end")
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
 
     def running(self) -> bool:
         return self._process.poll() is None
@@ -236,14 +245,23 @@ class Operator:
 
     def metric(self, name: str) -> float:
         """The sum over all labels; 0 while it does not answer."""
-        try:
-            text = httpx.get(f"http://127.0.0.1:{self._port}/metrics").text
-        except httpx.TransportError:
-            return 0.0
-        return sum(float(x.rsplit(" ", 1)[1]) for x in text.splitlines() if x.startswith(name))
+        status, text = self._ask("metrics")
+        lines = text.splitlines() if status else []
+        return sum(float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith(name))
+
+    def leads(self) -> bool:
+        return self.metric("modelroute_leader") == 1
 
     def ready(self) -> bool:
+        return self._ask("readyz")[0] == 200
+
+    def health(self) -> tuple[int, str]:
+        """What the kubelet is told."""
+        return self._ask("healthz")
+
+    def _ask(self, path: str) -> tuple[int, str]:
         try:
-            return httpx.get(f"http://127.0.0.1:{self._port}/readyz").is_success
-        except httpx.TransportError:
-            return False
+            answer = httpx.get(f"http://127.0.0.1:{self._port}/{path}")
+        except httpx.TransportError as error:
+            return 0, type(error).__name__
+        return answer.status_code, answer.text

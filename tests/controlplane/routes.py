@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+import httpx
+
 from modelroute.controller.kinds import (
     CHILDREN,
     CONFIG_MAP,
@@ -14,8 +16,10 @@ from modelroute.controller.kinds import (
     SECRET,
     SERVICE,
     SLICE,
+    WATCHED,
 )
 from modelroute.planning.names import REVISION_ANNOTATION
+from tests.controlplane.api import Api
 from tests.controlplane.plane import Operator, Plane, until
 from tests.fakes.manifests import VLLM, manifest
 
@@ -25,7 +29,7 @@ ROUTER |= {"PodDisruptionBudget/chat-router", "ConfigMap/chat-router-snapshot"}
 SMALL = {"Deployment/chat--small", "Service/chat--small"}
 CACHE = "PersistentVolumeClaim/chat--small-cache"
 CACHED = VLLM | {"vllm": {"model": "org/small", "modelCache": {"size": "1Gi"}}}
-KEYED = {
+KEYED: dict[str, Any] = {
     "name": "big",
     "external": {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "openai", "key": "token"}},
 }
@@ -38,6 +42,12 @@ def create(plane: Plane, namespace: str, **spec: Any) -> dict[str, Any]:
     return plane.admin.create(MODEL_ROUTE, namespace, manifest(namespace=namespace, **spec))
 
 
+def apply(api: Api, namespace: str, **spec: Any) -> httpx.Response:
+    """As `kubectl apply --server-side` does: the ModelRoute "chat" with these fields in its spec."""
+    path, given = MODEL_ROUTE.path(namespace, "chat"), manifest(namespace=namespace, **spec)
+    return api.ask("PATCH", path, given, "apply-patch+yaml", fieldManager="test", force="true")
+
+
 def settle(plane: Plane, namespace: str, children: set[str]) -> None:
     """Wait for just these children, and for a status that is about the newest spec."""
     until(f"children {sorted(children)}", lambda: names(plane, namespace) == children)
@@ -46,7 +56,8 @@ def settle(plane: Plane, namespace: str, children: set[str]) -> None:
 
 def names(plane: Plane, namespace: str) -> set[str]:
     """All that is managed by the operator, as Kind/name."""
-    found = {(k, o["metadata"]["name"]) for k in CHILDREN.values() for o in plane.admin.all(k, namespace, MANAGED)}
+    kinds = [kind for kind in CHILDREN.values() if kind in WATCHED]  # of the others the API server knows nothing
+    found = {(k, o["metadata"]["name"]) for k in kinds for o in plane.admin.all(k, namespace, MANAGED)}
     return {f"{kind.name}/{name}" for kind, name in found}
 
 
@@ -111,7 +122,11 @@ def publish_endpoints(plane: Plane, namespace: str, service: str, port: str, *ad
 
 def revisions(plane: Plane, namespace: str) -> list[str]:
     """What the router pods were last told to take up."""
-    pods = plane.admin.all(POD, namespace, ROUTER_PODS)
+    return revisions_of(plane, namespace, ROUTER_PODS)
+
+
+def revisions_of(plane: Plane, namespace: str, selector: str) -> list[str]:
+    pods = plane.admin.all(POD, namespace, selector)
     return [pod["metadata"].get("annotations", {}).get(REVISION_ANNOTATION, "") for pod in pods]
 
 

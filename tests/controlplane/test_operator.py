@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -33,15 +32,6 @@ from tests.fakes.manifests import HOSTED
 SETTINGS = Settings(router_image="modelroute/router:test")
 
 
-@pytest.fixture
-def stopped(operator: Operator) -> Iterator[Operator]:
-    """The operator, which does not run during the test unless the test starts it."""
-    operator.end()
-    yield operator
-    operator.end(signal.SIGKILL)
-    operator.start()
-
-
 def test_at_rest_nothing_is_written(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
@@ -60,14 +50,14 @@ def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: s
     operator.end()
     mark = plane.mark()
     operator.start()
-    until("the operator works again", operator.ready)
+    until("the operator works again", operator.leads, 60)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
 
 
 def test_it_ends_when_it_is_told_to(plane: Plane, stopped: Operator) -> None:
     stopped.start()
-    until("the operator works", stopped.ready)
+    until("the operator works", stopped.ready, 60)
     assert stopped.end() == 0
 
 
@@ -77,6 +67,7 @@ def test_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator,
     until("a first child", lambda: names(plane, namespace))
     stopped.end(signal.SIGKILL)
     stopped.start()
+    until("its lease has run out, and it leads", stopped.leads, 60)
     settle(plane, namespace, ROUTER | SMALL)
 
 
@@ -85,7 +76,7 @@ def test_one_namespace_is_served_with_the_rights_of_that_one(plane: Plane, stopp
     create(plane, other)
     alone = Operator(plane.identity(namespace, clusterwide=False), f"--namespace={namespace}")
     try:
-        until("it is ready, though there is nothing to see", alone.ready)
+        until("it is ready, though there is nothing to see", alone.ready, 60)
         create(plane, namespace)
         settle(plane, namespace, ROUTER | SMALL)
     finally:
@@ -97,7 +88,7 @@ class Cut(Cluster):
     """A way to the API server that is lost, with the process, after so many writes."""
 
     def __init__(self, cluster: Cluster, left: int) -> None:
-        self._client = cluster._client
+        self._client, self._fence = cluster._client, None
         self.left = left
 
     def _spend(self) -> None:

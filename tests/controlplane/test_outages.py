@@ -6,7 +6,7 @@ from tests.controlplane.routes import ROUTER, SMALL, create, settle
 from tests.fakes.manifests import HOSTED
 
 
-def test_it_goes_on_when_the_api_server_is_back(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o03_it_goes_on_when_the_api_server_is_back(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     plane.crash_api_server()
@@ -15,7 +15,7 @@ def test_it_goes_on_when_the_api_server_is_back(plane: Plane, operator: Operator
     assert operator.running()
 
 
-def test_it_waits_for_a_definition_that_is_gone(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o15_it_waits_for_a_definition_that_is_gone(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     seen = operator.log().count("is not installed")
@@ -25,4 +25,35 @@ def test_it_waits_for_a_definition_that_is_gone(plane: Plane, operator: Operator
     other = plane.namespace()
     create(plane, other)
     settle(plane, other, ROUTER | SMALL)
+    assert operator.running()
+
+
+def test_o15_it_waits_for_a_definition_that_is_missing_at_its_start(plane: Plane, stopped: Operator) -> None:
+    plane.remove_definition()
+    seen = stopped.log().count("is not installed")
+    try:
+        stopped.start()
+        until("it says that it waits", lambda: stopped.log().count("is not installed") > seen + 1, seconds=30)
+        assert stopped.running()
+        assert stopped.health()[0] == 200
+        assert not stopped.ready()
+    finally:
+        plane.install_definition()
+    until("it leads", stopped.leads, 60)
+    other = plane.namespace()
+    create(plane, other)
+    settle(plane, other, ROUTER | SMALL)
+
+
+def test_o30_it_catches_up_when_etcd_is_back(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    plane.pause_etcd()
+    try:
+        until("it does not lead any more", lambda: not operator.leads())
+        assert operator.health()[0] == 200
+    finally:
+        plane.resume_etcd()
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
+    settle(plane, namespace, ROUTER)
     assert operator.running()

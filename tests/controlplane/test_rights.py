@@ -1,8 +1,15 @@
 """The operator's stated rights are those that it uses: a right too many is a way in, one too few a condition."""
 
-from modelroute.controller.kinds import CHILDREN, EVENT, MANAGED, MODEL_ROUTE, POD, SERVICE
-from modelroute.controller.rbac import RULES
-from tests.controlplane.plane import Operator, Plane, until
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from modelroute.controller.kinds import CHILDREN, EVENT, MANAGED, MODEL_ROUTE, POD, SCALED_OBJECT, SECRET, SERVICE
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES
+from modelroute.planning.names import SIDECAR_LABEL
+from tests.controlplane.plane import HOME, Operator, Plane, until
+from tests.controlplane.replicas import address, gate, make_replica
 from tests.controlplane.routes import (
     CACHE,
     CACHED,
@@ -14,7 +21,8 @@ from tests.controlplane.routes import (
     publish_endpoints,
     settle,
 )
-from tests.fakes.manifests import VLLM
+from tests.fakes.manifests import HOSTED, VLLM
+from tests.fakes.standin import standin
 
 
 def used(plane: Plane) -> set[tuple[str, str, str]]:
@@ -24,6 +32,42 @@ def used(plane: Plane) -> set[tuple[str, str, str]]:
         resource = "/".join(part for part in (ask["resource"], ask.get("subresource", "")) if part)
         found.add((ask.get("apiGroup", ""), resource, ask["verb"]))
     return found
+
+
+URL = "http://prometheus.monitoring.svc"
+SCALED = VLLM | {"name": "hpa", "scaling": {"engine": "HPA"}}
+KEDAS = VLLM | {"name": "keda", "scaling": {"engine": "KEDA", "serverAddress": URL}}
+PULLED = VLLM | {"name": "pulled", "vllm": {"model": "m", "prePull": True, "nodeSelector": {"a": "b"}}}
+OTHERS = {f"{kind}/chat--{name}" for name in ("hpa", "keda", "pulled") for kind in ("Deployment", "Service")}
+OTHERS |= {"HorizontalPodAutoscaler/chat--hpa", "DaemonSet/chat--pulled-pull"}
+POLICIES = {"NetworkPolicy/chat-router", "NetworkPolicy/chat-backends"}
+
+
+@pytest.fixture
+def complete(plane: Plane, running: Operator) -> Iterator[Operator]:
+    """The operator with all that it can be told to do."""
+    running.end()
+    running.arguments += ("--network-policies",)
+    running.start()
+    until("the operator is ready", running.ready, seconds=120)
+    yield running
+    running.end()
+    running.arguments = running.arguments[:-1]
+    running.start()
+    until("the operator is ready", running.ready, seconds=120)
+
+
+def ask_for_a_router(plane: Plane, namespace: str) -> None:
+    """Of the routers' Deployment nothing is left then, and a pod has one in it."""
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/router", {"mode": "Sidecar"})
+    until("no gateway", lambda: plane.admin.get(SERVICE, namespace, "chat-router") is None)
+    meta = {"name": "app", "labels": {SIDECAR_LABEL: "chat"}}
+    plane.admin.create(POD, namespace, {"metadata": meta, "spec": {"containers": [{"name": "a", "image": "a:1"}]}})
+
+
+def certificates(plane: Plane) -> str:
+    found: dict[str, str] = plane.admin.get(SECRET, HOME, "modelroute-webhook")["data"]
+    return found["ca.crt"]
 
 
 def take_names(plane: Plane, namespace: str, taken: str) -> None:
@@ -36,19 +80,36 @@ def take_names(plane: Plane, namespace: str, taken: str) -> None:
             plane.admin.create(kind, taken, body | {"metadata": {"name": made["metadata"]["name"]}})
 
 
-def test_all_stated_rights_are_used_and_no_others(plane: Plane, operator: Operator, namespace: str) -> None:
-    create(plane, namespace, backends=[CACHED, KEYED])
-    settle(plane, namespace, ROUTER | SMALL | {CACHE})
+def test_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str, complete: Operator, keda: Any) -> None:
+    namespace = hooked
+    keda()
+    create(plane, namespace, backends=[CACHED, KEYED, SCALED, KEDAS, PULLED])
+    settle(plane, namespace, ROUTER | SMALL | {CACHE} | OTHERS | POLICIES)
+    until("a ScaledObject", lambda: plane.admin.get(SCALED_OBJECT, namespace, "chat--keda"))
     until("router pods", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=router"))
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     until("an event", lambda: plane.admin.all(EVENT, namespace))
     taken = plane.namespace()
     take_names(plane, namespace, taken)
-    create(plane, taken, backends=[CACHED, KEYED])
+    create(plane, taken, backends=[CACHED, KEYED, SCALED, PULLED])
     becomes(plane, taken, "Programmed", "False", "NameConflict")
+    host = address()
+    make_replica(plane, namespace, "a")
+    with standin("--served-model-name", "small", host=host, port=8000):
+        plane.make_pods_ready(namespace, "backend", host)
+        until("a gate is open", lambda: gate(plane, namespace, "a")["status"] == "True", seconds=60)
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [VLLM | {"name": "next"}])
-    settle(plane, namespace, ROUTER | {"Deployment/chat--next", "Service/chat--next"})
-    stated = {(group, resource, verb) for (group, resource), verbs in RULES.items() for verb in verbs}
+    settle(plane, namespace, ROUTER | POLICIES | {"Deployment/chat--next", "Service/chat--next"})
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
+    settle(plane, namespace, ROUTER | {"NetworkPolicy/chat-router"})
+    until("no ScaledObject", lambda: plane.admin.get(SCALED_OBJECT, namespace, "chat--keda") is None)
+    ask_for_a_router(plane, namespace)
+    plane.admin.delete(SECRET, HOME, "modelroute-webhook")
+    until("the certificates again", lambda: plane.admin.get(SECRET, HOME, "modelroute-webhook"), seconds=40)
+    plane.admin.merge(SECRET, HOME, "modelroute-webhook", {"data": {"ca.crt": ""}})
+    until("the certificates again", lambda: certificates(plane), seconds=40)
+    rights = (RULES, LEASE_RULES, OWN_RULES, CLUSTER_RULES)
+    stated = {(*thing, verb) for rules in rights for thing, verbs in rules.items() for verb in verbs}
 
     # A watch is in the audit log only when it has ended; who may list may watch.
     def verbs(rights: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:

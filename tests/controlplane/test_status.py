@@ -7,6 +7,7 @@ import pytest
 
 from modelroute.controller.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD, SECRET
 from tests.controlplane.plane import DEFINITIONS, Operator, Plane, until
+from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (
     BEHIND,
     KEYED,
@@ -32,13 +33,15 @@ INVALID = MISTAKES["a header that cannot be"].spec["rules"]
 CANARY = "sk-planted-7f3a"
 
 
-def test_a_route_whose_replicas_answer_is_ready(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_a_route_whose_replicas_answer_is_ready(
+    plane: Plane, operator: Operator, namespace: str, routers: Routers
+) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
-    until("2 router pods", lambda: len(plane.admin.all(POD, namespace, "app.kubernetes.io/component=router")) == 2)
-    plane.make_pods_ready(namespace, "router")
+    routers.start()
     becomes(plane, namespace, "Ready", "True")
+    becomes(plane, namespace, "Programmed", "True")
     found = [condition(plane, namespace, kind)["status"] for kind in ("Accepted", "ResolvedRefs", "Programmed")]
     assert found == ["True", "True", "True"]
 
@@ -124,6 +127,22 @@ def test_router_pods_are_touched_when_the_snapshot_changes(plane: Plane, operato
     change_snapshot(plane, namespace)
     revision = snapshot(plane, namespace)["revision"]
     until("the new revision on both", lambda: revisions(plane, namespace) == [revision] * 2)
+
+
+def test_o25_a_snapshot_that_grows_is_warned_of_then_refused_and_never_written_in_part(
+    plane: Plane, operator: Operator, namespace: str
+) -> None:
+    longest = {"systemPrompt": '"' * 32768}  # each is two bytes in the snapshot, and three more on the way
+    backends = [HOSTED | {"name": f"b{n}", "parameters": longest} for n in range(15)]
+    create(plane, namespace, backends=backends[:13])
+    settle(plane, namespace, ROUTER)
+    assert "shorten system prompts" in becomes(plane, namespace, "Accepted", "True", "SnapshotLarge")
+    whole = snapshot(plane, namespace)
+    assert len(whole["backends"]) == 13
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", backends)
+    message = becomes(plane, namespace, "Programmed", "False", "SnapshotTooLarge")
+    assert f"revision {whole['revision']} stays in force" in message
+    assert snapshot(plane, namespace) == whole
 
 
 @pytest.fixture

@@ -21,10 +21,19 @@ async def test_clients_are_not_served_on_the_admin_port(plane: Plane, path: str)
     assert (reply.status, reply.error["code"]) == (404, "model_not_found")
 
 
+async def test_the_admin_port_may_be_at_another_address(plane: Plane) -> None:
+    """As in a pod whose own containers ask on loopback, while kubelet and operator ask from outside."""
+    plane.write(backend("small", weight=1))
+    router = await plane.start(admin_host="127.0.0.2")
+    [public], [admin] = (server.sockets for server in router._servers)
+    assert (public.getsockname()[0], admin.getsockname()[0]) == ("127.0.0.1", "127.0.0.2")
+
+
 async def test_the_status_tells_what_is_running(plane: Plane) -> None:
     router = await plane.route(backend("small", "10.0.0.1:8000", weight=1), backend("cold"))
     assert router.live.route is not None
     replica = {"address": "10.0.0.1:8000", "inFlight": 0, "ejected": False, "ejectedSeconds": 0.0}
+    counts = {"inFlight": 0, "waiting": 0, "requests": 0, "cold": 0}
     assert await plane.status() == {
         "namespace": "team",
         "name": "chat",
@@ -33,8 +42,8 @@ async def test_the_status_tells_what_is_running(plane: Plane) -> None:
         "ready": True,
         "refusedSnapshot": None,
         "backends": [
-            {"name": "small", "inFlight": 0, "waiting": 0, "trouble": None, "replicas": [replica]},
-            {"name": "cold", "inFlight": 0, "waiting": 0, "trouble": "ColdStart", "replicas": []},
+            {"name": "small", **counts, "trouble": None, "replicas": [replica]},
+            {"name": "cold", **counts, "trouble": "ColdStart", "replicas": []},
         ],
         "clientKeys": None,
     }

@@ -3,13 +3,16 @@
 # ruff: noqa: ARG002 - the real one needs its arguments
 
 import copy
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelroute.controller.cache import Cache
-from modelroute.controller.cluster import ApiError, Call, Cluster, Verb
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, Kind
+from modelroute.controller.calls import ApiError, Call, Verb
+from modelroute.controller.cluster import Cluster
+from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
 
 KubeObject = dict[str, Any]
+_WATCHED = {kind.name: kind for kind in WATCHED}
 
 
 class FakeCluster(Cluster):
@@ -21,6 +24,7 @@ class FakeCluster(Cluster):
         self.looks: list[str] = []
         self.refuse: dict[tuple[str, str], ApiError] = {}
         self.events: list[str] = []
+        self.notes: list[str] = []
         self._version = 100
 
     def keep(self, kind: Kind, seen: KubeObject) -> KubeObject:
@@ -40,14 +44,14 @@ class FakeCluster(Cluster):
     def fill(self, cache: Cache) -> None:
         """What the watches would bring."""
         for (kind, _), found in self.objects.items():
-            if kind in CHILDREN or kind == MODEL_ROUTE.name:
-                cache.put(CHILDREN.get(kind, MODEL_ROUTE), found)
+            if kind in _WATCHED:
+                cache.put(_WATCHED[kind], found)
 
     def form(self, desired: KubeObject) -> KubeObject:
         """The form in which ``desired`` is kept; what a test replaces."""
         return desired
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
         self._check("get", kind, name)
         self.looks.append(f"{kind.name}/{name}")
         return copy.deepcopy(self.objects.get((kind.name, name)))
@@ -62,7 +66,7 @@ class FakeCluster(Cluster):
         kind, meta = CHILDREN[desired["kind"]], desired["metadata"]
         self._note("patch", kind, meta["name"])
         known = self.objects.get((kind.name, meta["name"]))
-        if known and "resourceVersion" in meta:  # which no object has
+        if known and meta.get("resourceVersion") not in (None, known["metadata"]["resourceVersion"]):
             raise ApiError(Call("patch", kind, "team-a", meta["name"]), 409, "the object has been modified")
         return self.keep(kind, self.form(desired))
 
@@ -76,12 +80,43 @@ class FakeCluster(Cluster):
         found = self.objects.get((MODEL_ROUTE.name, "chat"))
         return self.keep(MODEL_ROUTE, found | {"status": status}) if found else None
 
-    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
-        self._note("patch", POD, pod["metadata"]["name"])
-        self.objects[POD.name, pod["metadata"]["name"]]["metadata"]["annotations"] = annotations
+    async def annotate_pod(self, pod: KubeObject, annotations: Mapping[str, str | None]) -> KubeObject | None:
+        return self._change_pod(pod, lambda live: _merge(live["metadata"].setdefault("annotations", {}), annotations))
+
+    async def set_pod_condition(self, pod: KubeObject, condition: KubeObject) -> KubeObject | None:
+        def change(live: KubeObject) -> None:
+            others = [c for c in live.setdefault("status", {}).get("conditions", ()) if c["type"] != condition["type"]]
+            live["status"]["conditions"] = [*others, condition]
+
+        return self._change_pod(pod, change, "/status")
+
+    def _change_pod(
+        self, pod: KubeObject, change: Callable[[KubeObject], None], subresource: str = ""
+    ) -> KubeObject | None:
+        self._note("patch", POD, pod["metadata"]["name"] + subresource)
+        live = self.objects.get((POD.name, pod["metadata"]["name"]))
+        if live is None:
+            return None
+        change(live)
+        return self.keep(POD, live)
+
+    async def create(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        self._note("create", kind, desired["metadata"]["name"])
+        if (kind.name, desired["metadata"]["name"]) in self.objects:
+            raise ApiError(Call("create", kind, "team-a"), 409, "there is one")
+        return self.keep(kind, desired)
+
+    async def replace(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        name, version = desired["metadata"]["name"], desired["metadata"]["resourceVersion"]
+        self._note("update", kind, name)
+        known = self.objects.get((kind.name, name))
+        if known is None or known["metadata"]["resourceVersion"] != version:
+            raise ApiError(Call("update", kind, "team-a", name), 409 if known else 404, "not that one")
+        return self.keep(kind, desired)
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         self.events.append(event["reason"])
+        self.notes.append(event["note"])
 
     def _note(self, verb: Verb, kind: Kind, name: str) -> None:
         self._check(verb, kind, name)
@@ -90,3 +125,9 @@ class FakeCluster(Cluster):
     def _check(self, verb: Verb, kind: Kind, name: str) -> None:
         if refusal := self.refuse.get((verb, f"{kind.name}/{name}")):
             raise refusal
+
+
+def _merge(into: dict[str, str], change: Mapping[str, str | None]) -> None:
+    into.update({name: value for name, value in change.items() if value is not None})
+    for name in [name for name, value in change.items() if value is None]:
+        into.pop(name, None)

@@ -3,6 +3,8 @@
 import copy
 from typing import Any, NamedTuple
 
+from tests.fakes import router_manifests
+
 VLLM = {"name": "small", "vllm": {"model": "org/small"}}
 HOSTED = {"name": "big", "external": {"baseURL": "https://api.example.com/v1"}}
 BOTH = [VLLM, HOSTED]
@@ -36,16 +38,17 @@ def rule(**fields: Any) -> dict[str, Any]:
 
 
 class Mistake(NamedTuple):
-    """``path`` and ``says`` are of parse's error."""
+    """``path`` and ``says`` are of parse's error; ``beyond_cel``: what the API server alone does not see."""
 
     spec: dict[str, Any]
     path: str
     says: str
+    beyond_cel: bool = False
 
 
 _OTHER = {"name": "other", "vllm": {"model": "m"}}
 
-MISTAKES = {
+MISTAKES = {name: Mistake(*mistake) for name, mistake in router_manifests.MISTAKES.items()} | {
     "no backends": Mistake({"backends": []}, "spec.backends", "length >= 1"),
     "a backend without a name": Mistake({"backends": [{"vllm": VLLM["vllm"]}]}, "spec.backends[0]", '"name"'),
     "a typo": Mistake(vllm(modle="x"), "spec.backends[0].vllm", 'unknown field "modle"; did you mean "model"?'),
@@ -220,16 +223,6 @@ MISTAKES = {
         {"retry": {"backoff": {"min": "9s"}}}, "spec.retry.backoff.min", "above max"
     ),
     "a budget of more than all": Mistake({"retry": {"budgetPercent": 101}}, "spec.retry.budgetPercent", "<= 100"),
-    "keys of nowhere": Mistake(
-        {"router": {"auth": {"apiKeysSecretRef": {}}}}, "spec.router.auth.apiKeysSecretRef", '"name"'
-    ),
-    "TLS without a certificate": Mistake({"router": {"tls": {}}}, "spec.router.tls", '"secretRef"'),
-    "a nodePort without type": Mistake(
-        {"router": {"service": {"nodePort": 30080}}}, "spec.router.service.nodePort", "needs type NodePort"
-    ),
-    "an unknown Service type": Mistake(
-        {"router": {"service": {"type": "X"}}}, "spec.router.service.type", "none of Cl"
-    ),
     "a Service name that cannot be": Mistake(
         {"backends": [{"name": "a", "targetRef": {"name": "My Svc", "port": 80}}]},
         "spec.backends[0].targetRef.name",
@@ -251,7 +244,7 @@ MISTAKES = {
     "a URL with a query": Mistake(hosted("https://a.example/v1?k=v"), "spec.backends[0].external.baseURL", "base URL"),
 }
 
-GOOD: dict[str, dict[str, Any]] = {
+GOOD: dict[str, dict[str, Any]] = router_manifests.GOOD | {
     "two backends": {},
     "scaling without a change": {"backends": [HOSTED | {"scaling": {}}]},
     "a weight of 0 beside another": {"backends": [VLLM, HOSTED | {"weight": 0}]},
@@ -264,7 +257,6 @@ GOOD: dict[str, dict[str, Any]] = {
     "a default that is the maximum": backends({"parameters": {"maxTokens": {"default": 8, "max": 8}}}),
     "decimals in their order": backends({"parameters": {"temperature": {"default": "9.5", "max": "10"}}}),
     "a new claim": vllm(modelCache={"size": "10Gi", "storageClassName": "fast", "accessMode": "ReadWriteMany"}),
-    "a nodePort": {"router": {"service": {"type": "NodePort", "nodePort": 30080}}},
     "a canary": {"canary": {"backend": "big", "baseline": "small", "percent": 5, "allow": ["u-17"]}},
     "a tier that a header tells": rule(when={"tiers": ["vip"]})
     | {"router": {"auth": {"trustedHeaders": {"tier": "x-tier"}}}},
@@ -285,8 +277,5 @@ GOOD: dict[str, dict[str, Any]] = {
         }
     )
     | {"timeouts": {"total": "10m"}, "retry": {"attempts": 1, "backoff": {"min": "8s"}, "budgetPercent": 0}},
-    "a route for the world": {
-        "router": {"auth": {"apiKeysSecretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "cert"}}}
-    },
     "a rule, a fallback": rule() | {"fallbacks": [{"backend": "big", "failures": ["ColdStart"]}]},
 }

@@ -18,17 +18,18 @@ PROGRAM = Path(__file__).parents[2] / "images" / "vllm-standin" / "standin.py"
 class Standin:
     """One running process and the address it listens on."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, host: str = "127.0.0.1") -> None:
         self.process = process
+        self.host = host
         self.port = port
         self.readers: list[Reader] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection((self.host, self.port), timeout=20)
 
     def send(self, request: bytes) -> "Reader":
         """Send these bytes on a connection of their own; the block's end closes it."""
@@ -37,7 +38,7 @@ class Standin:
 
     def ask(self, method: str, path: str, body: object = None) -> tuple[int, str]:
         """One request on a connection of its own: status and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=20)
         try:
             connection.request(method, path, json.dumps(body) if body else None, {"content-type": "application/json"})
             answer = connection.getresponse()
@@ -85,12 +86,14 @@ def chat_request(body: object) -> bytes:
 
 
 @contextmanager
-def standin(*flags: str, port: int = 0, wait: bool = True, **environ: str) -> Iterator[Standin]:
+def standin(
+    *flags: str, host: str = "127.0.0.1", port: int = 0, wait: bool = True, **environ: str
+) -> Iterator[Standin]:
     """Run one until the block ends; ``wait`` until it listens, which gives the port when ``port`` is 0."""
-    command = [sys.executable, str(PROGRAM), "serve", "tiny-llama", "--host", "127.0.0.1", "--port", str(port), *flags]
+    command = [sys.executable, str(PROGRAM), "serve", "tiny-llama", "--host", host, "--port", str(port), *flags]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN_", "VLLM_"))}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean | environ) as process:
-        server = Standin(process, port)
+        server = Standin(process, port, host)
         try:
             assert process.stdout is not None
             if wait:

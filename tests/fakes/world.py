@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.api.status import Status
 from modelroute.planning import names
-from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.observed import KubeObject, Observed, Pod, Told
 from modelroute.planning.plan import Plan, plan
 from modelroute.planning.settings import Settings
 from tests.fakes.manifests import VLLM, manifest
@@ -58,7 +59,7 @@ def live(planned: KubeObject, **status: Any) -> KubeObject:
     found = copy.deepcopy(planned)
     found["metadata"] |= {"uid": f"uid-{found['kind']}", "resourceVersion": "7", "generation": 2}
     if found["kind"] == "Deployment":
-        replicas = found["spec"]["replicas"]
+        replicas = found["spec"].setdefault("replicas", 1)  # the API server's own number
         counts = {"replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas}
         found["status"] = {"observedGeneration": 2, **counts} | status
     return found
@@ -67,7 +68,25 @@ def live(planned: KubeObject, **status: Any) -> KubeObject:
 def settled(asked: t.ModelRoute, **seen: Any) -> Observed:
     """A world where the plan for ``asked`` has been carried out and all Deployments are complete."""
     first = plan(asked, Observed(**seen), SETTINGS, moment(NOW))
-    return Observed(children=tuple(live(o) for o in first.objects), **seen)
+    observed = Observed(children=tuple(live(o) for o in first.objects), **seen)
+    return with_routers(observed, Told(first.revision, first.snapshot.generation), count=asked.spec.router.replicas)
+
+
+def router_pod(number: int, **fields: Any) -> Pod:
+    """A router that is ready."""
+    return replace(Pod(f"chat-router-{number}", "router", "", f"10.0.9.{number}", 0.0, ready=True), **fields)
+
+
+def with_routers(observed: Observed, *told: Told | None, count: int = 2) -> Observed:
+    """``observed``, with so many routers, which say this; the last one's words are of all that follow. None: unasked.
+
+    What was seen of other pods stays.
+    """
+    routers = tuple(router_pod(number) for number in range(count))
+    words = (*told, *([told[-1]] * count))
+    said = {pod.name: known for pod, known in zip(routers, words, strict=False) if known}
+    others = tuple(pod for pod in observed.pods if pod.component == "backend")
+    return replace(observed, pods=(*others, *routers), told=said)
 
 
 def with_router(observed: Observed, **status: Any) -> Observed:
@@ -89,7 +108,12 @@ def _with_deployment(observed: Observed, name: str, status: dict[str, Any]) -> O
 
 
 def planned(asked: t.ModelRoute, observed: Observed | None = None, now: str = NOW) -> Plan:
-    return plan(asked, observed or Observed(), SETTINGS, moment(now))
+    return planned_at(asked, observed or Observed(), moment(now))
+
+
+def planned_at(asked: t.ModelRoute, observed: Observed, now: float) -> Plan:
+    """At ``now`` in Unix seconds."""
+    return plan(asked, observed, SETTINGS, now)
 
 
 def made(asked: t.ModelRoute, kind: str, name: str, observed: Observed | None = None) -> KubeObject:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from modelroute import __version__
-from modelroute.controller.rbac import RULES
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
 from tests.fakes.chart import CHART, ROOT, VALUES, helm, objects, rendered
 
 GOLDEN = Path(__file__).parent / "chart"
@@ -77,9 +77,40 @@ def test_the_operator_may_do_what_it_does_and_nothing_else(name: str, kind: str)
     assert all(rights(role) == needed for role in roles)
 
 
+@pytest.mark.parametrize("name", VALUES)
+def test_the_lease_is_its_own_in_its_own_namespace(name: str) -> None:
+    roles = [
+        r for r in objects(rendered(*VALUES[name]), "Role") if r["metadata"]["name"] == "modelroute-operator-lease"
+    ]
+    assert [role["metadata"]["namespace"] for role in roles] == ["modelroute-system"]
+    assert roles[0]["rules"] == policy_rules(LEASE_RULES)
+
+
+def test_the_webhooks_may_do_what_they_do_and_nothing_else() -> None:
+    text = rendered()
+    [own], [whole] = (
+        [r["rules"] for r in objects(text, kind) if r["metadata"]["name"] == "modelroute-operator-webhooks"]
+        for kind in ("Role", "ClusterRole")
+    )
+    for given, needed in ((own, OWN_RULES), (whole, CLUSTER_RULES)):
+        assert flat(given) == flat(policy_rules(needed))
+
+
+def flat(rules: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
+    """Group, resource, name and verb of each right."""
+    named = {(*right, "".join(rule.get("resourceNames", ()))) for rule in rules for right in rights({"rules": [rule]})}
+    return {(group, resource, name, verb) for group, resource, verb, name in named}
+
+
+@pytest.mark.parametrize("values", [["--set=webhooks.enabled=false"], VALUES["namespaced"]], ids=["off", "namespaced"])
+def test_without_webhooks_nothing_of_them_is_left(values: list[str]) -> None:
+    assert "webhook" not in rendered("--set=crds.install=false", *values)
+
+
 def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
     text = rendered(*VALUES["namespaced"])
-    assert [role["metadata"]["namespace"] for role in objects(text, "Role")] == ["team-a", "team-b"]
+    places = [role["metadata"]["namespace"] for role in objects(text, "Role")]
+    assert places == ["modelroute-system", "team-a", "team-b"]
     assert objects(text, "ClusterRole") + objects(text, "ClusterRoleBinding") == []
 
 
@@ -90,6 +121,7 @@ def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
         ("imge.operator.tag=1", "additional properties 'imge'"),
         ("watchNamespaces={Team}", "/watchNamespaces/0"),
         ("image.pullPolicy=Sometimes", "/image/pullPolicy"),
+        ("webhooks.enabled=maybe", "/webhooks/enabled"),
         ("replicas=two", "/replicas"),
         ("networkPolicies.monitoringNamespace=A B", "/networkPolicies/monitoringNamespace"),
         ("prometheusUrl=prometheus:9090", "/prometheusUrl"),

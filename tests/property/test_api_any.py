@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from modelroute.api.addresses import FORBIDDEN_URL
 from modelroute.api.parse import parse
-from modelroute.api.rules import FORBIDDEN_URL
 from modelroute.api.scalars import DURATION, seconds
 from modelroute.errors import InvalidManifestError
 from tests.fakes.manifests import GOOD, hosted, manifest

@@ -8,10 +8,14 @@ import pytest
 from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.errors import InvalidManifestError
+from tests.fakes import deploying, timely
 from tests.fakes.manifests import GOOD, MISTAKES, Mistake, hosted, manifest
 
+WRONG = MISTAKES | timely.MISTAKES | deploying.MISTAKES | deploying.HIDDEN
+RIGHT = GOOD | timely.GOOD | deploying.GOOD
 
-@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES.keys())
+
+@pytest.mark.parametrize("mistake", WRONG.values(), ids=WRONG.keys())
 def test_a_mistake_is_named_with_its_path(mistake: Mistake) -> None:
     with pytest.raises(InvalidManifestError) as refused:
         parse(manifest(**mistake.spec))
@@ -19,7 +23,7 @@ def test_a_mistake_is_named_with_its_path(mistake: Mistake) -> None:
     assert mistake.says in refused.value.problem
 
 
-@pytest.mark.parametrize("spec", GOOD.values(), ids=GOOD.keys())
+@pytest.mark.parametrize("spec", RIGHT.values(), ids=RIGHT.keys())
 def test_what_is_right_is_taken(spec: dict[str, Any]) -> None:
     assert parse(manifest(**spec)).metadata.name == "chat"
 

@@ -2,8 +2,20 @@
 
 from typing import Any
 
+import pytest
+
 from modelroute.controller.cache import TOMBSTONES, Cache, Key
-from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SERVICE, SLICE
+from modelroute.controller.kinds import (
+    CONFIG_MAP,
+    DAEMON_SET,
+    DEPLOYMENT,
+    HORIZONTAL_AUTOSCALER,
+    MODEL_ROUTE,
+    POD,
+    SERVICE,
+    SLICE,
+    Kind,
+)
 
 CHAT, CODE = Key("team-a", "chat"), Key("team-a", "code")
 OWN = {"modelroute.dev/route": "chat"}
@@ -43,6 +55,36 @@ def test_a_new_version_without_news_concerns_nobody() -> None:
     managed["metadata"]["managedFields"] = [{"manager": "x"}]
     cache.put(DEPLOYMENT, managed)
     assert cache.put(DEPLOYMENT, seen("d", 2, labels=OWN)) == set()
+
+
+def managed(version: int, *managers: str) -> Any:
+    """A Deployment whose number of replicas these have written, the last one holding it."""
+    found = seen("d", version, labels=OWN, spec={"replicas": 2})
+    held: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    found["metadata"]["managedFields"] = [{"manager": m, "fieldsV1": held} for m in managers]
+    return found
+
+
+def test_o23_whose_the_number_of_replicas_is_is_kept_with_its_version() -> None:
+    cache = Cache()
+    cache.put(DEPLOYMENT, managed(1, "modelroute"))
+    [kept] = cache.labelled(CHAT)
+    assert kept["metadata"]["managedFields"] == [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+    assert kept["metadata"]["resourceVersion"] == "1"
+
+
+def test_o23_a_number_that_another_took_over_is_news() -> None:
+    cache = Cache()
+    cache.put(DEPLOYMENT, managed(1, "modelroute"))
+    assert cache.put(DEPLOYMENT, managed(2, "autoscaler")) == {CHAT}
+    assert cache.labelled(CHAT)[0]["metadata"].keys().isdisjoint({"managedFields", "resourceVersion"})
+
+
+@pytest.mark.parametrize("kind", [HORIZONTAL_AUTOSCALER, DAEMON_SET])
+def test_how_a_child_fares_that_nothing_depends_on_is_no_news(kind: Kind) -> None:
+    cache = Cache()
+    cache.put(kind, seen("a", 1, labels=OWN, status={"currentReplicas": 1}))
+    assert cache.put(kind, seen("a", 2, labels=OWN, status={"currentReplicas": 2})) == set()
 
 
 def test_when_pods_changed_last_is_no_news() -> None:

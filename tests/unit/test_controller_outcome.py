@@ -5,7 +5,7 @@ import pytest
 
 from modelroute.api.status import BackendStatus, Condition, Status
 from modelroute.controller import outcome
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import DEPLOYMENT, SERVICE
 
 NOW, LATER = "2026-05-01T08:00:00Z", "2026-05-01T09:00:00Z"

@@ -4,11 +4,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE
 from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS, Reconciler
+from modelroute.planning.names import COMPONENT_LABEL
 from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
 from tests.fakes.manifests import VLLM, manifest
@@ -201,41 +203,6 @@ def test_a_child_that_the_watch_does_not_show_yet_is_taken_in() -> None:
     assert "data" in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
 
 
-def test_a_new_operator_tells_those_router_pods_that_lag() -> None:
-    world = World()
-    world.reconcile()
-    revision = world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["router"]["revision"]
-    world.cluster.keep(POD, pod("told", **{"modelroute.dev/revision": revision}))
-    world.cluster.keep(POD, pod("old", **{"modelroute.dev/revision": "before"}))
-    world.cluster.keep(POD, pod("young", made="2026-05-01T09:00:00Z"))
-    written = world.cluster.objects[CONFIG_MAP.name, "chat-router-snapshot"]
-    written["metadata"]["managedFields"] = [{"manager": "modelroute", "time": "2026-05-01T08:30:00Z"}]
-    world.cache.put(CONFIG_MAP, world.cluster.keep(CONFIG_MAP, written))
-    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
-    world.reconcile()
-    assert world.cluster.writes == ["patch Pod/old"]
-
-
-def test_all_router_pods_are_told_of_what_was_just_written() -> None:
-    world = World()
-    world.cluster.keep(POD, pod("a", made="2999-01-01T00:00:00Z"))
-    world.cluster.keep(POD, pod("b"))
-    world.reconcile()
-    assert {"patch Pod/a", "patch Pod/b"} <= set(world.cluster.writes)
-
-
-def test_pods_are_not_told_of_a_snapshot_that_could_not_be_written() -> None:
-    world = World()
-    world.reconcile()
-    world.cluster.keep(POD, pod("old"))
-    world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
-    route = world.cluster.objects[MODEL_ROUTE.name, "chat"]
-    world.cluster.keep(MODEL_ROUTE, route | {"spec": route["spec"] | {"models": ["another"]}})
-    with pytest.raises(ApiError):
-        world.reconcile()
-    assert "patch Pod/old" not in world.cluster.writes
-
-
 def test_a_missing_secret_is_looked_for_soon() -> None:
     world = World(backends=[KEYED])
     assert world.reconcile() == UNRESOLVED_SECONDS
@@ -288,3 +255,25 @@ def test_a_namespace_that_ends_is_no_error() -> None:
     world.cluster.refuse["patch", "ConfigMap/chat-router-snapshot"].ending = True
     assert world.reconcile() is None
     assert world.cluster.events == []
+
+
+def test_a_start_is_measured_when_the_status_has_it_and_once() -> None:
+    def measured() -> float:
+        found = REGISTRY.get_sample_value("modelroute_replica_start_seconds_sum", {"phase": "load"})
+        return found or 0.0
+
+    world, before = World(), measured()
+    labels = {"modelroute.dev/route": "chat", "modelroute.dev/backend": "small", COMPONENT_LABEL: "backend"}
+    container = {
+        "name": "vllm",
+        "image": "v",
+        "ready": True,
+        "state": {"running": {"startedAt": "2026-05-01T08:00:01Z"}},
+    }
+    loaded = {"type": "ContainersReady", "status": "True", "lastTransitionTime": "2026-05-01T08:00:31Z"}
+    seen = pod("replica")
+    seen["metadata"] |= {"labels": labels, "resourceVersion": "5", "uid": "uid-pod"}
+    world.cache.put(POD, seen | {"status": {"conditions": [loaded], "containerStatuses": [container]}})
+    for _ in range(2):
+        world.reconcile()
+        assert measured() - before == 30

@@ -12,10 +12,14 @@ import pytest
 from aiohttp import ClientSession, web
 
 from modelroute.controller import admin
-from modelroute.controller.cluster import ApiError, Cluster, credentials
-from modelroute.controller.kinds import CONFIG_MAP
-from modelroute.controller.logs import OneLine
+from modelroute.controller.calls import ApiError, NotLeadingError
+from modelroute.controller.cluster import Cluster, credentials
+from modelroute.controller.fencing import Fence
+from modelroute.controller.kinds import CONFIG_MAP, LEASE
+from modelroute.controller.logs import OneLine, Seldom
 from modelroute.errors import ModelRouteError
+
+META = {"namespace": "a", "name": "c", "uid": "u"}
 
 
 def free_port() -> int:
@@ -24,12 +28,12 @@ def free_port() -> int:
     return port
 
 
-def asked(path: str, age: float = 0, *, ready: bool = True) -> tuple[int, str]:
-    """What the admin port answers while a reconcile has this age."""
+def asked(path: str, unwell: str = "", unready: str = "") -> tuple[int, str]:
+    """What the admin port answers when this is wrong."""
 
     async def main() -> tuple[int, str]:
         port = free_port()
-        runner = await admin.start(port, lambda: age, lambda: ready)
+        runner = await admin.start(port, lambda: unwell, lambda: unready)
         async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}{path}") as answer:
             found = answer.status, await answer.text()
         await runner.cleanup()
@@ -39,16 +43,16 @@ def asked(path: str, age: float = 0, *, ready: bool = True) -> tuple[int, str]:
 
 
 def test_a_working_operator_is_alive() -> None:
-    assert asked("/healthz", 10) == (200, "ok\n")
+    assert asked("/healthz", unready="not yet") == (200, "ok\n")
 
 
-def test_a_reconcile_that_hangs_is_no_life() -> None:
-    assert asked("/healthz", 301) == (503, "a reconcile has been running for 301 s\n")
+def test_what_ails_it_is_said_to_the_kubelet() -> None:
+    assert asked("/healthz", unwell="deaf") == (503, "deaf\n")
 
 
-def test_an_operator_that_sees_everything_is_ready() -> None:
-    assert asked("/readyz") == (200, "ok\n")
-    assert asked("/readyz", ready=False)[0] == 503
+def test_an_operator_that_could_lead_is_ready() -> None:
+    assert asked("/readyz", unwell="deaf") == (200, "ok\n")
+    assert asked("/readyz", unready="not yet") == (503, "not yet\n")
 
 
 def test_metrics_are_served() -> None:
@@ -75,13 +79,35 @@ def test_a_traceback_stays_on_the_line() -> None:
     assert "\n" not in line("two\nlines", error=ValueError("x\ny"))
 
 
+def told(seldom: Seldom, name: str, text: str, at: float) -> bool:
+    record = logging.LogRecord(name, logging.ERROR, "f.py", 1, text, (), None)
+    record.created = at
+    return bool(seldom.filter(record))
+
+
+def test_what_kopf_says_again_and_again_is_told_once_a_minute() -> None:
+    seldom, text = Seldom(), "Request attempt #{} failed; will retry: GET /api/v1/pods?resourceVersion={}"
+    tries = [told(seldom, "kopf.x", text.format(n, n + 700), at=10.0 * n) for n in range(13)]
+    assert [n for n, was_told in enumerate(tries) if was_told] == [0, 6, 12]
+    assert told(seldom, "kopf.x", text.format(1, 1).replace("pods", "services"), at=121)
+
+
+def test_what_the_operator_says_is_told_each_time() -> None:
+    seldom = Seldom()
+    assert all(told(seldom, "modelroute.controller.app", "starting over", at=1) for _ in range(3))
+
+
 def test_without_a_cluster_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     with pytest.raises(ModelRouteError, match=r"no cluster to work with: .*; set KUBECONFIG, or run in a pod"):
         asyncio.run(credentials())
 
 
-def request(answer: Callable[[web.Request], Awaitable[web.Response]] | None, call: Callable[[Cluster], Any]) -> Any:
+def request(
+    answer: Callable[[web.Request], Awaitable[web.Response]] | None,
+    call: Callable[[Cluster], Any],
+    fence: Fence | None = None,
+) -> Any:
     """What ``call`` gets from an API server that answers so; None: there is none."""
 
     async def main() -> Any:
@@ -92,7 +118,7 @@ def request(answer: Callable[[web.Request], Awaitable[web.Response]] | None, cal
             app.router.add_route("*", "/{path:.*}", answer)
             await runner.setup()
             await web.TCPSite(runner, "127.0.0.1", port).start()
-        cluster = Cluster(kubernetes.aio.client.Configuration(host=f"http://127.0.0.1:{port}"))
+        cluster = Cluster(kubernetes.aio.client.Configuration(host=f"http://127.0.0.1:{port}"), fence)
         try:
             return await call(cluster)
         finally:
@@ -160,6 +186,52 @@ def test_a_secret_that_is_not_there_has_no_keys_at_all() -> None:
         return web.json_response({"message": "not found"}, status=404)
 
     assert request(answer, lambda cluster: cluster.secret_keys("a", "s")) is None
+
+
+WRITES: dict[str, Callable[[Cluster], Any]] = {
+    "apply": lambda cluster: cluster.apply({"kind": "ConfigMap", "metadata": META}),
+    "reset": lambda cluster: cluster.reset({"kind": "ConfigMap"}, {"kind": "ConfigMap", "metadata": META}),
+    "delete": lambda cluster: cluster.delete({"kind": "ConfigMap", "metadata": META}),
+    "write_status": lambda cluster: cluster.write_status({"metadata": META}, {}),
+    "annotate_pod": lambda cluster: cluster.annotate_pod({"metadata": META}, {}),
+    "publish": lambda cluster: cluster.publish("a", {}),
+    "create": lambda cluster: cluster.create(CONFIG_MAP, {"metadata": META}),
+    "set_pod_condition": lambda cluster: cluster.set_pod_condition({"metadata": META}, {}),
+    "merge": lambda cluster: cluster.merge(CONFIG_MAP, "a", "c", {}),
+    "edit": lambda cluster: cluster.edit(CONFIG_MAP, "a", "c", []),
+    "replace": lambda cluster: cluster.replace(CONFIG_MAP, {"metadata": META}),
+}
+
+
+async def well(_: web.Request) -> web.Response:
+    return web.json_response({"metadata": META})
+
+
+async def never(_: web.Request) -> web.Response:
+    pytest.fail("it was asked")
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_o06_nothing_is_written_while_it_does_not_lead(write: str) -> None:
+    with pytest.raises(NotLeadingError, match="this operator does not lead"):
+        request(never, WRITES[write], Fence())
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_leader_writes(write: str) -> None:
+    fence = Fence()
+    fence.extend(float("inf"))
+    request(well, WRITES[write], fence)
+
+
+def test_all_that_a_cluster_does_is_a_read_or_tried_here() -> None:
+    reads = {"find", "select", "secret_keys", "has_claim", "serves_routes", "close", "configuration"}
+    assert {name for name in vars(Cluster) if not name.startswith("_")} == reads | set(WRITES)
+
+
+def test_whether_it_leads_or_not_it_reads_and_writes_the_lease() -> None:
+    assert request(well, find, Fence())
+    assert request(well, lambda cluster: cluster.replace(LEASE, {"metadata": META}), Fence())
 
 
 def test_no_request_is_looked_up_in_the_environments_proxies() -> None:

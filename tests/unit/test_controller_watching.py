@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import pytest
 
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
-from modelroute.controller.watching import RESYNC_SECONDS, Watches, kopf_settings
+from modelroute.controller.watching import RECONNECT_SECONDS, RESYNC_SECONDS, Watches, kopf_settings
 from modelroute.controller.workqueue import WorkQueue
 from tests.fakes.clock import InstantLoop
 from tests.fakes.kube import FakeCluster
@@ -48,7 +48,7 @@ class World:
 
     async def resync(self, seconds: float) -> None:
         """Let the listing loop run for so long."""
-        running = asyncio.create_task(self.watches.resync(self.cluster, (None,)))
+        running = asyncio.create_task(self.watches.resync(self.cluster))
         await asyncio.sleep(seconds)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -80,7 +80,7 @@ def test_routes_are_worked_on_when_all_kinds_are_listed() -> None:
         world.cluster.keep(MODEL_ROUTE, {"metadata": {"name": "chat"}})
         world.cluster.keep(CONFIG_MAP, config_map(1))
         assert not world.watches.ready.is_set()
-        await world.watches.begin(world.cluster, (None,))
+        await world.watches.begin(world.cluster)
         assert world.watches.ready.is_set()
 
     world = play(script)
@@ -93,7 +93,7 @@ def test_where_a_kind_cannot_be_listed_no_route_is_worked_on() -> None:
     async def script(world: World) -> None:
         world.cluster.deny("list", WATCHED[-1], "", 503)
         with pytest.raises(ApiError):
-            await world.watches.begin(world.cluster, (None,))
+            await world.watches.begin(world.cluster)
         assert not world.watches.ready.is_set()
 
     play(script)
@@ -108,7 +108,7 @@ def test_no_object_waits_for_any_other() -> None:
 def test_what_went_between_the_first_listing_and_the_watch_is_noticed() -> None:
     async def script(world: World) -> None:
         kept = world.cluster.keep(CONFIG_MAP, config_map(1))
-        await world.watches.begin(world.cluster, (None,))
+        await world.watches.begin(world.cluster)
         del world.cluster.objects[CONFIG_MAP.name, kept["metadata"]["name"]]
         await world.resync(10)
 
@@ -125,10 +125,13 @@ def test_what_is_deleted_leaves_the_cache() -> None:
     assert world.queue.keys == [CHAT, CHAT]
 
 
-def test_a_listing_by_kopf_is_followed_by_our_own() -> None:
+def test_o02_a_second_listing_by_kopf_is_followed_by_our_own() -> None:
+    """Also when nothing of the kind is left, so that kopf has nothing to tell."""
+
     async def script(world: World) -> None:
         world.watches.ready.set()
         await world.event(CONFIG_MAP, None, config_map(1))
+        world.watches.ear._listed_again()
         await world.resync(10)
 
     assert play(script).cache.get(CONFIG_MAP, "team-a", "c") is None  # the API server has none
@@ -165,19 +168,38 @@ def test_a_listing_that_fails_is_tried_again() -> None:
     assert play(script).queue.keys == [CHAT]
 
 
-def test_kopf_never_gives_up_on_the_api_server() -> None:
+def test_a_listing_that_fails_is_tried_again_soon() -> None:
+    async def script(world: World) -> None:
+        world.watches.ready.set()
+        world.cluster.keep(MODEL_ROUTE, {"metadata": {"name": "chat"}})
+        world.cluster.deny("list", MODEL_ROUTE, "", 503)
+        asyncio.get_running_loop().call_later(RESYNC_SECONDS + 5, world.cluster.refuse.clear)
+        await world.resync(RESYNC_SECONDS + 60)
+
+    assert play(script).queue.keys == [CHAT]
+
+
+def test_o03_kopf_never_gives_up_on_the_api_server() -> None:
     waits = iter(kopf_settings().networking.error_backoffs)  # type: ignore[arg-type]
     drawn = [next(waits) for _ in range(1000)]
-    assert all(0 < wait <= 60 for wait in drawn)
+    assert all(0 < wait <= RECONNECT_SECONDS for wait in drawn)
+    assert len(set(drawn[20:])) > 900  # by chance, each time anew
+
+
+def test_o01_a_watch_that_is_silent_is_begun_anew_before_long() -> None:
+    longest = kopf_settings().watching.inactivity_timeout
+    assert longest > 60  # the API server's bookmarks come so often
+    assert longest + RECONNECT_SECONDS <= 90
 
 
 @pytest.mark.parametrize("kind", [k for k in WATCHED if k.selector], ids=lambda k: k.name)
 def test_only_what_is_ours_is_watched_of_children(kind: Kind) -> None:
     selectors = kopf_settings().watching.label_selectors
-    assert selectors[kind.group, kind.version, kind.plural] == "app.kubernetes.io/managed-by=modelroute"
+    label = "modelroute.dev/route" if kind.name == "Pod" else "app.kubernetes.io/managed-by=modelroute"
+    assert selectors[kind.group, kind.version, kind.plural] == label
 
 
 def test_kopf_copies_and_compares_nothing() -> None:
     storage = kopf_settings().persistence.diffbase_storage
-    body = kopf.Body(config_map(1))
+    body = kopf.Body(cast("Any", config_map(1)))
     assert (storage.build(body=body), storage.fetch(body=body)) == ({}, None)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from modelroute.controller.cache import Key
-from modelroute.controller.cluster import ApiError, Call
+from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import SERVICE
 from modelroute.controller.workqueue import FIRST_RETRY, LAST_RETRY, WorkQueue, backoff, jittered
 from tests.fakes.clock import InstantLoop
@@ -73,7 +73,7 @@ def test_a_key_that_is_added_often_is_handled_once() -> None:
     assert len(handler.calls) == 1
 
 
-def test_other_keys_do_not_wait_for_a_slow_one() -> None:
+def test_o08_other_keys_do_not_wait_for_a_slow_one() -> None:
     handler = Handler(takes=10)
     during(handler, adds(CHAT, CODE))
     assert handler.at_once == 2
@@ -92,18 +92,20 @@ def test_one_key_is_never_handled_twice_at_a_time() -> None:
     assert (handler.at_once, handler.gaps()) == (1, [10])
 
 
-def test_a_burst_of_changes_does_not_lengthen_the_wait_after_an_error() -> None:
-    handler = Handler(*[RuntimeError("no")] * 30)
+def test_o04_a_burst_of_changes_does_not_make_a_failing_route_ask_often() -> None:
+    """Nor does it lengthen the wait after its error."""
+    handler = Handler(*[RuntimeError("no")] * 300)
 
     async def script(queue: WorkQueue) -> None:
-        for _ in range(20):
+        for _ in range(1000):
             queue.add(CHAT)
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(FIRST_RETRY)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(LAST_RETRY)
 
     during(handler, script)
-    assert handler.calls[-1][0] > handler.calls[19][0] + 0.1  # by its own time, soon after the burst
-    assert len(handler.calls) == 21
+    in_burst = [time for time, _ in handler.calls if time <= 10]
+    assert 10 <= len(in_burst) <= 10 / FIRST_RETRY + 1
+    assert len(handler.calls) > len(in_burst)
 
 
 def test_nothing_is_handled_before_it_is_ready() -> None:
@@ -161,13 +163,65 @@ def test_an_error_of_one_key_does_not_hold_up_another() -> None:
     assert [key for _, key in handler.calls] == [CHAT, CODE]
 
 
-def test_the_api_server_is_not_asked_before_it_wants_to_be() -> None:
-    handler = Handler(ApiError(Call("patch", SERVICE, "a", "s"), 429, "too many requests", retry_after=77))
+def throttled(seconds: float) -> ApiError:
+    return ApiError(Call("patch", SERVICE, "a", "s"), 429, "too many requests", retry_after=seconds)
+
+
+def test_o04_the_api_server_is_not_asked_before_it_wants_to_be() -> None:
+    handler = Handler(throttled(77))
     during(handler, adds(CHAT))
     assert handler.gaps() == pytest.approx([77], abs=0.1)
 
 
-def test_a_handler_that_hangs_is_given_up() -> None:
+def test_o04_not_even_when_something_changes() -> None:
+    handler = Handler(throttled(77))
+
+    async def script(queue: WorkQueue) -> None:
+        for _ in range(100):
+            queue.add(CHAT)
+            await asyncio.sleep(1)
+
+    during(handler, script)
+    assert handler.gaps()[0] == pytest.approx(77, abs=0.1)
+
+
+def test_o04_a_change_during_the_attempt_waits_too() -> None:
+    handler = Handler(throttled(77), takes=10)
+
+    async def script(queue: WorkQueue) -> None:
+        queue.add(CHAT)
+        await asyncio.sleep(5)
+        queue.add(CHAT)
+        await asyncio.sleep(200)
+
+    during(handler, script)
+    assert handler.gaps()[0] == pytest.approx(87, abs=0.1)
+
+
+def test_after_an_end_nothing_is_due_any_more() -> None:
+    handler = Handler(10.0, throttled(1000))
+
+    async def main() -> None:
+        queue, ready = WorkQueue(handler), asyncio.Event()
+        ready.set()
+        for _ in range(2):
+            queue.add(CHAT)
+            running = asyncio.create_task(queue.run(1, ready))
+            await asyncio.sleep(1)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            await asyncio.sleep(100)
+        queue.add(CHAT)
+        running = asyncio.create_task(queue.run(1, ready))
+        await asyncio.sleep(1)
+        running.cancel()
+
+    with asyncio.Runner(loop_factory=InstantLoop) as runner:
+        runner.run(main())
+    assert handler.gaps() == [101, 101]
+
+
+def test_o08_a_handler_that_hangs_is_given_up() -> None:
     handler = Handler(takes=10_000)
     during(handler, adds(CHAT, wait=300))
     assert len(handler.calls) >= 2

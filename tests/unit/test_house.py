@@ -73,4 +73,4 @@ def test_lock_files_pin_by_hash_and_name_no_registry() -> None:
 def test_the_router_image_stays_light() -> None:
     lock = (ROOT / "requirements/router.lock").read_text().splitlines()
     pinned = {line.split("==")[0] for line in lock if "==" in line}
-    assert pinned == {"httptools", "msgspec", "prometheus-client", "pyyaml", "uvloop"}
+    assert pinned == {"cronsim", "httptools", "msgspec", "prometheus-client", "pyyaml", "tzdata", "uvloop"}

@@ -40,6 +40,14 @@ SAME: dict[str, tuple[KubeObject, KubeObject]] = {
         {"sources": [{"secret": {"name": "a", "mode": 420}}]},
     ),
     "an empty list that is left out": ({"spec": {"tolerations": []}}, {"spec": {}}),
+    "a Secret to pull by that an account adds": (
+        {"imagePullSecrets": [{"name": "a"}]},
+        {"imagePullSecrets": [{"name": "b"}, {"name": "a"}]},
+    ),
+    "a container that an injector puts before ours": (
+        {"initContainers": [{"name": "a", "image": "x"}]},
+        {"initContainers": [{"name": "b"}, {"name": "a", "image": "x"}]},
+    ),
     "nothing asked for, nothing there": ({"spec": {"class": None}}, {"spec": {"class": ""}}),
 }
 DIFFERENT: dict[str, tuple[KubeObject, KubeObject]] = {
@@ -55,6 +63,12 @@ DIFFERENT: dict[str, tuple[KubeObject, KubeObject]] = {
     "one argument more": ({"args": ["a"]}, {"args": ["a", "b"]}),
     "arguments in another order": ({"args": ["a", "b"]}, {"args": ["b", "a"]}),
     "a selector with one label more": ({"selector": {"a": "1"}}, {"selector": {"a": "1", "b": "2"}}),
+    "a label of nodes more": ({"nodeSelector": {"a": "1"}}, {"nodeSelector": {"a": "1", "b": "2"}}),
+    "pods that are picked by a label more": (
+        {"podSelector": {"matchLabels": {"a": "1"}}},
+        {"podSelector": {"matchLabels": {"a": "1", "b": "2"}}},
+    ),
+    "another container before ours": ({"initContainers": [{"name": "a"}]}, {"initContainers": [{"name": "b"}]}),
     "a list that must be replaced whole": ({"tolerations": [{"key": "a"}]}, {"tolerations": [{"key": "a"}, {}]}),
     "another owner": ({"ownerReferences": [{"uid": "1"}]}, {"ownerReferences": [{"uid": "2"}]}),
     "a value where there should be none": ({"spec": {"class": None}}, {"spec": {"class": "fast"}}),

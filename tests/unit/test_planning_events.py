@@ -59,7 +59,7 @@ def test_a_backend_that_was_sent_to_rest_is_not_lost() -> None:
 def test_a_number_of_replicas() -> None:
     then = {"backends": [VLLM | {"scaling": {"minReplicas": 2}}, HOSTED]}
     [event] = events(WARM, WARM, BOTH, then)
-    assert event == Event("Normal", "Scaled", "small 1 → 2 replicas")
+    assert event == Event("Normal", "Scaled", "small 1 → 2: minReplicas is 2")
 
 
 def test_a_backend_of_another_kind_is_not_scaled() -> None:

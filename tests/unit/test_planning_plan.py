@@ -1,5 +1,6 @@
 """The plan as a whole: what is written, what is deleted, what is left alone."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -104,6 +105,44 @@ class TestOversize:
         data = world.made(world.route(), "ConfigMap", "chat-router-snapshot")["data"]["snapshot.json"]
         monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", len(data))
         assert "ConfigMap/chat-router-snapshot" in names(world.planned(world.route()).objects)
+
+
+class TestNearlyTooLarge:
+    """O25: a person hears of it while there is room still."""
+
+    SHORT = len(world.made(world.route(), "ConfigMap", "chat-router-snapshot")["data"]["snapshot.json"])
+
+    def accepted(self, monkeypatch: pytest.MonkeyPatch, percent: float, old: Status | None = None) -> tuple[str, str]:
+        """Status and reason where the snapshot takes so much of what it may."""
+        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", int(self.SHORT * 100 / percent))
+        return condition(world.planned(world.route(old=old)).status, "Accepted")[:2]
+
+    @pytest.mark.parametrize(("percent", "reason"), [(79.5, "Accepted"), (81, "SnapshotLarge"), (100, "SnapshotLarge")])
+    def test_o25_over_four_fifths_there_is_a_warning(
+        self, monkeypatch: pytest.MonkeyPatch, percent: float, reason: str
+    ) -> None:
+        assert self.accepted(monkeypatch, percent) == ("True", reason)
+
+    @pytest.mark.parametrize(("percent", "reason"), [(76, "SnapshotLarge"), (74, "Accepted")])
+    def test_it_ends_well_below(self, monkeypatch: pytest.MonkeyPatch, percent: float, reason: str) -> None:
+        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", self.SHORT)
+        warned = world.planned(world.route()).status
+        assert self.accepted(monkeypatch, percent, warned) == ("True", reason)
+
+    def test_it_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calm = world.planned(world.route()).status
+        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", self.SHORT)
+        first = world.planned(world.route(old=calm))
+        again = world.planned(world.route(old=first.status))
+        assert [[e.reason for e in found.events] for found in (first, again)] == [["SnapshotLarge"], []]
+
+    def test_o25_endpoints_count_too_and_never_half_of_them_is_written(self) -> None:
+        many = [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(60_000)]
+        seen = world.settled(world.route(), slices=world.ready("10.0.0.1"))
+        found = world.planned(world.route(), replace(seen, slices=world.ready(*many)))
+        assert condition(found.status, "Programmed")[1] == "SnapshotTooLarge"
+        assert "ConfigMap/chat-router-snapshot" not in names(found.objects)
+        assert found.revision == found.asking.revision == world.planned(world.route(), seen).revision
 
 
 class TestRefused:

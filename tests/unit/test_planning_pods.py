@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.pods import deployment_of, trouble
+from modelroute.planning.moments import unix
+from modelroute.planning.pods import deployment_of, facts, trouble
 
+MINUTES = (("logs", 1), ("vllm", 5))
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}
 ENDED = {"terminated": {"reason": "Error", "exitCode": 1, "finishedAt": "2026-01-01T00:00:00Z"}}
 CRASHES = "container vllm ended (Error, exit code 1) and is started again; see `kubectl logs --previous`"
@@ -50,14 +52,14 @@ def test_a_container_that_cannot_be_made() -> None:
     assert said == "container vllm cannot be started: CreateContainerError; see `kubectl describe pod`"
 
 
-NO_GPU = "0/9 nodes are available: 1 node(s) had untolerated taint {a: b}, 8 Insufficient nvidia.com/gpu."
+TAINTED = "node(s) had untolerated taint {a: b}, Insufficient cpu"
 NO_HELP = " preemption: 0/9 nodes are available: 9 Preemption is not helpful for scheduling."
 
 
 @pytest.mark.parametrize(
     ("scheduler", "said"),
     [
-        (NO_GPU + NO_HELP, "node(s) had untolerated taint {a: b}, Insufficient nvidia.com/gpu"),
+        ("0/9 nodes are available: 1 node(s) had untolerated taint {a: b}, 8 Insufficient cpu." + NO_HELP, TAINTED),
         ('persistentvolumeclaim "models" not found', 'persistentvolumeclaim "models" not found'),
         ("no nodes available to schedule pods", "no nodes available to schedule pods"),
         ("", "unknown why"),
@@ -84,3 +86,9 @@ def test_what_ends_is_nobodys_trouble(ending: Any) -> None:
 )
 def test_a_pod_is_told_by_its_labels(labels: dict[str, str], name: str) -> None:
     assert deployment_of(pod(meta={"labels": {"modelroute.dev/route": "chat", **labels}})) == name
+
+
+def test_a_container_of_a_template_does_not_tell_when_a_replica_started() -> None:
+    logs, vllm = ({"name": n, "state": {"running": {"startedAt": f"2026-01-01T00:0{m}:00Z"}}} for n, m in MINUTES)
+    found = facts({"metadata": {"name": "p"}, "status": {"containerStatuses": [logs, vllm]}})
+    assert found.started == unix("2026-01-01T00:05:00Z")

@@ -4,13 +4,30 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.observed import Observed
+from modelroute.planning.observed import Observed, references
 from tests.fakes import world
 from tests.fakes.manifests import VLLM
 
 KEYS = {"auth": {"apiKeysSecretRef": {"name": "chat-keys"}}}
 CERT = {"tls": {"secretRef": {"name": "cert"}}}
 CACHED = {"name": "small", "vllm": {"model": "m", "modelCache": {"claimName": "models"}}}
+
+TOKEN = {"name": "small", "vllm": {"model": "m", "hubTokenSecretRef": {"name": "hub", "key": "token"}}}
+PULLED = {"name": "small", "vllm": {"model": "m", "imagePullSecrets": [{"name": "registry"}]}}
+VOLUMES = [
+    {"name": "a", "secret": {"secretName": "a"}},
+    {"name": "b", "secret": {"secretName": "b", "optional": True}},
+    {"name": "c", "projected": {"sources": [{"secret": {"name": "c", "optional": True}}]}},
+]
+VARIABLES = {
+    "name": "vllm",
+    "env": [{"name": "D", "valueFrom": {"secretKeyRef": {"name": "d", "key": "k", "optional": True}}}],
+    "envFrom": [{"secretRef": {"name": "e", "optional": True}}],
+}
+MOUNTED = {
+    "name": "small",
+    "vllm": {"model": "m", "template": {"spec": {"volumes": VOLUMES, "containers": [VARIABLES]}}},
+}
 
 
 def resolved(observed: Observed, **spec: Any) -> tuple[str, str, str]:
@@ -52,6 +69,24 @@ def resolved(observed: Observed, **spec: Any) -> tuple[str, str, str]:
             {},
             "ClaimNotFound",
             'spec.backends[0].vllm.modelCache.claimName: PersistentVolumeClaim "models" is not in namespace team-a',
+        ),
+        (
+            [TOKEN],
+            {"secrets": {"hub": frozenset({"key"})}},
+            "SecretKeyNotFound",
+            'spec.backends[0].vllm.hubTokenSecretRef: Secret "hub" has no key "token"',
+        ),
+        (
+            [PULLED],
+            {},
+            "SecretNotFound",
+            'spec.backends[0].vllm.imagePullSecrets[0]: Secret "registry" is not in namespace team-a',
+        ),
+        (
+            [MOUNTED],
+            {},
+            "SecretNotFound",
+            'spec.backends[0].vllm.template.spec.volumes[0].secret.secretName: Secret "a" is not in namespace team-a',
         ),
     ],
 )
@@ -112,7 +147,14 @@ def test_nothing_is_missing() -> None:
     assert found == ("True", "ResolvedRefs", "all references are resolved")
 
 
-def test_replicas_that_run_have_their_claim() -> None:
+@pytest.mark.parametrize("backend", [CACHED, TOKEN, PULLED, MOUNTED])
+def test_replicas_that_run_have_what_they_need(backend: Any) -> None:
     seen = Observed(slices=world.ready("10.0.0.1"))
-    [found] = world.planned(world.route(backends=[CACHED]), seen).status.backends
+    [found] = world.planned(world.route(backends=[backend]), seen).status.backends
     assert found.ready_replicas == 1
+
+
+def test_every_secret_that_is_named_is_looked_for() -> None:
+    """A webhook that asks whether a user may read what a manifest names asks for just these."""
+    asked = world.route(backends=[TOKEN, PULLED | {"name": "b"}, MOUNTED | {"name": "c"}])
+    assert references(asked).secrets == {"hub", "registry", *"abcde"}

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.fakes.clock import InstantLoop
 from vllm_standin.engine import Engine, Flight
 from vllm_standin.errors import ApiError
 from vllm_standin.settings import parse
@@ -95,7 +96,7 @@ def test_a_sleeping_engine_lets_requests_hang_uncounted_until_it_wakes() -> None
         assert (asleep.done(), counts(of), of.in_flight()) == (False, (0, 0), 2)
         gone.cancel()
         await asyncio.wait([gone])
-        of.wake()
+        await of.wake()
         assert await read(await asleep) == 2
         assert of.in_flight() == 0
 
@@ -145,5 +146,50 @@ def test_a_killed_engine_says_nothing_more() -> None:
         rest.cancel()
         flight.close()
         assert of.metrics.finished["abort"] == 1
+
+    run(test)
+
+
+def test_the_first_answer_after_the_start_takes_longer_and_the_second_does_not() -> None:
+    of = engine("--standin-first-request", "2s")
+    assert [of.settling(), of.settling()] == [2.0, 0.0]
+
+
+def test_an_answer_is_held_up_while_the_engine_settles() -> None:
+    async def twice() -> list[float]:
+        of, loop = engine("--standin-first-request", "2s"), asyncio.get_running_loop()
+        took = []
+        for _ in range(2):
+            began = loop.time()
+            await read(await admitted(of))
+            took.append(round(loop.time() - began, 1))
+        return took
+
+    with asyncio.Runner(loop_factory=InstantLoop) as runner:
+        assert runner.run(twice()) == [2.0, 0.0]
+
+
+def test_waking_takes_its_time_and_being_awake_none() -> None:
+    async def twice() -> list[float]:
+        of, loop = engine("--standin-wake-up", "3s"), asyncio.get_running_loop()
+        of.sleep(1)
+        took = []
+        for _ in range(2):
+            began = loop.time()
+            await of.wake()
+            took.append(round(loop.time() - began, 1))
+        return took
+
+    with asyncio.Runner(loop_factory=InstantLoop) as runner:
+        assert runner.run(twice()) == [3.0, 0.0]
+
+
+def test_one_that_sleeps_may_be_sent_to_sleep_again() -> None:
+    async def test() -> None:
+        of = engine()
+        of.sleep(1)
+        of.sleep(1)
+        await of.wake()
+        assert await read(await admitted(of)) == 2
 
     run(test)

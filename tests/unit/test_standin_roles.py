@@ -125,3 +125,9 @@ def test_a_server_of_embeddings_does_not_chat_and_refuses_what_is_too_long() -> 
     assert reply("--task embed", CHAT, {"messages": HI})[0].status == 404
     answer, _ = reply("--task embed --max-model-len 4", "/v1/embeddings", {"input": "a b c d e"})
     assert answer.status == 400
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/completions"])
+def test_a_server_of_embeddings_knows_no_chats(path: str) -> None:
+    answer, said = reply("--task embed", path, {"model": "m", "messages": HI})
+    assert (answer.status, said) == (404, {"detail": "Not Found"})

@@ -34,6 +34,8 @@ def test_own_settings_come_from_the_environment_and_flags_win() -> None:
     settings, notes = parse(["serve", "m", "--standin-inter-token=2s", "--standin-first-token", "1m"], environ)
     assert (settings.first_token, settings.inter_token, settings.openai) == (60.0, 2.0, True)
     assert (settings.api_keys, notes) == (("k",), [])
+    slow = parse(["serve", "m", "--standin-first-request", "3s", "--standin-wake-up=500ms"], {})[0]
+    assert (slow.first_request, slow.wake_up) == (3.0, 0.5)
 
 
 def test_vllms_own_variables_count_too() -> None:

@@ -25,7 +25,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "modelroute.rules" -}}
 - apiGroups: [modelroute.dev]
   resources: [modelroutes]
-  verbs: [list, watch]
+  verbs: [get, list, watch]
 - apiGroups: [modelroute.dev]
   resources: [modelroutes/status]
   verbs: [patch]
@@ -40,11 +40,27 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [services]
   verbs: [list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [configmaps, serviceaccounts]
+  resources: [configmaps]
   verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [daemonsets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [get, list, watch, create, patch, delete]
+# Not watched: without KEDA there is no such kind.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [get, create, patch, delete]
 # Which pods of a backend are ready.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -57,7 +73,23 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch, patch]
+# The readiness gate of a replica, which opens when it has answered a first request.
+- apiGroups: [""]
+  resources: [pods/status]
+  verbs: [patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* What it asks in its own namespace, whichever it watches: the lease by which one of several operators acts. */}}
+{{- define "modelroute.lease-rules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "modelroute.name" . }}]
+  verbs: [get, update]
+# What is not there yet has no name that a rule could know.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
   verbs: [create]
 {{- end }}

@@ -208,7 +208,7 @@ class Api:
         return _json({"status": "sleeping", "level": int(level)})
 
     async def _wake(self, _: Request) -> Answer:
-        self._engine.wake()
+        await self._engine.wake()
         return _json({"status": "awake", "tags": None})
 
     async def _is_sleeping(self, _: Request) -> Answer:

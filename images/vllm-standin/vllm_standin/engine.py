@@ -37,7 +37,7 @@ class Flight:
         granted = loop.time()
         metrics.observe("request_queue_time_seconds", granted - arrived)
         metrics.prompt_tokens += self.prompt_tokens
-        due = granted + settings.first_token
+        due = granted + settings.first_token + engine.settling()
         last = arrived
         for token in self.answer:
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -73,6 +73,7 @@ class Engine:
         self._idle.set()
         self._draining = False
         self._dead = False
+        self._settled = False
 
     async def admit(self, prompt_tokens: int, answer: Sequence[str], finish: Finish) -> Flight:
         """Take a request in, or raise the ApiError of a full or stopping server; returns once the engine is awake."""
@@ -107,6 +108,11 @@ class Engine:
         if self._dead:
             await asyncio.get_running_loop().create_future()
 
+    def settling(self) -> float:
+        """Seconds that the next answer takes longer for being the first since the start; 0 from the second on."""
+        first, self._settled = not self._settled, True
+        return self.settings.first_request if first else 0.0
+
     def release(self, flight: Flight) -> None:
         """Forget a request and let the next one in."""
         if flight not in self._flights:
@@ -128,8 +134,10 @@ class Engine:
         self.sleep_level = level
         self._awake.clear()
 
-    def wake(self) -> None:
-        """Serve again, first what was asked for meanwhile."""
+    async def wake(self) -> None:
+        """Serve again, first what was asked for meanwhile; one that is awake is so at once."""
+        if self.sleep_level:
+            await asyncio.sleep(self.settings.wake_up)
         self.sleep_level = 0
         self._awake.set()
 

@@ -43,6 +43,8 @@ class Settings:
     startup_delay: float = 0.0
     first_token: float = 0.0
     inter_token: float = 0.0
+    first_request: float = 0.0
+    wake_up: float = 0.0
     answer: str = ANSWER
 
     @property
@@ -174,6 +176,8 @@ _STANDIN: dict[str, tuple[str, Callable[[str], object]]] = {
     "--standin-startup-delay": ("startup_delay", _duration),
     "--standin-first-token": ("first_token", _duration),
     "--standin-inter-token": ("inter_token", _duration),
+    "--standin-first-request": ("first_request", _duration),
+    "--standin-wake-up": ("wake_up", _duration),
     "--standin-answer": ("answer", _answer),
 }
 _TASKS = ("--task", "--runner", "--convert")

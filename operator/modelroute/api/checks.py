@@ -14,8 +14,9 @@ Finding = tuple[str, str]
 class Rule(NamedTuple):
     """One check of one type: ``cel`` is true, and ``find`` finds nothing, where all is well.
 
-    ``says`` is a CEL expression of the sentence, for where ``problem`` alone would not name what is wrong. The API
-    server takes one only if it can tell the length of each text that is put together.
+    ``cel`` is empty where the API server's language cannot tell. ``says`` is a CEL expression of the sentence, for
+    where ``problem`` alone would not name what is wrong. The API server takes one only if it can tell the length of
+    each text that is put together.
     """
 
     cel: str
@@ -28,3 +29,8 @@ class Rule(NamedTuple):
 def rule(cel: str, problem: str, broken: Callable[[Any], bool], path: str = "") -> Rule:
     """A rule whose problem is the same sentence in both forms."""
     return Rule(cel, problem, lambda obj: [(path, problem)] if broken(obj) else [], path)
+
+
+def beyond_cel(find: Callable[[Any], Iterable[Finding]]) -> Rule:
+    """A rule for ``parse`` alone, and so for the webhook that runs it."""
+    return Rule("", "", find)

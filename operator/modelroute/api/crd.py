@@ -27,6 +27,7 @@ _KEPT = (
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
     "x-kubernetes-validations",
+    "x-kubernetes-preserve-unknown-fields",
 )
 
 _COLUMNS = (
@@ -128,7 +129,8 @@ def _flat(schema: dict[str, Any], components: dict[str, dict[str, Any]]) -> dict
 
 def _validations(kind: str) -> dict[str, Any]:
     rules = next((rules for of, rules in RULES.items() if of.__name__ == kind), ())
-    named = [{"rule": r.cel, "message": r.problem, "messageExpression": r.says, "fieldPath": r.path} for r in rules]
+    told = (r for r in rules if r.cel)
+    named = [{"rule": r.cel, "message": r.problem, "messageExpression": r.says, "fieldPath": r.path} for r in told]
     cel = [{k: v for k, v in rule.items() if v} for rule in named]
     return {"x-kubernetes-validations": cel} if cel else {}
 

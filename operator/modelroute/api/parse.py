@@ -4,36 +4,23 @@ Called by the operator for every object it sees and by ``modelroute serve`` for 
 not declare, and never looks anything up outside the manifest.
 """
 
-import difflib
 import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
-from msgspec import inspect
 
 from modelroute.api import types as t
+from modelroute.api.addresses import LOOPBACK_URL
 from modelroute.api.checks import Finding
-from modelroute.api.rules import LOOPBACK_URL, RULES
-from modelroute.api.scalars import LABEL, SENTENCES, refusal, whole
+from modelroute.api.rules import RULES
+from modelroute.api.scalars import LABEL, refusal
+from modelroute.api.telling import told
 from modelroute.errors import InvalidManifestError
 
 MAX_NAME = 40
 """The longest name of a ModelRoute: with a backend's name and a pod's suffix it must fit a 63 character label."""
-
-_TEXT = re.compile(r"(.*?)(?: - at (`key` in )?`\$([^`]*)`)?", re.DOTALL)
-_STEP = re.compile(r"[.]([^.\[]+)|\[([0-9]+)\]")
-_ENTRY = "[...]"
-_WORDS = {
-    "str": "a string",
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "a mapping",
-    "null": "nothing",
-}
 
 
 def parse(manifest: object, *, allow_loopback: bool = False) -> t.ModelRoute:
@@ -57,60 +44,7 @@ def _convert(manifest: Mapping[str, Any]) -> t.ModelRoute:
     try:
         return msgspec.convert({k: v for k, v in manifest.items() if k != "status"}, t.ModelRoute)
     except msgspec.ValidationError as error:
-        raise _refusal(str(error), manifest) from None
-
-
-def _refusal(text: str, manifest: Mapping[str, Any]) -> InvalidManifestError:
-    """What msgspec says (``PROBLEM - at `$.spec.models[0]```, or ``- at `key` in `$.x```), as a person wants it."""
-    problem, in_key, path = _TEXT.fullmatch(text).groups("")  # type: ignore[union-attr]  # the expression fits any text
-    pattern = next((p for p in SENTENCES if f"matching regex {whole(p)!r}" in problem), "")
-    value = _lookup(manifest, path)
-    if in_key or path.endswith(_ENTRY):  # msgspec does not say which entry of a map
-        entries = ((k, k if in_key else v) for k, v in value.items())
-        name, value = next((e for e in entries if not _fits(pattern, e[1])), ("", ""))
-        path = f"{path.removesuffix(_ENTRY)}.{name}"
-    sentence = refusal(pattern, value) if pattern else _in_words(problem, path)
-    return InvalidManifestError(path.lstrip(".") or "manifest", sentence)
-
-
-def _lookup(manifest: Any, path: str) -> Any:
-    """The value at msgspec's ``path``, such as ``.spec.backends[0].name``; for an entry of a map, the map."""
-    for key, index in _STEP.findall(path.removesuffix(_ENTRY)):
-        manifest = manifest[int(index)] if index else manifest[key]
-    return manifest
-
-
-def _fits(pattern: str, value: object) -> bool:
-    return isinstance(value, str) and re.search(whole(pattern), value) is not None
-
-
-def _in_words(problem: str, path: str) -> str:
-    unknown = re.search(r"unknown field `(.*)`", problem)
-    if unknown:
-        names = sorted(field.encode_name for field in _kind(path).fields)
-        near = difflib.get_close_matches(unknown[1], names, 1)
-        advice = f'did you mean "{near[0]}"?' if near else f"here are {', '.join(names)}"
-        return f'unknown field "{unknown[1]}"; {advice}'
-    choice = re.fullmatch(r"Invalid enum value '(.*)'", problem)
-    if choice:
-        return f'"{choice[1]}" is none of {", ".join(_kind(path).values)}'
-    problem = re.sub(r"`(\w+)( \| null)?`", lambda m: _WORDS.get(m[1], f'"{m[1]}"'), problem.removeprefix("Object "))
-    return problem[:1].lower() + problem[1:]
-
-
-def _kind(path: str) -> Any:
-    """The type of the field at msgspec's ``path``, as ``msgspec.inspect`` describes it."""
-    kind: Any = inspect.type_info(t.ModelRoute)
-    for key, index in _STEP.findall(path):
-        kind = kind.item_type if index else next(f.type for f in kind.fields if f.encode_name == key)
-        while isinstance(kind, (inspect.Metadata, inspect.UnionType)):
-            kind = kind.type if isinstance(kind, inspect.Metadata) else _given(kind)
-    return kind
-
-
-def _given(choice: inspect.UnionType) -> inspect.Type:
-    """What a field that may be left out is when it is given."""
-    return next(kind for kind in choice.types if not isinstance(kind, inspect.NoneType))
+        raise InvalidManifestError(*told(error, manifest, t.ModelRoute)) from None
 
 
 def _findings(route: t.ModelRoute, *, allow_loopback: bool) -> Iterator[Finding]:
@@ -132,6 +66,7 @@ def _twice(spec: t.Spec) -> Iterator[Finding]:
         **{
             f"backends[{i}].warmup.schedules": [w.name for w in b.warmup.schedules] for i, b in enumerate(spec.backends)
         },
+        **{f"backends[{i}].vllm.{field}": list(names) for i, b in enumerate(spec.backends) for field, names in _of(b)},
         "canary.allow": list(spec.canary.allow) if spec.canary else [],
         **{f"rules[{i}].when.tiers": list(r.when.tiers) for i, r in enumerate(spec.rules)},
         **{f"rules[{i}].exclude": list(r.exclude) for i, r in enumerate(spec.rules)},
@@ -143,6 +78,12 @@ def _twice(spec: t.Spec) -> Iterator[Finding]:
             if name in seen:
                 yield f"spec.{field}[{i}]", f'"{name}" is there twice'
             seen.add(name)
+
+
+def _of(backend: t.Backend) -> Iterator[tuple[str, list[str]]]:
+    if backend.vllm:
+        yield "imagePullSecrets", [ref.name for ref in backend.vllm.image_pull_secrets]
+        yield "loraAdapters", [adapter.name for adapter in backend.vllm.lora_adapters]
 
 
 def _walk(obj: Any, path: str, *, allow_loopback: bool) -> Iterator[Finding]:

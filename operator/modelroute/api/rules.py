@@ -3,13 +3,15 @@
 Used by ``crd`` (the CEL) and by ``parse`` (the Python). Never looks outside the manifest.
 """
 
-import re
 from collections.abc import Iterable
 
 from modelroute.api import types as t
-from modelroute.api.checks import Finding, Rule, rule
+from modelroute.api.addresses import EXTERNAL, PROMETHEUS
+from modelroute.api.checks import Finding, Rule, beyond_cel, rule
 from modelroute.api.choices import SPEC
+from modelroute.api.deploying import ADAPTERS, ENGINES, TOLERATION, VLLM
 from modelroute.api.scalars import HEADER, seconds
+from modelroute.api.times import cron_problem, zone_problem
 
 # --- one field against another ----------------------------------------------------------------------------------------
 
@@ -51,6 +53,7 @@ _BACKEND = (
         lambda b: b.external is not None and bool(b.warmup.schedules),
         ".warmup.schedules",
     ),
+    ADAPTERS,
 )
 
 _SCALING = (
@@ -61,6 +64,16 @@ _SCALING = (
         ".minReplicas",
     ),
 )
+
+
+def _untimely(asked: t.Schedule | t.WarmupSchedule) -> Iterable[Finding]:
+    if asked.cron is not None and (problem := cron_problem(asked.cron)):
+        yield ".cron", problem
+    if problem := zone_problem(asked.time_zone):
+        yield ".timeZone", problem
+
+
+_TIMELY = beyond_cel(_untimely)
 
 _SCHEDULE = (
     rule(
@@ -79,6 +92,7 @@ _SCHEDULE = (
         lambda s: s.start is not None and s.start == s.end,
         ".end",
     ),
+    _TIMELY,
 )
 
 
@@ -157,6 +171,33 @@ _SERVICE = (
     ),
 )
 
+# The API server fills in the mode before it looks at these. A Service or TLS that nobody serves would be passed over
+# without a word: plain http where https was asked for.
+_ROUTER = (
+    rule(
+        'self.mode == "Gateway" || !has(self.service) || self.service.type == "ClusterIP" && '
+        "!has(self.service.port) && !has(self.service.nodePort)",
+        "only a router of mode Gateway has a Service; leave service out",
+        lambda r: r.mode != "Gateway" and r.service != t.RouterService(),
+        ".service",
+    ),
+    rule(
+        'self.mode == "Gateway" || !has(self.tls)',
+        "only a router of mode Gateway serves https; leave tls out",
+        lambda r: r.mode != "Gateway" and r.tls is not None,
+        ".tls",
+    ),
+)
+
+_SIDECAR = (
+    rule(
+        "self.port != self.adminPort",
+        "adminPort is the same as port",
+        lambda s: s.port == s.admin_port,
+        ".adminPort",
+    ),
+)
+
 _RULE = (
     rule(
         "has(self.prefer) && self.prefer.size() > 0 || has(self.exclude) && self.exclude.size() > 0 || "
@@ -208,43 +249,14 @@ _BACKOFF = (
     ),
 )
 
-# --- addresses --------------------------------------------------------------------------------------------------------
-
-# One expression serves both forms. A host that resolvers take for an address in disguise (127.1, 0x7f000001,
-# 0177.0.0.1) is refused with the open ones. What a name resolves to is looked at by the router when it connects.
-FORBIDDEN_URL = (
-    r"(?i)^https?://("
-    r"(0|127|169[.]254|22[4-9]|2[3-5][0-9])[.][0-9.]*"
-    r"|100[.]100[.]100[.]200|168[.]63[.]129[.]16|192[.]0[.]0[.]192"
-    r"|[0-9]+([.][0-9]+){0,2}"
-    r"|([0-9]+[.])*0[0-9x][0-9a-fx.]*"
-    r"|([^/:]*[.])?(localhost|metadata[.]google[.]internal)"
-    r"|metadata"
-    r")[.]?(:|/|$)"
-)
-LOOPBACK_URL = r"(?i)^https?://(127[.][0-9]+[.][0-9]+[.][0-9]+|localhost)(:|/|$)"
-CLUSTER_URL = r"(?i)^https?://[^/:]*[.]svc([.]cluster[.]local)?[.]?(:|/|$)"
-
-_EXTERNAL = (
-    rule(
-        f'self.baseURL.startsWith("https://") || self.baseURL.matches(r"{CLUSTER_URL}")',
-        "plain http is only for Services of the cluster (a host that ends in .svc); write https://",
-        lambda e: e.base_url.startswith("http://") and not re.search(CLUSTER_URL, e.base_url),
-        ".baseURL",
-    ),
-    rule(
-        f'!self.baseURL.matches(r"{FORBIDDEN_URL}")',
-        "a backend may not be this machine or a metadata service; name the API's public host",
-        lambda e: bool(re.search(FORBIDDEN_URL, e.base_url)),
-        ".baseURL",
-    ),
-)
-
 RULES: dict[type, tuple[Rule, ...]] = {
     t.Spec: SPEC,
     t.Backend: _BACKEND,
-    t.Scaling: _SCALING,
+    t.VLLM: VLLM,
+    t.Toleration: TOLERATION,
+    t.Scaling: (*_SCALING, *ENGINES, PROMETHEUS),
     t.Schedule: _SCHEDULE,
+    t.WarmupSchedule: (_TIMELY,),
     t.ModelCache: _MODEL_CACHE,
     t.When: _WHEN,
     t.Rule: _RULE,
@@ -255,6 +267,8 @@ RULES: dict[type, tuple[Rule, ...]] = {
     t.MaxTokens: _MAX_TOKENS,
     t.Temperature: _TEMPERATURE,
     t.Canary: _CANARY,
+    t.Router: _ROUTER,
     t.RouterService: _SERVICE,
-    t.External: _EXTERNAL,
+    t.Sidecar: _SIDECAR,
+    t.External: EXTERNAL,
 }

@@ -22,6 +22,11 @@ HEADER = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"
 CLOCK_TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 CRON = r"^[0-9*/,A-Za-z-]+( [0-9*/,A-Za-z-]+){4}$"
 TIME_ZONE = r"^[A-Za-z][A-Za-z0-9_+/-]*$"
+RESOURCE = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+LABEL_KEY = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE = r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$"
+ADAPTER = r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$"
+WEIGHTS = r"^[A-Za-z0-9/._~][A-Za-z0-9/._~@:-]*$"
 PROBE_PATH = r"^(/[A-Za-z0-9._~%/-]*)?$"
 _HOST_PART = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -36,6 +41,11 @@ SENTENCES = {
     OBJECT_NAME: "is not the name of a Kubernetes object; use lower-case letters, digits, '-' and '.'",
     DATA_KEY: "is not a key of a Secret; use letters, digits, '-', '_' and '.'",
     HEADER: "is not an HTTP header name",
+    RESOURCE: 'is not the name of a resource of nodes; write one such as "nvidia.com/gpu"',
+    LABEL_KEY: "is not the key of a label; use letters, digits, '-', '_' and '.', after a domain and '/' if it has one",
+    LABEL_VALUE: "is not the value of a label; use letters, digits, '-', '_' and '.', 63 at most",
+    ADAPTER: "is not a model's name; use letters, digits, '-', '_', '.', ':' and '/', beginning with a letter or digit",
+    WEIGHTS: "is not a name on the hub or a path; use letters, digits, '-', '_', '.', '@', ':', '~' and '/'",
     PROBE_PATH: 'is not a path; write one that begins with "/", such as /health, or "" for none',
     CLOCK_TIME: 'is not a time of day; write "07:30"',
     CRON: 'is not a cron expression; write five fields such as "45 7 * * 1-5"',
@@ -73,6 +83,11 @@ Name = Annotated[str, _checked(LABEL, 20)]
 ObjectName = Annotated[str, _checked(OBJECT_NAME, 253)]
 DataKey = Annotated[str, _checked(DATA_KEY, 253)]
 HeaderName = Annotated[str, _checked(HEADER, 64)]
+ResourceName = Annotated[str, _checked(RESOURCE, 253)]
+LabelKey = Annotated[str, _checked(LABEL_KEY, 316)]
+LabelValue = Annotated[str, _checked(LABEL_VALUE, 63)]
+AdapterName = Annotated[str, _checked(ADAPTER, 253)]
+AdapterSource = Annotated[str, _checked(WEIGHTS, 512)]
 ProbePath = Annotated[str, _checked(PROBE_PATH, 256)]
 ClockTime = Annotated[str, _checked(CLOCK_TIME, 5)]
 Cron = Annotated[str, _checked(CRON, 128)]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from modelroute.api.base import LongText, Resource, doc, keyed, unique
-from modelroute.api.scalars import ClockTime, Cron, Duration, Name, TimeZone
+from modelroute.api.scalars import BaseURL, ClockTime, Cron, Duration, Name, TimeZone
 
 Day = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 Replicas = Annotated[int, Meta(ge=0, le=1000)]
@@ -85,7 +85,12 @@ class Scaling(Resource, frozen=True):
             "vllm_num_requests_running."
         ),
     ] = None
-    server_address: Annotated[LongText | None, doc("Of KEDA: Prometheus' address. Default: the installation's.")] = None
+    server_address: Annotated[
+        BaseURL | None,
+        doc(
+            "Of KEDA: Prometheus' address, such as http://prometheus.monitoring.svc:9090. Default: the installation's."
+        ),
+    ] = None
 
     @property
     def most(self) -> int:

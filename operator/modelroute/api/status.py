@@ -44,7 +44,9 @@ class ScalingStatus(StatusPart, frozen=True):
 class WarmupStatus(StatusPart, frozen=True):
     """The last time that replicas were pinged."""
 
-    time: Annotated[str, doc("When the last one was answered, or failed.", extra_json_schema={"format": "date-time"})]
+    time: Annotated[
+        str | None, doc("When the last one was answered, or failed.", extra_json_schema={"format": "date-time"})
+    ] = None
     milliseconds: Annotated[int, doc("What the slowest answer took.")] = 0
     failures: Annotated[int, doc("Replicas that did not answer.")] = 0
     message: Annotated[str, doc("What a person should know of it, such as which replica failed and how.")] = ""
@@ -53,8 +55,18 @@ class WarmupStatus(StatusPart, frozen=True):
     ] = {}
 
 
+class PastStart(StatusPart, frozen=True):
+    """One start of a replica, in seconds."""
+
+    pod: Annotated[str, doc("Which.")]
+    scheduling: Annotated[int, doc("Until a node was found.")] = 0
+    pull: Annotated[int, doc("From there until the container ran.")] = 0
+    load: Annotated[int, doc("From there until /health said 200.")] = 0
+    warmup: Annotated[int, doc("From there until the first request was answered.")] = 0
+
+
 class StartStatus(StatusPart, frozen=True):
-    """What a start of a replica takes, in seconds, learnt from the last ones."""
+    """What a start of a replica takes, in seconds: the middle one of the last."""
 
     seconds: Annotated[int, doc("All of it, from the pod's creation to its first answer.")]
     scheduling: Annotated[int, doc("Until a node was found.")] = 0
@@ -66,6 +78,7 @@ class StartStatus(StatusPart, frozen=True):
     newest: Annotated[
         str | None, doc("When the newest of them was ready.", extra_json_schema={"format": "date-time"})
     ] = None
+    last: Annotated[tuple[PastStart, ...], ordered("The last of them, the newest first.", 5)] = ()
 
 
 class BackendStatus(StatusPart, frozen=True):

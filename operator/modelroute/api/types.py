@@ -35,7 +35,7 @@ from modelroute.api.traffic import (
     RouteTimeouts,
     Timeouts,
 )
-from modelroute.api.vllm import VLLM, ModelCache, SecretKeyRef
+from modelroute.api.vllm import VLLM, LoraAdapter, ModelCache, SecretKeyRef, Toleration
 
 GROUP, VERSION, PLURAL, KIND = "modelroute.dev", "v1alpha1", "modelroutes", "ModelRoute"
 API_VERSION = f"{GROUP}/{VERSION}"
@@ -224,6 +224,7 @@ __all__ = [
     "Idle",
     "Limits",
     "LoadBalancing",
+    "LoraAdapter",
     "MaxTokens",
     "Metadata",
     "ModelCache",
@@ -247,6 +248,7 @@ __all__ = [
     "TargetRef",
     "Temperature",
     "Timeouts",
+    "Toleration",
     "TrustedHeaders",
     "Warmup",
     "WarmupRequest",

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser, host: str) -> None:
     """Declare the flags; ``host`` is the default address."""
     parser.add_argument("--host", default=host, metavar="ADDRESS", help=f"the address to listen on (default {host})")
     parser.add_argument("--port", type=_port, default=8000, metavar="N", help="clients' port (default 8000)")
+    parser.add_argument("--admin-host", metavar="ADDRESS", help="the address of the admin port (default: the same)")
     parser.add_argument(
         "--admin-port", type=_port, metavar="M", help="/metrics and /status (default: the port after N)"
     )
@@ -49,6 +50,7 @@ def listen(
         port=args.port,
         admin_port=args.port + 1 if args.admin_port is None else args.admin_port,
         host=args.host,
+        admin_host=args.admin_host,
         secrets_dir=secrets,
         delay=delay,
         grace=args.drain,
@@ -59,6 +61,7 @@ def listen(
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise
-        ports = f"port {options.port} or {options.admin_port} on {options.host}"
+        at = " or ".join(dict.fromkeys((options.host, options.admin_host or options.host)))
+        ports = f"port {options.port} or {options.admin_port} on {at}"
         problem = os.strerror(error.errno).lower()
         raise ModelRouteError(f"{ports} cannot be had: {problem}; choose others with --port and --admin-port") from None

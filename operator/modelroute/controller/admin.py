@@ -5,25 +5,18 @@ from collections.abc import Callable
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-STUCK_SECONDS = 300.0
 
-
-async def start(port: int, longest: Callable[[], float], ready: Callable[[], bool]) -> web.AppRunner:
+async def start(port: int, unwell: Callable[[], str], unready: Callable[[], str]) -> web.AppRunner:
     """Serve until the runner is cleaned up.
 
-    ``longest`` gives the age in seconds of the oldest running reconcile, ``ready`` whether routes are worked on.
+    ``unwell`` says what only a restart can mend, ``unready`` what is still to come; nothing when all is well.
     """
 
     async def healthz(_: web.Request) -> web.Response:
-        age = longest()
-        if age > STUCK_SECONDS:
-            return web.Response(status=503, text=f"a reconcile has been running for {age:.0f} s\n")
-        return web.Response(text="ok\n")
+        return _verdict(unwell())
 
     async def readyz(_: web.Request) -> web.Response:
-        if ready():
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="the first listing of what is watched is not complete yet\n")
+        return _verdict(unready())
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -34,3 +27,7 @@ async def start(port: int, longest: Callable[[], float], ready: Callable[[], boo
     await runner.setup()
     await web.TCPSite(runner, port=port).start()
     return runner
+
+
+def _verdict(wrong: str) -> web.Response:
+    return web.Response(status=503 if wrong else 200, text=f"{wrong or 'ok'}\n")

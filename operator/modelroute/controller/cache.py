@@ -8,7 +8,19 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, FIELD_MANAGER, MODEL_ROUTE, POD, SERVICE, SLICE, Kind
+from modelroute.controller.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    DAEMON_SET,
+    DEPLOYMENT,
+    FIELD_MANAGER,
+    HORIZONTAL_AUTOSCALER,
+    MODEL_ROUTE,
+    POD,
+    SERVICE,
+    SLICE,
+    Kind,
+)
 from modelroute.planning import pods
 from modelroute.planning.names import ROUTE_LABEL
 from modelroute.planning.observed import KubeObject, Pod
@@ -106,6 +118,10 @@ class Cache:
         """The ModelRoute as it was last seen."""
         return self.get(MODEL_ROUTE, key.namespace, key.name)
 
+    def routes(self) -> tuple[Key, ...]:
+        """All ModelRoutes."""
+        return tuple(Key(p.namespace, p.name) for p in self._entries if p.kind == MODEL_ROUTE.name)
+
     def labelled(self, key: Key) -> tuple[KubeObject, ...]:
         """What carries the route's label, in a stable order."""
         return tuple(self._entries[place].content for place in sorted(self._children.get(key, ())))
@@ -176,8 +192,14 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     ours = [f for f in seen["metadata"].get("managedFields") or () if f["manager"] == FIELD_MANAGER]
     if kind is CONFIG_MAP and ours:  # of these it is asked when they were written
         meta["managedFields"] = [{"time": f["time"]} for f in ours]
+    if kind is DEPLOYMENT and any("f:replicas" in f.get("fieldsV1", {}).get("f:spec", {}) for f in ours):
+        # Of these, whether the number of replicas is as we set it, and of which version that is true.
+        meta["managedFields"] = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+        meta["resourceVersion"] = seen["metadata"].get("resourceVersion")
     if kind is SLICE and "annotations" in meta:
         meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != _CHURN}
+    if kind in (HORIZONTAL_AUTOSCALER, DAEMON_SET):  # their state changes all the time, and is nothing to us
+        seen = {k: v for k, v in seen.items() if k != "status"}
     return {**seen, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
 
 

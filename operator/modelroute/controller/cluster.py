@@ -1,12 +1,12 @@
 """The one way to the Kubernetes API for the operator's own requests; kopf's watches share the credentials.
 
-Used by ``reconciler`` and ``observing``. Never retries (the work queue does) and never logs or keeps a body.
+Used by ``reconciler``, ``observing`` and ``leading``. Writes nothing while this operator does not lead. Never retries
+(the work queue does) and never logs or keeps a body.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
@@ -16,64 +16,25 @@ import msgspec
 
 from modelroute import __version__
 from modelroute.controller import metrics
-from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, MODEL_ROUTE, POD, SECRET, Kind
+from modelroute.controller.calls import (
+    APPLY,
+    CONFLICT,
+    JSON_PATCH,
+    MERGE,
+    METHODS,
+    NOT_FOUND,
+    READS,
+    STRATEGIC,
+    ApiError,
+    Call,
+    NotLeadingError,
+)
+from modelroute.controller.fencing import Fence, FenceClosedError
+from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, LEASE, MODEL_ROUTE, POD, SECRET, Kind
 from modelroute.errors import ModelRouteError
 from modelroute.planning.observed import KubeObject
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
-MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
-
-Verb = Literal["get", "list", "create", "patch", "delete"]
-_METHODS: Mapping[Verb, str] = {"get": "GET", "list": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
-_CONFLICT, _INVALID, _TOO_MANY = 409, 422, 429
-
-
-class ApiError(ModelRouteError):
-    """A request that the API server did not carry out. ``status`` is 0 where it was not reached."""
-
-    def __init__(
-        self, call: "Call", status: int, message: str, *, retry_after: float = 0, ending: bool = False
-    ) -> None:
-        """``retry_after`` is in seconds; ``ending`` says that the namespace is being deleted."""
-        super().__init__(f"cannot {call.verb} {call.target}: {message}")
-        self.target = call.target
-        self.status = status
-        self.retry_after = retry_after
-        self.ending = ending
-
-    @property
-    def taken(self) -> bool:
-        """Whether something stands already where something new was to be, or has changed meanwhile."""
-        return self.status == _CONFLICT
-
-    @property
-    def contradicts(self) -> bool:
-        """Whether what was sent and what is there do not go together."""
-        return self.status == _INVALID
-
-    @property
-    def lasting(self) -> bool:
-        """Whether it is refused for what it is, so that a person has to act; else trying again may do."""
-        return 400 <= self.status < 500 and self.status not in (401, 408, _CONFLICT, _TOO_MANY) and not self.ending
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request."""
-
-    verb: Verb
-    kind: Kind
-    namespace: str | None
-    name: str = ""
-    subresource: str = ""
-    query: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None
-    content_type: str = "application/json"
-
-    @property
-    def target(self) -> str:
-        """What it is about, for people."""
-        return "/".join(part for part in (self.kind.name, self.name, self.subresource) if part)
 
 
 def unborn(desired: KubeObject) -> KubeObject:
@@ -103,23 +64,30 @@ async def credentials() -> "kubernetes.aio.client.Configuration":
 class Cluster:
     """The API server."""
 
-    def __init__(self, configuration: "kubernetes.aio.client.Configuration") -> None:
-        """Nothing is sent before the first call."""
+    def __init__(self, configuration: "kubernetes.aio.client.Configuration", fence: Fence | None = None) -> None:
+        """Nothing is sent before the first call, and no write but to a Lease unless ``fence`` is open."""
+        self._fence = fence
         # As kopf's watches. With the environment's proxies each request would also be looked up in another thread.
         configuration.client_session_kwargs = {"trust_env": False}
         self._client = kubernetes.aio.client.ApiClient(configuration)
         self._client.user_agent = f"modelroute-operator/{__version__}"
 
+    @property
+    def configuration(self) -> "kubernetes.aio.client.Configuration":
+        """Where it is, and by which credentials."""
+        found: kubernetes.aio.client.Configuration = self._client.configuration
+        return found
+
     async def close(self) -> None:
         """Let the connections go."""
         await self._client.close()  # type: ignore[no-untyped-call]
 
-    async def find(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
-        """The object of that name, None when there is none."""
+    async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
+        """The object of that name, None when there is none; one of the whole cluster has no namespace."""
         try:
             found: KubeObject = await self._send(Call("get", kind, namespace, name))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == NOT_FOUND:
                 return None
             raise
         return found | {"kind": kind.name, "apiVersion": kind.api_version}
@@ -138,7 +106,7 @@ class Cluster:
         try:
             await self._send(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"}))
         except ApiError as error:
-            if error.status == 404:
+            if error.status == NOT_FOUND:
                 return False
             raise
         return True
@@ -185,7 +153,7 @@ class Cluster:
         try:
             await self._send(Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body))
         except ApiError as error:
-            if error.status not in (404, _CONFLICT):
+            if error.status not in (NOT_FOUND, CONFLICT):
                 raise
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
@@ -208,38 +176,76 @@ class Cluster:
         try:
             written: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status == 404:
+            if error.status == NOT_FOUND:
                 return None
             raise
         return written
 
-    async def annotate_pod(self, pod: KubeObject, annotations: dict[str, str]) -> None:
-        """Set annotations of a pod; one that is gone needs none."""
-        meta = pod["metadata"]
-        body = {"metadata": {"uid": meta["uid"], "annotations": annotations}}
-        query = {"fieldManager": FIELD_MANAGER}
+    async def annotate_pod(self, pod: KubeObject, annotations: Mapping[str, str | None]) -> KubeObject | None:
+        """Set annotations of this very pod; None takes one away. The pod as it now is, None when it is gone."""
+        return await self._patch_pod(pod, "", {"metadata": {"annotations": dict(annotations)}}, MERGE)
+
+    async def set_pod_condition(self, pod: KubeObject, condition: KubeObject) -> KubeObject | None:
+        """Set one condition of this very pod; others stay. The pod as it now is, None when it is gone."""
+        return await self._patch_pod(pod, "status", {"status": {"conditions": [condition]}}, STRATEGIC)
+
+    async def _patch_pod(
+        self, pod: KubeObject, subresource: str, change: KubeObject, content_type: str
+    ) -> KubeObject | None:
+        meta, query = pod["metadata"], {"fieldManager": FIELD_MANAGER}
+        body = {**change, "metadata": {"uid": meta["uid"], **change.get("metadata", {})}}
+        call = Call("patch", POD, meta["namespace"], meta["name"], subresource, query, body, content_type)
         try:
-            await self._send(
-                Call("patch", POD, meta["namespace"], meta["name"], query=query, body=body, content_type=MERGE)
-            )
+            patched: KubeObject = await self._send(call)
         except ApiError as error:
-            if error.status not in (404, _CONFLICT):
+            if error.status not in (NOT_FOUND, CONFLICT):
                 raise
+            return None
+        return patched
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         """Create an Event."""
         await self._send(Call("create", EVENT, namespace, body=event))
 
+    async def merge(self, kind: Kind, namespace: str | None, name: str, change: KubeObject) -> None:
+        """Merge ``change`` into an object; with a version in its metadata, into just that version."""
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._send(Call("patch", kind, namespace, name, query=query, body=change, content_type=MERGE))
+
+    async def edit(self, kind: Kind, namespace: str | None, name: str, change: list[KubeObject]) -> None:
+        """Carry out a JSON Patch, whole or not at all."""
+        query = {"fieldManager": FIELD_MANAGER}
+        await self._send(Call("patch", kind, namespace, name, query=query, body=change, content_type=JSON_PATCH))
+
+    async def create(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        """Make an object that must not be there yet; ApiError 409 when it is. The object as it now is."""
+        namespace = (desired.get("metadata") or {}).get("namespace")  # None: of the whole cluster
+        made: KubeObject = await self._send(Call("create", kind, namespace, body=desired))
+        return made
+
+    async def replace(self, kind: Kind, desired: KubeObject) -> KubeObject:
+        """Put an object in the place of the one of its resourceVersion; ApiError 409 when that has changed."""
+        meta = desired["metadata"]
+        replaced: KubeObject = await self._send(Call("update", kind, meta["namespace"], meta["name"], body=desired))
+        return replaced
+
     async def _send(self, call: Call) -> Any:
+        if self._fence is None or call.verb in READS or call.kind is LEASE:
+            return await self._request(call)
+        try:
+            async with self._fence.passing():
+                return await self._request(call)
+        except FenceClosedError:
+            raise NotLeadingError(call, 0, "this operator does not lead") from None
+
+    async def _request(self, call: Call) -> Any:
         path = call.kind.path(call.namespace, call.name, call.subresource)
         url = self._client.configuration.host + path + (f"?{urlencode(call.query)}" if call.query else "")
         headers = {"Content-Type": call.content_type, "Accept": "application/json", **self._client.default_headers}
         try:
-            await self._client.update_params_for_auth(
-                headers, [], ["BearerToken"], path, _METHODS[call.verb], call.body
-            )
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, METHODS[call.verb], call.body)
             response = await self._client.call_api(
-                _METHODS[call.verb], url, headers, call.body, _request_timeout=_TIMEOUT
+                METHODS[call.verb], url, headers, call.body, _request_timeout=_TIMEOUT
             )
             data, status = await response.response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -260,10 +266,13 @@ def _refused(call: Call, status: int, data: bytes, retry_after: str) -> ApiError
     except msgspec.DecodeError:
         answer = {}
     causes = (answer.get("details") or {}).get("causes") or ()
+    message = answer.get("message") or f"the API server said {status}"
+    if status == NOT_FOUND and call.kind.comes_with:  # an apply makes what is not there: it is the kind that is missing
+        message = f"this cluster has no such kind; install {call.kind.comes_with}, or choose another scaling.engine"
     return ApiError(
         call,
         status,
-        answer.get("message") or f"the API server said {status}",
+        message,
         retry_after=float(retry_after) if retry_after.isdigit() else 0,
         ending=any(cause.get("reason") == "NamespaceTerminating" for cause in causes),
     )

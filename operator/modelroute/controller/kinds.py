@@ -9,17 +9,20 @@ from modelroute.api import types as t
 
 FIELD_MANAGER = "modelroute"
 MANAGED = "app.kubernetes.io/managed-by=modelroute"
+OF_A_ROUTE = f"{t.GROUP}/route"
+"""Replicas, routers, and the pods of others that have a router in them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind. ``selector`` narrows what is watched of it, by labels."""
+    """One kind. ``selector`` narrows what is watched of it, by labels; ``comes_with`` is what must be installed."""
 
     name: str
     group: str
     version: str
     plural: str
     selector: str = ""
+    comes_with: str = ""
 
     @property
     def api_version(self) -> str:
@@ -42,9 +45,33 @@ CONFIG_MAP = Kind("ConfigMap", "", "v1", "configmaps", MANAGED)
 SERVICE_ACCOUNT = Kind("ServiceAccount", "", "v1", "serviceaccounts", MANAGED)
 DISRUPTION_BUDGET = Kind("PodDisruptionBudget", "policy", "v1", "poddisruptionbudgets", MANAGED)
 CLAIM = Kind("PersistentVolumeClaim", "", "v1", "persistentvolumeclaims", MANAGED)
+HORIZONTAL_AUTOSCALER = Kind("HorizontalPodAutoscaler", "autoscaling", "v2", "horizontalpodautoscalers", MANAGED)
+DAEMON_SET = Kind("DaemonSet", "apps", "v1", "daemonsets", MANAGED)
+NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolicies", MANAGED)
+# KEDA's, and so not watched: a cluster without KEDA does not know the kind.
+SCALED_OBJECT = Kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects", MANAGED, "KEDA")
+AUTOSCALERS = (HORIZONTAL_AUTOSCALER.name, SCALED_OBJECT.name)
 SECRET = Kind("Secret", "", "v1", "secrets")
-POD = Kind("Pod", "", "v1", "pods", MANAGED)
+POD = Kind("Pod", "", "v1", "pods", OF_A_ROUTE)
 EVENT = Kind("Event", "events.k8s.io", "v1", "events")
+LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases")
+ACCESS_REVIEW = Kind("SubjectAccessReview", "authorization.k8s.io", "v1", "subjectaccessreviews")
+VALIDATING = Kind(
+    "ValidatingWebhookConfiguration", "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"
+)
+MUTATING = Kind("MutatingWebhookConfiguration", "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations")
+WEBHOOK_CONFIGURATIONS = (VALIDATING, MUTATING)
 
-CHILDREN = {kind.name: kind for kind in (DEPLOYMENT, SERVICE, CONFIG_MAP, SERVICE_ACCOUNT, DISRUPTION_BUDGET, CLAIM)}
-WATCHED = (MODEL_ROUTE, *CHILDREN.values(), SLICE, POD)
+_WATCHED_CHILDREN = (
+    DEPLOYMENT,
+    SERVICE,
+    CONFIG_MAP,
+    SERVICE_ACCOUNT,
+    DISRUPTION_BUDGET,
+    CLAIM,
+    HORIZONTAL_AUTOSCALER,
+    DAEMON_SET,
+    NETWORK_POLICY,
+)
+CHILDREN = {kind.name: kind for kind in (*_WATCHED_CHILDREN, SCALED_OBJECT)}
+WATCHED = (MODEL_ROUTE, *_WATCHED_CHILDREN, SLICE, POD)

@@ -2,7 +2,10 @@
 
 import json
 import logging
+import re
 import time
+
+REPEAT_SECONDS = 60.0
 
 
 class OneLine(logging.Formatter):
@@ -22,12 +25,30 @@ class OneLine(logging.Formatter):
         return " ".join(f"{key}={_quoted(value)}" for key, value in pairs.items() if value is not None)
 
 
+class Seldom(logging.Filter):
+    """Of what kopf says again and again in an outage, for each kind and try, one a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is to be told."""
+        if not record.name.startswith("kopf"):
+            return True
+        text = re.sub(r"#\d+|resourceVersion=\d+", "", record.getMessage())
+        self._said = {said: at for said, at in self._said.items() if record.created - at < REPEAT_SECONDS}
+        return self._said.setdefault(text, record.created) == record.created
+
+
 def configure() -> None:
-    """Send all records of INFO and above to standard error; of kopf's, what is worth a look."""
+    """Send all records of INFO and above to standard error; of libraries', what is worth a look."""
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
+    handler.addFilter(Seldom())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    for library in ("kopf", "httpx", "httpcore"):  # httpx would tell of every request, with the pod's address
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _quoted(value: str) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from modelroute.api import types as t
+from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster
-from modelroute.controller.kinds import CHILDREN, SERVICE
-from modelroute.planning.names import ROUTE_LABEL
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
+from modelroute.controller.kinds import CHILDREN, SCALED_OBJECT, SERVICE
+from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, references
 
 
@@ -38,10 +40,11 @@ class View:
 class Observer:
     """Looks at one ModelRoute at a time."""
 
-    def __init__(self, cluster: Cluster, cache: Cache) -> None:
-        """``cache`` holds the first listing of all kinds before anything is looked at."""
+    def __init__(self, cluster: Cluster, cache: Cache, beside: Beside) -> None:
+        """``cache`` holds the first listing of all kinds before anything is looked at; ``beside``: what pods say."""
         self._cluster = cluster
         self._cache = cache
+        self._beside = beside
         self._taken: set[tuple[str, str, str]] = set()  # names of children that the cache does not have, but others do
 
     async def look(self, route: t.ModelRoute) -> View:
@@ -63,7 +66,13 @@ class Observer:
                 claims |= {claim} if await self._cluster.has_claim(namespace, claim) else set()
             except ApiError as error:
                 refusals.append(_lasting(error))
-        labelled = self._cache.labelled(Key(namespace, name))
+        labelled = list(self._cache.labelled(Key(namespace, name)))
+        for deployment in [o for o in labelled if SCALED_OBJECT_ANNOTATION in o["metadata"].get("annotations", ())]:
+            try:
+                scaled = await self._cluster.find(SCALED_OBJECT, namespace, deployment["metadata"]["name"])
+                labelled += [scaled] if scaled else []
+            except ApiError as error:
+                refusals.append(_lasting(error))
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
             slices={s: self._cache.slices(namespace, s) for s in refs.slices},
@@ -72,6 +81,7 @@ class Observer:
             claims=frozenset(claims),
             troubles=self._cache.troubles(Key(namespace, name)),
             pods=self._cache.pods(Key(namespace, name)),
+            **self._beside.seen(Key(namespace, name)),
         )
         return View(observed, tuple(refusals))
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from modelroute.api.status import Condition, Status
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 from modelroute.planning.events import Event
 
 PROGRAMMED = "Programmed"

@@ -11,7 +11,8 @@ import time
 from collections.abc import Sequence
 
 from modelroute.api import types as t
-from modelroute.controller.cluster import ApiError, Cluster
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
 from modelroute.planning.events import Event
 from modelroute.planning.observed import KubeObject
 

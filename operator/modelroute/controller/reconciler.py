@@ -8,7 +8,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,24 +17,32 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.parse import parse
-from modelroute.controller import outcome
+from modelroute.api.status import PastStart
+from modelroute.controller import metrics, outcome
+from modelroute.controller.asking.heard import Picture
+from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import ApiError, Cluster, unborn
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster, unborn
+from modelroute.controller.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.moments import rfc3339
-from modelroute.planning.observed import KubeObject
+from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.plan import Plan, plan, refused
+from modelroute.planning.pods import facts
+from modelroute.planning.scaling.scale import due
 from modelroute.planning.settings import Settings
 
 PASSES = 3
 """After a write the route is looked at again, so that the status tells of what came of it."""
 UNRESOLVED_SECONDS, FOREIGN_SECONDS = 10.0, 30.0
 """How often to look for what is not watched: a Secret or a claim that is missing, a name that someone else holds."""
+UNWATCHED_SECONDS = 60.0
+"""How often to look whether a child that is not watched still is as it must be."""
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +51,20 @@ class Reconciler:
     """Carries out plans."""
 
     def __init__(
-        self, cluster: Cluster, cache: Cache, settings: Settings, clock: Callable[[], float] = time.time
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        beside: Beside | None = None,
     ) -> None:
-        """``settings`` are the same for every route; ``clock`` gives Unix seconds."""
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``beside`` asks pods."""
+        self._beside = beside or Beside(cluster, cache, lambda _: None, clock)
         self._clock = clock
         self._cluster = cluster
         self._cache = cache
         self._settings = settings
-        self._observer = Observer(cluster, cache)
+        self._observer = Observer(cluster, cache, self._beside)
         self._publisher = Publisher(cluster)
         self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
@@ -83,20 +98,34 @@ class Reconciler:
             wrote, refusals = await self._carry_out(key, view, planned)
             if not wrote:
                 break
+        told = msgspec.structs.replace(route, status=planned.status)
+        self._beside.follow(key, planned, self._present(key, planned), partial(self._is_due, told, view.observed))
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
         if await self._write_status(key, live, outcome.encoded(status)):
             events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
+            _measure(planned.started)
             await self._publisher.publish(live, events)
         if refusals:
             raise refusals[0]
         if view.observed.foreign:
             return FOREIGN_SECONDS
         unresolved = any(c.type == "ResolvedRefs" and c.status != "True" for c in status.conditions)
-        due = [UNRESOLVED_SECONDS] if unresolved else []
+        looks = [UNRESOLVED_SECONDS] if unresolved else []
+        if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
+            looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
-            due.append(max(planned.look_again - self._clock(), 0.0))
-        return min(due, default=None)
+            looks.append(max(planned.look_again - self._clock(), 0.0))
+        return min(looks, default=None)
+
+    def _is_due(self, route: t.ModelRoute, observed: Observed, picture: Picture) -> bool:
+        """Whether load asks for another number of replicas than there is to be by ``route``'s status."""
+        return due(route, replace(observed, **picture._asdict()), self._clock())
+
+    def _present(self, key: Key, planned: Plan) -> set[str]:
+        """Whom an errand may be about, as errands name them."""
+        endpoints = {f"{backend.name}/{place}" for backend in planned.snapshot.backends for place in backend.endpoints}
+        return endpoints | {pod.name for pod in self._cache.pods(key)}
 
     async def _look(self, route: t.ModelRoute, now: float) -> tuple[View, Plan]:
         view = await self._observer.look(route)
@@ -110,10 +139,12 @@ class Reconciler:
         """Whether anything was written, and what was refused."""
         wrote = False
         refusals: list[ApiError] = []
+        rivals = [o for o in planned.orphans if o["kind"] in AUTOSCALERS]
         steps = (
+            *(partial(self._delete, key, rival) for rival in rivals),  # before the number is ours again
             *(partial(self._apply, key, desired, view) for desired in planned.objects if not view.hides(desired)),
-            *(partial(self._delete, key, orphan) for orphan in planned.orphans),
-            partial(self._touch_routers, key, planned.revision),
+            *(partial(self._delete, key, orphan) for orphan in planned.orphans if orphan not in rivals),
+            partial(self._touch_routers, key, planned),
         )
         for step in steps:
             try:
@@ -139,8 +170,10 @@ class Reconciler:
                 raise
             self._observer.taken(desired)
             return True  # nothing was, but whose the name is must be seen
-        self._cache.put(kind, applied)
-        kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
+        kept = applied
+        if kind in WATCHED:  # nobody would tell the cache what becomes of others
+            self._cache.put(kind, applied)
+            kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
         self._written[key, place] = (sent, _digest(_settled(kept)))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True
@@ -164,18 +197,18 @@ class Reconciler:
         log.info("deleted %s", _place(orphan), extra={"route": str(key)})
         return True
 
-    async def _touch_routers(self, key: Key, revision: str) -> bool:
+    async def _touch_routers(self, key: Key, planned: Plan) -> bool:
         """Annotate the router's pods, which makes each kubelet refresh its mount of the snapshot at once."""
+        revision, selector = planned.revision, planned.router_selector
         written = self._cache.get(CONFIG_MAP, key.namespace, names.snapshot(key.name))
         if self._touched.get(key) == revision or written is None or _revision(written) != revision:
             return False
-        if self._cache.get(DEPLOYMENT, key.namespace, names.router(key.name)) is None:
-            return False
-        selector = ",".join(f"{k}={v}" for k, v in names.router_selector(key.name).items())
-        pods, _ = await self._cluster.select(POD, key.namespace, selector)
+        pods, _ = await self._cluster.select(POD, key.namespace, selector) if selector else ([], 0)
         # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
         before = "" if (key, _place(written)) in self._written else _written_at(written)
         for pod in pods:
+            if facts(pod).component == "backend":
+                continue
             if _revision(pod) != revision and (not before or pod["metadata"]["creationTimestamp"] < before):
                 await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
         self._touched[key] = revision
@@ -194,9 +227,16 @@ class Reconciler:
         return True
 
     def _forget(self, key: Key) -> None:
+        self._beside.forget(key)
         self._touched.pop(key, None)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]
+
+
+def _measure(started: Iterable[PastStart]) -> None:
+    for start in started:
+        for phase in ("scheduling", "pull", "load", "warmup"):
+            metrics.START_SECONDS.labels(phase).observe(getattr(start, phase))
 
 
 def _place(child: KubeObject) -> str:

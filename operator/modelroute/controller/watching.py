@@ -15,13 +15,19 @@ import kopf
 
 from modelroute.controller import metrics
 from modelroute.controller.cache import Cache
-from modelroute.controller.cluster import ApiError, Cluster, credentials
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import WATCHED, Kind
+from modelroute.controller.listening import Ear, Login
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
 
 RESYNC_SECONDS = 600.0
 SETTLE_SECONDS = 2.0
 """Kopf tells of a new listing object by object; our own follows when most have come."""
+SILENCE_SECONDS = 70.0
+"""After which a watch is begun anew: the API server's bookmarks come every 60 s."""
+RECONNECT_SECONDS = 10.0
+"""The longest wait between tries to reach the API server; whatever is watched is not seen until then."""
 
 log = logging.getLogger(__name__)
 
@@ -29,45 +35,58 @@ log = logging.getLogger(__name__)
 class Watches:
     """The events of all kinds. ``ready`` is set when the cache holds the first listing of every one of them."""
 
-    def __init__(self, cache: Cache, queue: WorkQueue) -> None:
+    def __init__(self, cache: Cache, queue: WorkQueue, namespaces: tuple[str | None, ...] = (None,)) -> None:
         """``queue`` is filled at once, but must not be worked on before ``ready``."""
         self.ready = asyncio.Event()
         self._cache = cache
         self._queue = queue
+        self._namespaces = namespaces
         self._listed_again = asyncio.Event()
+        self.ear = Ear(WATCHED, namespaces, self._listed_again.set)
+        self._login = Login(self.ear)
 
     def registry(self) -> kopf.OperatorRegistry:
         """The handlers for kopf."""
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry, id="login")(login)
+        kopf.on.login(registry=registry, id="login")(self._login.__call__)
         for kind in WATCHED:
             self._register(registry, kind)
         return registry
 
-    async def begin(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
+    async def close(self) -> None:
+        """Let the connections go."""
+        self.ear.end()
+        await self._login.close()
+
+    async def begin(self, cluster: Cluster) -> None:
         """List everything, and be ready. To be called before kopf runs; ApiError where that cannot be done."""
-        for kind, namespace in itertools.product(WATCHED, namespaces):
+        self.ear.begin()
+        for kind, namespace in itertools.product(WATCHED, self._namespaces):
             await self._list(cluster, kind, namespace)
         self._listed_again.set()  # what goes between this listing and kopf's own is told by neither
         self.ready.set()
 
-    async def resync(self, cluster: Cluster, namespaces: tuple[str | None, ...]) -> None:
+    async def resync(self, cluster: Cluster) -> None:
         """List everything now and then, and whenever kopf had to: it does not tell of what went meanwhile."""
         await self.ready.wait()
         log.info("watching; the first listing is complete")
+        failures = 0
         while True:
             try:
-                async with asyncio.timeout(jittered(RESYNC_SECONDS)):
+                async with asyncio.timeout(jittered(backoff(failures) if failures else RESYNC_SECONDS)):
                     await self._listed_again.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
             except TimeoutError:
                 pass
             self._listed_again.clear()
             try:
-                for kind, namespace in itertools.product(WATCHED, namespaces):
+                for kind, namespace in itertools.product(WATCHED, self._namespaces):
                     metrics.REPAIRS.inc(await self._list(cluster, kind, namespace))
+                failures = 0
             except ApiError as error:
-                log.warning("%s; the next listing is later", error)
+                failures += 1
+                log.warning("%s; listing again later", error)
+                await asyncio.sleep(error.retry_after)
 
     async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> int:
         """How many things were news."""
@@ -80,8 +99,6 @@ class Watches:
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
-            if type is None:
-                self._listed_again.set()
             change = self._cache.remove if type == "DELETED" else self._cache.put
             for key in change(kind, dict(body)):
                 self._queue.add(key)
@@ -89,26 +106,11 @@ class Watches:
         kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"event-{kind.plural}")(event)
 
 
-async def login(**_: Any) -> kopf.ConnectionInfo:
-    """Kopf's credentials: those of our own client, read anew each time that the API server refuses the old ones."""
-    found = await credentials()
-    header = await found.get_api_key_with_prefix("BearerToken") or ""
-    return kopf.ConnectionInfo(
-        server=found.host,
-        ca_path=found.ssl_ca_cert,
-        insecure=not found.verify_ssl,
-        certificate_path=found.cert_file,
-        private_key_path=found.key_file,
-        scheme="Bearer" if header else None,
-        token=header.split(" ", 1)[-1] or None,
-    )
-
-
 class _Endless:
     """Seconds between tries to reach the API server, for ever; kopf's own list ends, and the operator with it."""
 
     def __iter__(self) -> Iterator[float]:
-        return (jittered(backoff(n)) for n in itertools.count(1))
+        return (jittered(min(backoff(n), RECONNECT_SECONDS)) for n in itertools.count(1))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
@@ -124,8 +126,11 @@ class _NoDiffBase(kopf.DiffBaseStorage):
         """Nothing is kept."""
 
 
-def kopf_settings() -> kopf.OperatorSettings:
-    """Kopf as a mere watcher that never gives up and never waits on a dead connection."""
+def kopf_settings(silence: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
+    """Kopf as a mere watcher that never gives up and never waits on a dead connection.
+
+    A watch that brings nothing for ``silence`` seconds is begun anew.
+    """
     settings = kopf.OperatorSettings()
     settings.process.ultimate_exiting_timeout = None  # it would kill this process after a restart of kopf in it
     settings.posting.enabled = False
@@ -137,7 +142,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 5.0
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330.0
-    settings.watching.inactivity_timeout = 70.0  # the API server's bookmarks come every 60 s
+    settings.watching.inactivity_timeout = silence
     for kind in WATCHED:
         if kind.selector:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector

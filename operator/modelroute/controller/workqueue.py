@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from modelroute.controller import metrics
 from modelroute.controller.cache import Key
-from modelroute.controller.cluster import ApiError
+from modelroute.controller.calls import ApiError
 
 FIRST_RETRY, LAST_RETRY = 0.5, 45.0
 RECONCILE_SECONDS = 120.0
@@ -29,29 +29,43 @@ class WorkQueue:
         self._running: dict[Key, float] = {}
         self._later: dict[Key, asyncio.TimerHandle] = {}
         self._failing: dict[Key, tuple[int, float]] = {}  # failures in a row, and when the next try is due
+        self._held: dict[Key, float] = {}  # what has just failed is not tried before then, whatever happens
 
     def add(self, key: Key) -> None:
         """Handle ``key`` soon; again, if it is being handled now."""
         if key in self._dirty:
             return
-        self._dirty.add(key)
-        if key not in self._running:
+        if key in self._running:
+            self._dirty.add(key)
+        elif self._held.get(key, 0.0) > self._now():
+            self._add_at(key, self._held[key])
+        else:
+            self._dirty.add(key)
             self._waiting.put_nowait(key)
             metrics.QUEUED.set(self._waiting.qsize())
 
+    def hasten(self) -> None:
+        """Handle soon all keys that wait for a point in time, or are about to: it is another than was thought."""
+        for key in (*self._later, *self._running):
+            self.add(key)
+
     async def run(self, workers: int, ready: asyncio.Event) -> None:
-        """Handle keys from ``ready`` on, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(self._work(ready))
+        """Handle keys from ``ready`` on, until cancelled; then what was due later is forgotten."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(workers):
+                    group.create_task(self._work(ready))
+        finally:
+            for timer in self._later.values():
+                timer.cancel()
+            for known in (self._later, self._failing, self._held):
+                known.clear()
 
     def longest(self) -> float:
         """Seconds that the oldest of the running reconciles has taken so far."""
-        now = asyncio.get_running_loop().time()
-        return max((now - began for began in self._running.values()), default=0.0)
+        return max((self._now() - began for began in self._running.values()), default=0.0)
 
     async def _work(self, ready: asyncio.Event) -> None:
-        loop = asyncio.get_running_loop()
         await ready.wait()
         while True:
             key = await self._waiting.get()
@@ -59,15 +73,16 @@ class WorkQueue:
             self._dirty.discard(key)
             if later := self._later.pop(key, None):
                 later.cancel()
-            self._running[key] = loop.time()
+            self._running[key] = self._now()
             try:
                 delay = await self._attempt(key)
             finally:
-                metrics.RECONCILE_SECONDS.observe(loop.time() - self._running.pop(key))
+                metrics.RECONCILE_SECONDS.observe(self._now() - self._running.pop(key))
+            if delay is not None:
+                self._add_at(key, self._now() + delay)
             if key in self._dirty:
-                self._waiting.put_nowait(key)
-            elif delay is not None:
-                self._later[key] = loop.call_later(delay, self.add, key)
+                self._dirty.discard(key)
+                self.add(key)
 
     async def _attempt(self, key: Key) -> float | None:
         try:
@@ -83,6 +98,7 @@ class WorkQueue:
             return after
         metrics.RECONCILES.labels("ok").inc()
         self._failing.pop(key, None)
+        self._held.pop(key, None)
         return delay
 
     def _wait(self, key: Key, least: float) -> float:
@@ -90,14 +106,32 @@ class WorkQueue:
 
         A burst of changes tries often and fails as often: what fails before it is due waits no longer for that.
         """
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         failures, due = self._failing.get(key, (0, now))
         if now >= due:
             failures += 1
             due = now + jittered(backoff(failures))
-        due = max(due, now + least)
+        self._held[key] = now + max(least, FIRST_RETRY)
+        due = max(due, self._held[key])
         self._failing[key] = failures, due
         return due - now
+
+    def _add_at(self, key: Key, when: float) -> None:
+        """Add ``key`` then, or before, if that is due already."""
+        due = self._later.get(key)
+        if due and due.when() <= when:
+            return
+        if due:
+            due.cancel()
+        self._later[key] = asyncio.get_running_loop().call_at(when, self._come, key)
+
+    def _come(self, key: Key) -> None:
+        self._later.pop(key, None)
+        self.add(key)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
 
 def backoff(failures: int) -> float:

@@ -8,11 +8,18 @@ from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
+from modelroute.planning.acks import Acks, named
+from modelroute.planning.names import SIDECAR_LABEL
+from modelroute.planning.pods import lacks_device
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
 TYPES = ("Accepted", "ResolvedRefs", "Programmed", "Ready")
 """In the order in which a person reads them."""
+
+
+SNAPSHOT_LARGE = "SnapshotLarge"
+"""A reason of Accepted that a person should act on before it is too late."""
 
 
 class Verdict(NamedTuple):
@@ -46,8 +53,10 @@ def merged(old: Status | None, verdicts: Sequence[Verdict], generation: int, now
     return tuple(found)
 
 
-def accepted() -> Verdict:
-    """Of a spec that ``parse`` let through."""
+def accepted(large: str) -> Verdict:
+    """Of a spec that ``parse`` let through; ``large``: a sentence when little is left of the size it may come to."""
+    if large:
+        return Verdict("Accepted", "True", SNAPSHOT_LARGE, f"the spec is valid, but {large}")
     return Verdict("Accepted", "True", "Accepted", "the spec is valid")
 
 
@@ -58,54 +67,102 @@ def resolved_refs(missing: Sequence[Missing]) -> Verdict:
     return Verdict("ResolvedRefs", "False", missing[0].reason, "; ".join(f"{m.path}: {m.problem}" for m in missing))
 
 
-def programmed(
-    router: RouterStatus, foreign: Sequence[str], oversize: str, trouble: str, *, rolled_out: bool
-) -> Verdict:
-    """Whether what was asked for is in force: all children are ours, and every router pod can take up the snapshot.
+class Delivery(NamedTuple):
+    """How the configuration gets to routers. ``oversize`` (of a snapshot that was not written) and ``trouble`` (of the
+    router) are sentences, or empty. ``rolled_out``: all pods of the Deployment are of the last version; where there is
+    none, the snapshot is written."""
 
-    ``oversize`` (of a snapshot that was not written) and ``trouble`` (of the Deployment) are sentences, or empty.
-    """
-    if foreign:
-        owned = f"{', '.join(foreign)}: there already, and not of this ModelRoute; delete or rename it"
+    foreign: Sequence[str]
+    oversize: str
+    trouble: str
+    rolled_out: bool
+
+
+def programmed(route: t.ModelRoute, router: RouterStatus, acks: Acks, delivery: Delivery) -> Verdict:
+    """Whether what was asked for is in force: all children are ours, and every router says it runs the snapshot."""
+    if delivery.foreign:
+        owned = f"{', '.join(delivery.foreign)}: there already, and not of this ModelRoute; delete or rename it"
         return Verdict("Programmed", "False", "NameConflict", owned)
-    if oversize:
-        return Verdict("Programmed", "False", "SnapshotTooLarge", oversize)
-    pods = f"{router.ready_replicas} of {router.desired_replicas} router pods are ready"
-    if trouble:
-        return Verdict("Programmed", "False", "RoutersFailing", f"{pods}: {trouble}")
+    if delivery.oversize:
+        return Verdict("Programmed", "False", "SnapshotTooLarge", delivery.oversize)
+    if route.spec.router.mode != "Gateway" and not delivery.rolled_out:
+        return Verdict("Programmed", "False", "SnapshotNotWritten", "the configuration is being written")
+    if route.spec.router.mode != "Gateway" and not router.desired_replicas:
+        return _without_router(route, router)
+    pods = _pods(route, router)
+    if delivery.trouble:
+        return Verdict("Programmed", "False", "RoutersFailing", f"{pods}: {delivery.trouble}")
     if router.ready_replicas < router.desired_replicas:
         return Verdict("Programmed", "False", "RoutersNotReady", pods)
-    if not rolled_out:
+    if not delivery.rolled_out:
         return Verdict("Programmed", "False", "RoutersNotReady", f"{pods}, but not all are of the last version yet")
-    return Verdict("Programmed", "True", "RoutersReady", f"{pods}, revision {router.revision}")
+    return _acknowledged(router, acks)
+
+
+def _acknowledged(router: RouterStatus, acks: Acks) -> Verdict:
+    """What routers that are all there say that they run."""
+    run = f"{acks.current} of {router.desired_replicas} routers run generation {acks.generation}"
+    if acks.refused:
+        return Verdict("Programmed", "False", "SnapshotRefused", f"{run}; {named(acks.refused)}")
+    if acks.unreachable:
+        check = f"the operator must reach port {acks.port} of router pods: check that NetworkPolicies let it"
+        return Verdict("Programmed", "False", "RoutersUnreachable", f"{run}; {named(acks.unreachable)}; {check}")
+    if acks.current < router.desired_replicas:
+        return Verdict("Programmed", "False", "RoutersLagging", "; ".join(filter(None, (run, named(acks.lagging)))))
+    return Verdict("Programmed", "True", "RoutersUpToDate", run)
+
+
+def _without_router(route: t.ModelRoute, router: RouterStatus) -> Verdict:
+    written = f"the configuration is written, revision {router.revision}"
+    if route.spec.router.mode == "None":
+        return Verdict("Programmed", "True", "SnapshotWritten", f"{written}; no router is run")
+    nobody = f"no pod carries the label {SIDECAR_LABEL}: {route.metadata.name} yet"
+    return Verdict("Programmed", "True", "NoSidecars", f"{nobody}; {written}")
+
+
+def _pods(route: t.ModelRoute, router: RouterStatus) -> str:
+    what = "pods with a router in them" if route.spec.router.mode == "Sidecar" else "router pods"
+    return f"{router.ready_replicas} of {router.desired_replicas} {what} are ready"
 
 
 def ready(
     route: t.ModelRoute,
     router: RouterStatus,
+    acks: Acks,
     backends: Sequence[BackendStatus],
     snapshot: Snapshot,
     missing: Sequence[Missing],
 ) -> Verdict:
     """Whether clients get answers: a router is ready, lets them in, and somebody can answer what no rule decides.
 
+    Where the operator runs no router, and as long as no pod has one in it, the backends alone decide.
     A backend that is down while others stand in for it makes the reason SomeBackendsNotReady, not the status False.
+    It becomes True only when a router says that it runs the newest snapshot; later ones are a matter of Programmed.
     """
     cold = {b.name for b in snapshot.backends if not b.endpoints}
     summary = ", ".join(_brief(b, can_answer=b.name not in cold) for b in backends)
-    if not router.desired_replicas:
+    mode = route.spec.router.mode
+    if mode == "Gateway" and not router.desired_replicas:
         return Verdict("Ready", "False", "RouterNotReady", "spec.router.replicas is 0: no router pod is asked for")
-    if not router.ready_replicas:
-        message = f"0 of {router.desired_replicas} router pods are ready"
-        return Verdict("Ready", "False", "RouterNotReady", message)
+    if router.desired_replicas and not router.ready_replicas:
+        return Verdict("Ready", "False", "RouterNotReady", _pods(route, router))
     closed = next((m.problem for m in missing if m.path == CLIENT_KEYS), "")
-    if closed:
+    if closed and mode != "None":
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)
+    waiting = cold - {b.name for b in backends if b.desired_replicas == 0}
+    short = "; ".join(f"{b.name}: {b.message}" for b in backends if b.name in cold and lacks_device(b.message))
     if not any(b.effective_weight for b in backends):
-        return Verdict("Ready", "False", "NoBackendReady", summary)
-    resting = {b.name for b in route.spec.backends if not b.scaling.min_replicas}
-    return Verdict("Ready", "True", "SomeBackendsNotReady" if cold - resting else "AllBackendsReady", summary)
+        return _not_all("False", "NoBackendReady", summary, short)
+    before = condition_of(route.status, "Ready")
+    if router.desired_replicas and not (acks.exact or acks.unknown or (before and before.status == "True")):
+        return Verdict("Ready", "False", "RouterNotReady", "no router pod has taken up the configuration yet")
+    return _not_all("True", "SomeBackendsNotReady" if waiting else "AllBackendsReady", summary, short)
+
+
+def _not_all(status: Literal["True", "False"], reason: str, summary: str, short: str) -> Verdict:
+    """Of backends that lack a GPU it is said: they do not just start slowly."""
+    return Verdict("Ready", status, "InsufficientGPU" if short else reason, f"{summary}; {short}" if short else summary)
 
 
 def _brief(backend: BackendStatus, *, can_answer: bool) -> str:

@@ -14,6 +14,8 @@ from modelroute.planning.observed import KubeObject
 _KEYED = {
     "containers": ("name",),
     "env": ("name",),
+    "imagePullSecrets": ("name",),
+    "initContainers": ("name",),
     "ownerReferences": ("uid",),
     "ports": ("containerPort", "port"),
     "topologySpreadConstraints": ("topologyKey",),
@@ -21,7 +23,7 @@ _KEYED = {
     "volumes": ("name",),
 }
 # Maps that are replaced whole: one more label in a Service's selector picks no pod.
-_WHOLE = ("selector", "labelSelector")
+_WHOLE = ("selector", "labelSelector", "podSelector", "namespaceSelector", "matchLabels", "nodeSelector")
 _AMOUNT = "sizeLimit"
 """The field that holds a quantity; the entries of limits and requests are taken for it, too."""
 

@@ -1,6 +1,7 @@
 """Which addresses of each backend can answer now, from EndpointSlices.
 
-Called by ``plan``. Pods, not Services: the routers balance over replicas themselves.
+Called by ``plan``. Pods, not Services: the routers balance over replicas themselves. A replica that is about to go or
+to sleep is left out though it could answer: that is how routers let go of it.
 """
 
 from collections.abc import Collection
@@ -23,7 +24,7 @@ def endpoints_of(route: t.ModelRoute, observed: Observed, unusable: Collection[s
         elif backend.target_ref:
             found[backend.name] = _behind(backend.target_ref, observed)
         elif backend.vllm and f"Service/{own}" not in observed.foreign:
-            found[backend.name] = _ready(observed.slices.get(own, ()), "http")
+            found[backend.name] = _ready(observed.slices.get(own, ()), "http", _resting(observed, backend.name))
     return found
 
 
@@ -33,7 +34,15 @@ def _behind(ref: t.TargetRef, observed: Observed) -> tuple[str, ...]:
     return _ready(observed.slices.get(ref.name, ()), port.get("name") or "")
 
 
-def _ready(slices: tuple[KubeObject, ...], port_name: str) -> tuple[str, ...]:
+def _resting(observed: Observed, backend: str) -> frozenset[str]:
+    """Names and addresses of the replicas that get no requests: marked, or asleep as they say themselves."""
+    asleep = {name for name, engine in observed.engines.items() if engine.sleeping}
+    alive = [p for p in observed.replicas(backend) if not p.ending]
+    pods = [p for p in alive if p.draining is not None or p.sleeping is not None or p.name in asleep]
+    return frozenset(text for p in pods for text in (p.name, p.address) if text)
+
+
+def _ready(slices: tuple[KubeObject, ...], port_name: str, resting: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """The ready addresses of one family: a dual-stack pod is in one slice of each, and is one replica."""
     for family in ("IPv4", "IPv6"):
         addresses = {
@@ -42,7 +51,7 @@ def _ready(slices: tuple[KubeObject, ...], port_name: str) -> tuple[str, ...]:
             if piece.get("addressType") == family
             for port in _numbers(piece, port_name)
             for endpoint in piece.get("endpoints") or ()
-            if _can_answer(endpoint)
+            if _can_answer(endpoint) and not _is_one_of(endpoint, resting)
             for address in endpoint["addresses"][:1]
         }
         if addresses:
@@ -53,6 +62,11 @@ def _ready(slices: tuple[KubeObject, ...], port_name: str) -> tuple[str, ...]:
 def _numbers(piece: KubeObject, port_name: str) -> list[int]:
     ports = piece.get("ports") or ()
     return [port["port"] for port in ports if (port.get("name") or "") == port_name and port.get("port")]
+
+
+def _is_one_of(endpoint: KubeObject, pods: frozenset[str]) -> bool:
+    target = endpoint.get("targetRef") or {}
+    return target.get("name") in pods if target else any(address in pods for address in endpoint["addresses"])
 
 
 def _can_answer(endpoint: KubeObject) -> bool:

@@ -9,17 +9,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """Ask a replica for /health, then a small real request; ``slot`` is (schedule, RFC 3339), or None."""
+    """Ask a replica for /health, then a small real request."""
 
     backend: str
-    pod: str
+    pod: str  # its name; of a Service's endpoint, which need not be a pod of this cluster: backend/host:port
     address: str  # host:port
     model: str
     prompt: str
     max_tokens: int
     timeout: float  # seconds
-    slot: tuple[str, str] | None = None
-    gate: bool = False  # set the pod's readiness gate when it has answered
+    slot: tuple[str, str] | None = None  # schedule (several of one moment: "a, b") and RFC 3339; None: a first one
+    gate: bool = False  # open the pod's readiness gate when it has answered
+    loaded: float = 0.0  # with gate: when its containers became ready, by its node's clock; the gate opens no earlier
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Take the readiness of a pod whose container was started again: it has to answer a first request again."""
+
+    pod: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +54,4 @@ class Wake:
     warm_up: WarmUp
 
 
-Errand = WarmUp | Mark | Sleep | Wake
+Errand = WarmUp | CloseGate | Mark | Sleep | Wake

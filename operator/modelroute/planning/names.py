@@ -20,8 +20,18 @@ DRAINING_ANNOTATION = f"{t.GROUP}/draining"
 """On a replica that is to go: since when (RFC 3339) it gets no new requests."""
 SLEEPING_ANNOTATION = f"{t.GROUP}/sleeping"
 """On a replica that is to sleep or sleeps: since when (RFC 3339) it gets no requests."""
+DELETION_COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
+"""Kubernetes' own: of several replicas the one with the lowest number goes first."""
+REPLICAS_ANNOTATION = f"{t.GROUP}/replicas"
+"""On a backend's Deployment: the number of replicas that was decided on, whoever has changed it since."""
 SIDECAR_LABEL = f"{t.GROUP}/sidecar"
 """On a pod that asks for a router in it: the ModelRoute's name."""
+SIDECAR = "modelroute-router"
+"""The container with the router, in such a pod."""
+FORM_ANNOTATION = f"{t.GROUP}/form"
+"""On a backend's Deployment that an older operator made: a hash of its pod template, which stays as long as that is."""
+SCALED_OBJECT_ANNOTATION = f"{t.GROUP}/scaled-object"
+"""On a backend's Deployment that has, or had, a ScaledObject: that kind cannot be watched, since it may not exist."""
 CONTENT_ANNOTATION = f"{t.GROUP}/content"
 """A hash of all that is set in a child, so that a field that is no longer set is noticed, too."""
 
@@ -40,9 +50,25 @@ def model(asked: t.Backend) -> str | None:
     return asked.model or (asked.name if asked.vllm else None)
 
 
+def served(asked: t.Backend, vllm: t.VLLM) -> str:
+    """The name that a vLLM backend's own model answers to, beside its adapters, which have theirs."""
+    adapters = {adapter.name for adapter in vllm.lora_adapters}
+    return asked.name if asked.model is None or asked.model in adapters else asked.model
+
+
 def cache(route: str, name: str) -> str:
     """The PersistentVolumeClaim of a backend's model cache."""
     return f"{route}--{name}-cache"
+
+
+def prepull(route: str, name: str) -> str:
+    """The DaemonSet that keeps a backend's image on the nodes."""
+    return f"{route}--{name}-pull"
+
+
+def backends_policy(route: str) -> str:
+    """The NetworkPolicy of all replicas of a route's vLLM backends."""
+    return f"{route}-backends"
 
 
 def router(route: str) -> str:
@@ -70,10 +96,15 @@ def backend_selector(route: str, name: str) -> dict[str, str]:
     return {ROUTE_LABEL: route, COMPONENT_LABEL: "backend", BACKEND_LABEL: name}
 
 
+def prepull_selector(route: str, name: str) -> dict[str, str]:
+    """The labels that pick the pods that keep a backend's image on the nodes."""
+    return {ROUTE_LABEL: route, COMPONENT_LABEL: "prepull", BACKEND_LABEL: name}
+
+
 def labels(selector: dict[str, str]) -> dict[str, str]:
     """Kubernetes' recommended labels around a selector's."""
     return {
-        "app.kubernetes.io/name": "vllm" if selector[COMPONENT_LABEL] == "backend" else "modelroute-router",
+        "app.kubernetes.io/name": "modelroute-router" if selector[COMPONENT_LABEL] == "router" else "vllm",
         "app.kubernetes.io/instance": selector[ROUTE_LABEL],
         "app.kubernetes.io/managed-by": "modelroute",
         **selector,

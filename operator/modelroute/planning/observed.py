@@ -3,12 +3,15 @@
 Filled by the controller for every reconcile; ``references`` says what to look for. Never holds a Secret's value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.planning import names
+from modelroute.planning.errands import Errand
+from modelroute.planning.moments import unix
 from modelroute.planning.scaling.demand import Demand
 
 KubeObject = dict[str, Any]
@@ -29,19 +32,25 @@ class Pod:
     loaded: float | None = None  # its containers are ready
     warm: float | None = None  # its readiness gate is open
     gated: bool = False  # it has our readiness gate
-    ready: bool = False
-    ending: bool = False
+    ready: bool = False  # of one with a router in it: the router is
+    ending: bool = False  # or it has ended
     draining: float | None = None  # since when it gets no new requests, because it is to go
     sleeping: float | None = None  # since when it gets no requests, because it is to sleep
     trouble: str = ""  # what keeps it from running, in a sentence
+    restarted: bool = False  # a container of it has ended once, and was started again
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one router said of one backend. ``cold`` counts, since its start, requests that met no ready replica."""
+    """What one router said of one backend.
+
+    Counted since it started: ``requests`` that it let through, and ``cold``, those that were for this backend and met
+    no ready replica, whoever answered them then.
+    """
 
     in_flight: int = 0
     waiting: int = 0
+    requests: int = 0
     cold: int = 0
     by_replica: Mapping[str, int] = field(default_factory=dict)  # in flight, by host:port
 
@@ -75,7 +84,8 @@ class Pinged:
     health_seconds: float = 0.0
     answer_seconds: float = 0.0
     error: str = ""
-    slot: tuple[str, str] | None = None  # schedule and RFC 3339; None: a first one
+    slot: tuple[str, str] | None = None  # as the errand had it; None: a first one
+    wake_seconds: float | None = None  # what it took to wake, where it was woken for this
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,9 @@ class Observed:
     pods: tuple[Pod, ...] = ()  # of backends, routers and sidecars, in a stable order
     told: Mapping[str, Told] = field(default_factory=dict)  # by router or sidecar pod, where one was asked
     engines: Mapping[str, Engine] = field(default_factory=dict)  # by replica's pod, where one was asked
-    pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by replica's pod, where one was
+    pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by WarmUp.pod, where one was
+    under_way: frozenset[Errand] = frozenset()  # errands that are being run
+    stuck: Mapping[str, str] = field(default_factory=dict)  # by pod: the errand that fails again and again, and why
     demand: Mapping[str, Demand] = field(default_factory=dict)  # by backend, where the operator decides on replicas
     foreign: tuple[str, ...] = ()  # "Kind/name" of objects that have a child's name and another owner, or none
 
@@ -106,6 +118,12 @@ class Observed:
     def routers(self) -> tuple[Pod, ...]:
         """The pods that run the route's snapshot."""
         return tuple(p for p in self.pods if p.component != "backend")
+
+
+def written_at(live: KubeObject | None) -> float:
+    """When the operator last changed a child of which the cache keeps that, in Unix seconds; 0 when it is not known."""
+    fields = live["metadata"].get("managedFields") or () if live else ()
+    return max((unix(field.get("time")) or 0.0 for field in fields), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +142,20 @@ def references(route: t.ModelRoute) -> References:
     services = frozenset(b.target_ref.name for b in backends if b.target_ref)
     caches = (b.vllm.model_cache for b in backends if b.vllm and b.vllm.model_cache)
     keys = (b.external.api_key_secret_ref for b in backends if b.external)
+    of_replicas = {name for b in backends if b.vllm for name in _secrets(b.vllm)}
     router = route.spec.router
     own = (router.auth.api_keys_secret_ref, router.tls and router.tls.secret_ref)
     return References(
         services=services,
-        secrets=frozenset(ref.name for ref in (*keys, *own) if ref),
+        secrets=frozenset(ref.name for ref in (*keys, *own) if ref) | of_replicas,
         claims=frozenset(c.claim_name for c in caches if c.claim_name),
         slices=services | {names.backend(route.metadata.name, b.name) for b in backends if b.vllm},
     )
+
+
+def _secrets(vllm: t.VLLM) -> Iterator[str]:
+    """The Secrets that replicas are given, or their image is pulled by."""
+    if vllm.hub_token_secret_ref:
+        yield vllm.hub_token_secret_ref.name
+    yield from (ref.name for ref in vllm.image_pull_secrets)
+    yield from (secret.name for secret in podchecks.secrets(vllm.template))

@@ -23,20 +23,33 @@ _AUTH = s.Auth(keys_file=names.CLIENT_KEYS["keys.yaml"], pepper_file=names.CLIEN
 
 
 def snapshot_of(
-    route: t.ModelRoute, endpoints: Mapping[str, tuple[str, ...]], *, loopback_allowed: bool = False
+    route: t.ModelRoute,
+    endpoints: Mapping[str, tuple[str, ...]],
+    loads: Mapping[str, Mapping[str, s.Load]] | None = None,
+    starts: Mapping[str, s.Start] | None = None,
+    *,
+    loopback_allowed: bool = False,
 ) -> s.Snapshot:
     """The snapshot of ``route``, without its revision.
 
     ``endpoints``: ``host:port`` by backend. A backend that is not in it has none, an external one that of its URL.
+    ``loads``: what replicas have to do, by backend and endpoint, where that is known and makes a difference.
+    ``starts``: what is known of a backend's start, by backend.
     """
     spec, auth = route.spec, route.spec.router.auth
+    backends = (_backend(b, endpoints, loopback_allowed=loopback_allowed) for b in spec.backends)
     headers = auth.trusted_headers
     return s.Snapshot(
         namespace=route.metadata.namespace,
         name=route.metadata.name,
         generation=route.metadata.generation,
         models=route.models,
-        backends=tuple(_backend(b, endpoints, loopback_allowed=loopback_allowed) for b in spec.backends),
+        backends=tuple(
+            msgspec.structs.replace(
+                _with_loads(b, (loads or {}).get(b.name)), start=(starts or {}).get(b.name, s.Start())
+            )
+            for b in backends
+        ),
         rules=tuple(s.Rule(r.name, _when(r.when), r.prefer, r.exclude, r.fail_closed) for r in spec.rules),
         canary=_canary(spec.canary),
         fallbacks=tuple(s.Fallback(backend=f.backend, failures=f.failures) for f in spec.fallbacks),
@@ -67,6 +80,10 @@ def _backend(backend: t.Backend, endpoints: Mapping[str, tuple[str, ...]], *, lo
         data_policy=backend.policy,
     )
     return _external(common, backend.external, endpoints) if backend.external else common
+
+
+def _with_loads(backend: s.Backend, loads: Mapping[str, s.Load] | None) -> s.Backend:
+    return msgspec.structs.replace(backend, loads=dict(loads)) if loads else backend
 
 
 def _external(common: s.Backend, external: t.External, endpoints: Mapping[str, tuple[str, ...]]) -> s.Backend:

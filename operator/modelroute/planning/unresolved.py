@@ -6,9 +6,11 @@ Called by ``plan``. Never sees a Secret's value, only the names of its keys.
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
+from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.observed import Observed
+from modelroute.planning.settings import Settings
 
 CLIENT_KEYS = "spec.router.auth.apiKeysSecretRef"
 """The path of what a router that starts lets no client in without."""
@@ -29,14 +31,19 @@ class Missing(NamedTuple):
     path: str
     problem: str
 
+    @property
+    def of_replicas(self) -> bool:
+        """Whether only replicas that are yet to start lack it: those that run go on."""
+        return ".vllm." in self.path or ".scaling." in self.path
 
-def missing(route: t.ModelRoute, observed: Observed) -> tuple[Missing, ...]:
+
+def missing(route: t.ModelRoute, observed: Observed, settings: Settings) -> tuple[Missing, ...]:
     """All references that lead nowhere, in the manifest's order."""
     namespace = route.metadata.namespace
     of_backends = (
         Missing(backend.name, reason, f"spec.backends[{i}].{path}", problem)
         for i, backend in enumerate(route.spec.backends)
-        for reason, path, problem in _of(backend, namespace, observed)
+        for reason, path, problem in (*_of(backend, namespace, observed), *_of_scaling(backend, settings))
     )
     of_router = (Missing("", *found) for found in _of_router(route.spec.router, namespace, observed))
     return (*of_backends, *of_router)
@@ -49,11 +56,33 @@ def _of(backend: t.Backend, namespace: str, observed: Observed) -> Iterator[_Pro
             yield reason, path if reason == "SecretNotFound" else f"{path}.key", problem
     if backend.target_ref:
         yield from _service(backend.target_ref, namespace, observed)
-    if backend.vllm and backend.vllm.model_cache and backend.vllm.model_cache.claim_name:
-        claim = backend.vllm.model_cache.claim_name
-        if claim not in observed.claims:
-            problem = f'PersistentVolumeClaim "{claim}" is not in namespace {namespace}'
-            yield "ClaimNotFound", "vllm.modelCache.claimName", problem
+    if backend.vllm:
+        yield from _of_replicas(backend.vllm, namespace, observed)
+
+
+def _of_replicas(vllm: t.VLLM, namespace: str, observed: Observed) -> Iterator[_Problem]:
+    claim = vllm.model_cache.claim_name if vllm.model_cache else None
+    if claim and claim not in observed.claims:
+        problem = f'PersistentVolumeClaim "{claim}" is not in namespace {namespace}'
+        yield "ClaimNotFound", "vllm.modelCache.claimName", problem
+    if ref := vllm.hub_token_secret_ref:
+        for reason, problem in _secret(ref.name, (ref.key,), namespace, observed):
+            yield reason, "vllm.hubTokenSecretRef", problem
+    for i, pull in enumerate(vllm.image_pull_secrets):
+        for reason, problem in _secret(pull.name, (), namespace, observed):
+            yield reason, f"vllm.imagePullSecrets[{i}]", problem
+    for named in podchecks.secrets(vllm.template):
+        for reason, problem in () if named.optional else _secret(named.name, (), namespace, observed):
+            yield reason, f"vllm.template{named.path}", problem
+
+
+def _of_scaling(backend: t.Backend, settings: Settings) -> Iterator[_Problem]:
+    if backend.scaling.engine == "KEDA" and not (backend.scaling.server_address or settings.prometheus_url):
+        yield (
+            "PrometheusUnknown",
+            "scaling.serverAddress",
+            "KEDA counts by Prometheus: write its address here, or start the operator with --prometheus-url",
+        )
 
 
 def _of_router(router: t.Router, namespace: str, observed: Observed) -> Iterator[_Problem]:

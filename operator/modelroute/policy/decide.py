@@ -125,6 +125,14 @@ def _word(trouble: Trouble | None) -> str:
     return words.get(trouble.kind, "failing") if trouble else "not asked for this"
 
 
+def warm(moment: Moment) -> Moment | None:
+    """``moment``, had every backend a replica: so it is seen whom a request is for. None: no backend is cold."""
+    cold = [name for name, trouble in moment.troubles.items() if trouble.kind == "ColdStart"]
+    if not cold:
+        return None
+    return Moment({**moment.troubles, **dict.fromkeys(cold, _OVER)}, moment.now, moment.patience)
+
+
 def next_backend(
     policy: Policy,
     tried: Collection[str],
@@ -148,4 +156,6 @@ def next_peer(
 
 
 _NOBODY = Facts("")
+_OVER = Trouble("Overloaded", -math.inf)
+"""A trouble whose time is over is none."""
 _NO_CHANCE = Chance(0.0, 0.0)

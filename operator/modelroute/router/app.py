@@ -66,6 +66,7 @@ class Options(Struct, frozen=True):
     grace: float = 30.0
     tls_dir: Path | None = None  # holds tls.crt and tls.key; None serves without TLS
     limits: Limits = Limits()
+    admin_host: str | None = None  # None: as ``host``
 
 
 class Router:
@@ -92,8 +93,9 @@ class Router:
     async def listen(self) -> None:
         """Take the first snapshot, if there is one, and both ports; OSError when a port is taken."""
         self.poll()
-        self._servers = [await self._listen(self.public, self._options.port, self._certificate)]
-        self._servers.append(await self._listen(self.admin, self._options.admin_port))
+        options = self._options
+        self._servers = [await self._listen(self.public, options.host, options.port, self._certificate)]
+        self._servers.append(await self._listen(self.admin, options.admin_host or options.host, options.admin_port))
         self.port, self.admin_port = (s.sockets[0].getsockname()[1] for s in self._servers)
         log.info("listening on port %d, admin port %d", self.port, self.admin_port)
 
@@ -112,9 +114,9 @@ class Router:
                 client.cut()
 
     async def _listen(
-        self, service: Service, port: int, certificate: Certificate | None = None
+        self, service: Service, host: str, port: int, certificate: Certificate | None = None
     ) -> asyncio.Server | Door:
-        loop, host = asyncio.get_running_loop(), self._options.host
+        loop = asyncio.get_running_loop()
 
         def make() -> ClientConnection:
             return ClientConnection(service, loop)

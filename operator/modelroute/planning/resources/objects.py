@@ -5,6 +5,7 @@ Used by the makers beside it. Never knows one kind of child from another.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from modelroute.api import types as t
@@ -35,9 +36,16 @@ CONTAINER_SECURITY: KubeObject = {
 # The kubelet's own sleep: images need no shell.
 LIFECYCLE: KubeObject = {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}}
 
+# An empty one of these is not the same as none: any directory, or all there are.
+_TELLING = ("emptyDir", "labelSelector", "namespaceSelector", "podSelector")
+
 _API_VERSIONS = {
+    "DaemonSet": "apps/v1",
     "Deployment": "apps/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
+    "ScaledObject": "keda.sh/v1alpha1",
 }
 
 
@@ -49,7 +57,6 @@ def child(
     ``revision`` is noted in an annotation, where there is one.
     """
     content = _tidy(body)
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
     owner = {"apiVersion": t.API_VERSION, "kind": t.KIND, "name": metadata.name, "uid": metadata.uid}
     return {
         "apiVersion": _API_VERSIONS.get(kind, "v1"),
@@ -59,13 +66,18 @@ def child(
             "namespace": metadata.namespace,
             "labels": names.labels(selector),
             "annotations": {
-                names.CONTENT_ANNOTATION: digest,
+                names.CONTENT_ANNOTATION: digest(content),
                 **({names.REVISION_ANNOTATION: revision} if revision else {}),
             },
             "ownerReferences": [{**owner, "controller": True}],
         },
         **content,
     }
+
+
+def digest(body: Mapping[str, Any]) -> str:
+    """A short hash of ``body``, as the content annotation has it."""
+    return hashlib.sha256(json.dumps(_tidy(body), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def pod(selector: dict[str, str], spec: dict[str, Any]) -> KubeObject:
@@ -82,7 +94,7 @@ def pod(selector: dict[str, str], spec: dict[str, Any]) -> KubeObject:
     }
 
 
-def http_get(path: str, port: str, period: int, failures: int, timeout: int = 2) -> KubeObject:
+def http_get(path: str, port: str | int, period: int, failures: int, timeout: int = 2) -> KubeObject:
     """A probe: ``path`` every ``period`` seconds, lost after ``failures`` tries of ``timeout`` seconds."""
     return {
         "httpGet": {"path": path, "port": port},
@@ -98,10 +110,10 @@ def resources(asked: t.Resources) -> KubeObject:
 
 
 def _tidy(value: Any) -> Any:
-    """``value`` without empty parts, as the API server would keep it; ``emptyDir: {}`` means something."""
-    if isinstance(value, dict):
+    """``value`` without empty parts, as the API server would keep it, but for those whose emptiness means something."""
+    if isinstance(value, Mapping):
         kept = {key: _tidy(part) for key, part in value.items()}
-        return {k: v for k, v in kept.items() if v not in (None, "", [], {}) or (k, v) == ("emptyDir", {})}
+        return {k: v for k, v in kept.items() if v not in (None, "", [], {}) or (v == {} and k in _TELLING)}
     if isinstance(value, list):
         return [_tidy(part) for part in value]
     return value

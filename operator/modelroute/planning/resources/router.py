@@ -13,8 +13,8 @@ from modelroute.snapshot.codec import FILE_NAME
 HTTP_PORT, ADMIN_PORT = 8000, 8001
 DRAIN_SECONDS = 100
 """Streams that run when a router ends have so long; then they are told by an error event."""
-_SNAPSHOT_DIR = "/etc/modelroute/snapshot"
-_SECRETS_DIR = "/etc/modelroute/secrets"
+SNAPSHOT_DIR = "/etc/modelroute/snapshot"
+SECRETS_DIR = "/etc/modelroute/secrets"
 _TLS_DIR = "/etc/modelroute/tls"
 
 
@@ -88,9 +88,9 @@ def _child(kind: str, route: t.ModelRoute, body: KubeObject) -> KubeObject:
 
 
 def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
-    mounts = [{"name": "snapshot", "mountPath": _SNAPSHOT_DIR, "readOnly": True}]
-    if _secret_sources(route):
-        mounts.append({"name": "secrets", "mountPath": _SECRETS_DIR, "readOnly": True})
+    mounts = [{"name": "snapshot", "mountPath": SNAPSHOT_DIR, "readOnly": True}]
+    if secret_sources(route):
+        mounts.append({"name": "secrets", "mountPath": SECRETS_DIR, "readOnly": True})
     if route.spec.router.tls:
         mounts.append({"name": "tls", "mountPath": _TLS_DIR, "readOnly": True})
     return {
@@ -99,8 +99,8 @@ def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["modelroute", "router"],
         "args": [
-            f"--snapshot={_SNAPSHOT_DIR}/{FILE_NAME}",
-            f"--secrets={_SECRETS_DIR}",
+            f"--snapshot={SNAPSHOT_DIR}/{FILE_NAME}",
+            f"--secrets={SECRETS_DIR}",
             f"--port={HTTP_PORT}",
             f"--admin-port={ADMIN_PORT}",
             f"--drain={DRAIN_SECONDS}",
@@ -122,7 +122,7 @@ def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
 
 def _volumes(route: t.ModelRoute) -> list[KubeObject]:
     volumes = [{"name": "snapshot", "configMap": {"name": names.snapshot(route.metadata.name)}}]
-    if sources := _secret_sources(route):
+    if sources := secret_sources(route):
         volumes.append({"name": "secrets", "projected": {"sources": sources}})
     if tls := route.spec.router.tls:
         # Not optional: a pod waits for its certificate rather than serve without one.
@@ -131,7 +131,7 @@ def _volumes(route: t.ModelRoute) -> list[KubeObject]:
     return volumes
 
 
-def _secret_sources(route: t.ModelRoute) -> list[KubeObject]:
+def secret_sources(route: t.ModelRoute) -> list[KubeObject]:
     """The keys of external backends and of clients, each optional: a missing one must not keep routers from starting.
 
     A router calls no backend whose key is missing, and lets nobody in without the clients' keys.

@@ -9,11 +9,12 @@ from functools import partial
 
 from modelroute.api.types import FailureKind
 from modelroute.policy.balance import Pool
-from modelroute.policy.decide import Hold, Reject, decide
+from modelroute.policy.decide import Hold, Reject
 from modelroute.policy.facts import Facts, Moment
 from modelroute.router.flow import refusals
 from modelroute.router.flow.answer import Answer
 from modelroute.router.flow.attempt import Attempt
+from modelroute.router.flow.choosing import choose
 from modelroute.router.flow.deadline import Deadline
 from modelroute.router.flow.delivery import Delivery, Failure
 from modelroute.router.flow.facts import key_of
@@ -59,8 +60,7 @@ class Exchange:
         now = shared.loop.time()
         moment = Moment(route.troubles, now, self._deadline.left(now))
         self._user = facts.user or ""
-        # The chance of a draw, not of a secret.
-        decision = decide(route.policy, facts, random.random(), moment)  # noqa: S311
+        decision = choose(route, facts, moment)
         shared.budget.began()
         self._job.client.running = self
         if isinstance(decision, Reject):

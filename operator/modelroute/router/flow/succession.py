@@ -13,6 +13,7 @@ from modelroute.policy.balance import Pool
 from modelroute.policy.decide import Forward, next_backend, next_peer
 from modelroute.policy.facts import Moment
 from modelroute.policy.table import EVERYBODY
+from modelroute.router.flow.choosing import note_cold
 from modelroute.router.flow.retries import Retries
 from modelroute.router.replicas.endpoints import Endpoint
 from modelroute.router.replicas.live import Live, Route
@@ -70,6 +71,7 @@ class Succession:
             pool = self._retries.elsewhere(target, self._avoid, kind, made, free=failed.free)
             if pool is not None:
                 return pool
+        self._note_cold(kind, now)
         if (other := self.fallback(kind, now)) is not None:
             return other
         other = self._peer(now)
@@ -90,6 +92,12 @@ class Succession:
         """Who is declared for failures of this kind, and can answer now."""
         moment = Moment(self._route.troubles, now)
         return self._latest(lambda: next_backend(self._route.policy, self.tried, kind, moment, self.barred))
+
+    def _note_cold(self, kind: FailureKind, now: float) -> None:
+        """Count it for a cold backend that is declared for failures of this kind before anybody who can answer."""
+        route, tried, barred = self._route, self.tried, self.barred
+        moment = Moment(route.troubles, now)
+        note_cold(route, moment, lambda then: next_backend(route.policy, tried, kind, then, barred))
 
     def _peer(self, now: float) -> Other | None:
         """One that has a share of its own and can answer now, as a new request would find it."""

@@ -138,8 +138,12 @@ class Endpoint:
             self.idle.pop(0).close()
 
     def retire(self) -> None:
-        """Close what is idle and keep nothing more; running requests go on."""
+        """Close what is idle and keep nothing more; running requests go on. Should it come back, it comes as a new one.
+
+        Such as a replica that slept while a last answer of it was read: it is spared at first, like any other.
+        """
         self.retired = True
+        self.since = math.inf
         while self.idle:
             self.idle.pop().close()
 

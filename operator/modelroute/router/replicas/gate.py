@@ -40,16 +40,19 @@ class Waiter(Protocol):
 
 
 class Gate:
-    """One backend as it lets requests through. ``in_flight`` counts those inside."""
+    """One backend as it lets requests through. ``in_flight`` counts those inside, ``requests`` all that entered.
+
+    ``cold`` counts the requests that were for it while it had no replica, whoever answered them.
+    """
 
     __slots__ = (
         "_calling", "_closed", "_cold_until", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop",
-        "_most", "_next_trial", "_ready", "_thaw", "_troubles", "in_flight", "name", "sleepers",
+        "_most", "_next_trial", "_ready", "_thaw", "_troubles", "cold", "in_flight", "name", "requests", "sleepers",
     )  # fmt: skip
 
     def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
         self.name = name
-        self.in_flight = 0
+        self.in_flight = self.requests = self.cold = 0
         self.sleepers: set[Waiter] = set()
         self._troubles = troubles
         self._loop = loop
@@ -116,6 +119,7 @@ class Gate:
     def enter(self) -> None:
         """A request is inside."""
         self.in_flight += 1
+        self.requests += 1
         if self._troubles or self.in_flight >= self._most:
             if self._down:
                 self._next_trial = self._loop.time() + TRIAL_SECONDS

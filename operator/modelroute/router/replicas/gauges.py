@@ -48,6 +48,8 @@ def described(target: Target, now: float) -> dict[str, object]:
         "name": target.name,
         "inFlight": target.gate.in_flight,
         "waiting": target.gate.waiting,
+        "requests": target.gate.requests,
+        "cold": target.gate.cold,
         "trouble": trouble.kind if trouble else None,
         "replicas": [
             {

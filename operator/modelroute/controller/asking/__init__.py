@@ -1,0 +1,1 @@
+"""SHELL. What pods are asked over HTTP. Never asks the API server."""

@@ -1,0 +1,208 @@
+"""Asks the pods of all routes again and again, each route as often as its plan says, all together within a bound.
+
+Handed an ``Asking`` by ``reconciler`` after every plan, read by ``observing`` before the next; run by ``app`` while
+this operator acts. Never decides anything: a route is looked at again when what was heard is news to its plan.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from modelroute.controller import metrics
+from modelroute.controller.asking.answers import engine_of, told_of
+from modelroute.controller.asking.client import Answer, Pods, UnansweredError
+from modelroute.controller.asking.heard import Answers, Heard, Picture
+from modelroute.controller.cache import Key
+from modelroute.planning.asking import Asking
+from modelroute.planning.loads import CALM_SECONDS
+from modelroute.planning.observed import Engine, Told
+
+RATE = 50.0
+"""Requests a second, at most, over any time that is much longer than ``BURST_SECONDS``."""
+BURST_SECONDS = 1.0
+AT_ONCE = 32
+TIMEOUT = 2.0
+FAST = 0.25
+"""Seconds between two looks while a snapshot is on its way; a router that lags for long is asked less often."""
+_PACES = ((10.0, FAST), (60.0, 1.0), (math.inf, 5.0))
+_REFUSAL_SECONDS = 3.0
+"""A refusal that is older than the snapshot may be of the one before."""
+_STRETCH = 4
+"""Where more is due than the bound allows: how many of its own intervals a route may wait for others."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Followed:
+    asking: Asking
+    due_by: Callable[[Picture], bool]
+    since: float  # the loop's time at which the revision or the routers last changed
+    heard: Heard = field(default_factory=Heard)
+    due: float = math.inf
+    looking: bool = False
+    news: tuple[object, ...] = ()
+    loads: tuple[object, ...] = ()
+    loads_told: float = -math.inf
+
+
+class Sampler:
+    """What the pods of all routes say. ``again`` has a route looked at."""
+
+    def __init__(self, pods: Pods, again: Callable[[Key], None], clock: Callable[[], float] = time.time) -> None:
+        """Nothing is asked before ``run``. ``clock`` gives Unix seconds."""
+        self._pods = pods
+        self._again = again
+        self._clock = clock
+        self._routes: dict[Key, _Followed] = {}
+        self._numbers = itertools.count()  # so that no two entries of a heap are alike
+        self._waiting: list[tuple[float, int, Key]] = []  # by when they are due
+        self._ready: list[tuple[float, int, Key]] = []  # those that are due, by when they should have been served
+        self._woken = asyncio.Event()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._free = -math.inf  # when the bound allows the next request
+
+    def follow(self, key: Key, asking: Asking, due: Callable[[Picture], bool] = lambda _: False) -> None:
+        """Ask these from now on, in the place of whom was asked before.
+
+        ``due`` says of what was heard whether the plan would be another: called at every look, where load decides.
+        """
+        if not asking:
+            self.forget(key)
+            return
+        now = asyncio.get_running_loop().time()
+        known = self._routes.get(key)
+        if known is None:
+            self._routes[key] = known = _Followed(asking, due, now)
+            self._schedule(key, known, now)
+            return
+        known.due_by = due
+        if known.asking != asking:
+            old, known.asking = known.asking, asking
+            known.heard.forget_others(asking)
+            if (old.revision, old.routers) != (asking.revision, asking.routers):
+                known.since = now
+            self._schedule(key, known, now + self._pause(known, now))
+
+    def forget(self, key: Key) -> None:
+        """Nobody is to be asked any more."""
+        self._routes.pop(key, None)
+
+    def seen(self, key: Key) -> Picture:
+        """What was heard of ``key``; what a caller gets does not change later."""
+        known = self._routes.get(key)
+        if known is None:
+            return Picture()
+        return known.heard.picture()
+
+    async def run(self) -> None:
+        """Ask until cancelled; what was heard is forgotten then, since it grows old."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while True:
+                    key, known = await self._next()
+                    known.looking = True
+                    group.create_task(self._look(key, known))
+        finally:
+            self._routes.clear()
+
+    async def _next(self) -> tuple[Key, _Followed]:
+        """The next route to look at, when it may be."""
+        loop = asyncio.get_running_loop()
+        while True:
+            now = loop.time()
+            while self._waiting and self._waiting[0][0] <= now:
+                self._make_ready(*heapq.heappop(self._waiting))
+            if self._ready and self._free <= now:
+                _, _, key = heapq.heappop(self._ready)
+                if (known := self._routes.get(key)) and not known.looking:
+                    cost = len(known.asking.routers) + len(known.asking.replicas)
+                    self._free = max(self._free, now - BURST_SECONDS) + cost / RATE
+                    return key, known
+                continue
+            wakes = [self._free] if self._ready else [entry[0] for entry in self._waiting[:1]]
+            self._woken.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(wakes[0] if wakes else None):
+                    await self._woken.wait()
+
+    def _make_ready(self, due: float, number: int, key: Key) -> None:
+        known = self._routes.get(key)
+        if known is None or known.due != due:
+            return
+        known.due = math.inf
+        if known.looking:
+            self._schedule(key, known, due + FAST)
+        else:
+            pause = self._pause(known, due)
+            heapq.heappush(self._ready, (due + _STRETCH * pause, number, key))
+
+    def _schedule(self, key: Key, known: _Followed, due: float) -> None:
+        if due < known.due:
+            known.due = due
+            heapq.heappush(self._waiting, (due, next(self._numbers), key))
+            self._woken.set()
+
+    def _pause(self, known: _Followed, now: float) -> float:
+        age = now - known.since
+        if known.heard.lagging(known.asking, refusals_count=age > _REFUSAL_SECONDS):
+            return min(known.asking.interval, next(pause for until, pause in _PACES if age < until))
+        return known.asking.interval
+
+    async def _look(self, key: Key, known: _Followed) -> None:
+        asking, loop = known.asking, asyncio.get_running_loop()
+        try:
+            answers = await self._ask(key, asking)
+            known.heard.note(known.asking, answers, self._clock())
+            self._tell(key, known, loop.time())
+        except Exception:  # the edge of a background loop: what is wrong with one look must not end the others
+            log.exception("asking pods failed", extra={"route": str(key)})
+        finally:
+            known.looking = False
+            if self._routes.get(key) is known:
+                now = loop.time()
+                self._schedule(key, known, now + self._pause(known, now))
+
+    def _tell(self, key: Key, known: _Followed, now: float) -> None:
+        """Have the route looked at when there is news; when it is but of loads, no sooner than a plan heeds it."""
+        if self._routes.get(key) is not known:
+            return
+        news, loads = known.heard.news(known.asking), known.heard.loads()
+        shifted = loads != known.loads and now - known.loads_told >= CALM_SECONDS
+        if news != known.news or shifted or (known.asking.scaled and known.due_by(known.heard.picture())):
+            known.news, known.loads, known.loads_told = news, loads, now
+            self._again(key)
+
+    async def _ask(self, key: Key, asking: Asking) -> Answers:
+        routers = [self._of_router(key, address) for _, address in asking.routers]
+        replicas = [self._of_replica(r.address) for r in asking.replicas]
+        pods = [*(pod for pod, _ in asking.routers), *(r.pod for r in asking.replicas)]
+        return dict(zip(pods, await asyncio.gather(*routers, *replicas), strict=True))
+
+    async def _of_router(self, key: Key, address: str) -> Told | UnansweredError:
+        try:
+            return told_of(await self._get("router", f"http://{address}/status"), key)
+        except UnansweredError as error:
+            return error
+
+    async def _of_replica(self, address: str) -> Engine | UnansweredError:
+        try:
+            return engine_of(await self._get("replica", f"http://{address}/metrics"))
+        except UnansweredError as error:
+            return error
+
+    async def _get(self, what: str, url: str) -> Answer:
+        async with self._slots:
+            try:
+                answer = await self._pods.get(url, TIMEOUT)
+            except UnansweredError:
+                metrics.ASKED.labels(what, "error").inc()
+                raise
+        metrics.ASKED.labels(what, "ok").inc()
+        return answer

@@ -1,0 +1,290 @@
+"""Runs what a plan wants pods to be asked or told, beside the reconciles, and remembers how it ended.
+
+Handed errands by ``reconciler`` after every plan, read by ``observing`` before the next; its workers are started and
+ended by ``app``. Never decides what is to be done. It forgets all at its end: then what is still wanted is planned, and
+run, again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from modelroute.controller import metrics, replica
+from modelroute.controller.asking.client import Pods, UnansweredError
+from modelroute.controller.cache import Cache, Key
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
+from modelroute.controller.kinds import POD
+from modelroute.controller.publishing import Publisher
+from modelroute.controller.replica import ReplicaError
+from modelroute.controller.workqueue import jittered
+from modelroute.planning import names
+from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
+from modelroute.planning.events import Event
+from modelroute.planning.moments import rfc3339
+from modelroute.planning.observed import KubeObject, Pinged
+
+WORKERS = 64
+"""Errands at once. One may wait a minute for a replica that hangs, and others must not wait for that."""
+FIRST_RETRY, LAST_RETRY = 1.0, 30.0
+REST_SECONDS = 5.0
+"""What was done is not done again so long, though it is planned: what came of it may be seen a moment later."""
+
+_Place = tuple[str, bool]
+"""A pod, and whether it is asked itself: it is asked one thing at a time, and told of to the API server meanwhile."""
+_What = tuple[str, type[Errand]]
+
+log = logging.getLogger(__name__)
+
+
+class Seen(NamedTuple):
+    """What is known of a route's errands, as ``Observed`` has it."""
+
+    pinged: Mapping[str, Pinged]
+    under_way: frozenset[Errand]
+    stuck: Mapping[str, str]
+
+
+class _Failing(NamedTuple):
+    times: int  # in a row
+    due: float  # when the next try may begin, on the loop's clock
+    why: str
+
+
+@dataclass(slots=True)
+class _Route:
+    """What is remembered of one route."""
+
+    pinged: dict[str, Pinged] = field(default_factory=dict)
+    done: dict[Errand, float] = field(default_factory=dict)  # until when it is not done again, on the loop's clock
+    failing: dict[_What, _Failing] = field(default_factory=dict)
+    backends: set[str] = field(default_factory=set)  # that have metrics
+
+
+_NOTHING = Seen({}, frozenset(), {})
+
+
+class Errands:
+    """The errands of all routes. Each ends with a call of ``again``, so that what came of it is looked at."""
+
+    def __init__(
+        self, cluster: Cluster, cache: Cache, pods: Pods, again: Callable[[Key], None], clock: Callable[[], float]
+    ) -> None:
+        """Nothing is run before ``run``. ``clock`` gives Unix seconds."""
+        self._cluster = cluster
+        self._cache = cache
+        self._pods = pods
+        self._again = again
+        self._clock = clock
+        self._publisher = Publisher(cluster)
+        self._waiting: asyncio.Queue[tuple[Key, Errand]] = asyncio.Queue()
+        self._taken: dict[Key, dict[_Place, Errand]] = {}  # waiting or under way
+        self._routes: dict[Key, _Route] = {}
+
+    async def run(self) -> None:
+        """Run what is handed over, until cancelled; what was under way then is given up."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(WORKERS):
+                    group.create_task(self._work())
+        finally:
+            for key in list(self._routes):
+                self.forget(key)
+            self._taken.clear()
+            self._waiting = asyncio.Queue()
+
+    def hand(self, key: Key, wanted: Sequence[Errand], present: Collection[str]) -> None:
+        """Run ``wanted``, but what is being run, and what failed a moment ago.
+
+        ``present``: the pods, and endpoints of Services, that there are; what is known of others is forgotten, and so
+        are failures of what is wanted no more.
+        """
+        known = self._routes.get(key)
+        if known is None:
+            if not wanted:
+                return
+            known = self._routes[key] = _Route()
+        now, taken = asyncio.get_running_loop().time(), self._taken.get(key, {})
+        still = {_what(errand) for errand in (*wanted, *taken.values())}
+        known.pinged = {pod: p for pod, p in known.pinged.items() if pod in present}
+        known.done = {errand: until for errand, until in known.done.items() if now < until}
+        known.failing = {what: f for what, f in known.failing.items() if what in still}
+        for errand in wanted:
+            place, failing = _place(errand), known.failing.get(_what(errand))
+            if place not in taken and errand not in known.done and (failing is None or now >= failing.due):
+                taken = self._taken.setdefault(key, {})
+                taken[place] = errand
+                self._waiting.put_nowait((key, errand))
+
+    def seen(self, key: Key) -> Seen:
+        """What is known of the errands of ``key``."""
+        known = self._routes.get(key)
+        if known is None:
+            return _NOTHING
+        found = ((pod, kind, f) for (pod, kind), f in known.failing.items() if f.times >= TELLING[kind].patience)
+        stuck = {pod: f"{pod} {TELLING[kind].lacks}: {f.why}" for pod, kind, f in found}
+        return Seen(dict(known.pinged), frozenset(self._taken.get(key, {}).values()), stuck)
+
+    def forget(self, key: Key) -> None:
+        """The route is gone; what is under way for it comes to nothing."""
+        known = self._routes.pop(key, None)
+        for backend in known.backends if known else ():
+            for metric in (metrics.WARMUP_SECONDS, metrics.WARMUP_FAILURES):
+                metric.remove(*key, backend)
+
+    async def _work(self) -> None:
+        while True:
+            key, errand = await self._waiting.get()
+            try:
+                if key in self._routes:
+                    await self._attempt(key, errand)
+            except Exception:  # the edge of an errand: what is wrong with one must not end the others
+                log.exception("an errand failed", extra={"route": str(key)})
+                self._failed(key, errand, "see the operator's log")
+            finally:
+                self._release(key, errand)
+            self._again(key)
+
+    async def _attempt(self, key: Key, errand: Errand) -> None:
+        try:
+            told = await self._carry_out(key, errand)
+        except (ApiError, ReplicaError, UnansweredError) as error:
+            told = self._failed(key, errand, str(error))
+        else:
+            if known := self._routes.get(key):
+                loop = asyncio.get_running_loop()
+                known.failing.pop(_what(errand), None)
+                known.done[errand] = loop.time() + REST_SECONDS
+                loop.call_later(REST_SECONDS, self._again, key)
+        if told and (live := self._cache.route(key)):
+            await self._publisher.publish(live, [told])
+
+    async def _carry_out(self, key: Key, errand: Errand) -> Event | None:
+        """Do it; what people should know of its success."""
+        if isinstance(errand, Mark):
+            await self._mark(key, errand)
+        elif isinstance(errand, CloseGate):
+            reason = ("Restarted", "its container was started again and has not answered a request yet")
+            await self._set_gate(key, errand.pod, "False", self._clock(), reason)
+        elif isinstance(errand, Sleep):
+            await replica.sleep(self._pods, errand.address)
+            return Event("Normal", "FellAsleep", f"{errand.pod} sleeps: its weights are out of the GPU")
+        elif isinstance(errand, Wake):
+            return await self._wake(key, errand)
+        else:
+            return await self._warm_up(key, errand)
+        return None
+
+    async def _warm_up(self, key: Key, asked: WarmUp) -> Event | None:
+        pinged = await self._ping(key, asked)
+        if not asked.gate:
+            return None
+        opened = max(self._clock(), asked.loaded)
+        await self._set_gate(key, asked.pod, "True", opened, ("Answered", _figures(pinged)))
+        return Event("Normal", "WarmedUp", f"{asked.pod}: {_figures(pinged)}; takes traffic now")
+
+    async def _wake(self, key: Key, errand: Wake) -> Event:
+        asked = errand.warm_up
+        took = await replica.wake(self._pods, asked.address, asked.timeout)
+        pinged = await self._ping(key, asked, took)
+        await self._mark(key, Mark(asked.pod, ((names.SLEEPING_ANNOTATION, None),)))
+        return Event("Normal", "WokeUp", f"{asked.pod}: awake after {_ms(took)}, {_figures(pinged)}; takes traffic now")
+
+    async def _ping(self, key: Key, asked: WarmUp, woke: float | None = None) -> Pinged:
+        """Warm it up, and remember how that ended; its error is raised, too, but that of a slot, which has one try."""
+        labels = (*key, asked.backend)
+        if known := self._routes.get(key):
+            known.backends.add(asked.backend)
+        try:
+            timed = await replica.warm_up(self._pods, asked)
+        except (ReplicaError, UnansweredError) as error:
+            metrics.WARMUP_FAILURES.labels(*labels).inc()
+            pinged = Pinged(self._clock(), error=str(error), slot=asked.slot, wake_seconds=woke)
+            self._remember(key, asked.pod, pinged)
+            if asked.slot is None:
+                raise
+            return pinged
+        metrics.WARMUP_SECONDS.labels(*labels).observe(timed.answer)
+        pinged = Pinged(self._clock(), timed.health, timed.answer, slot=asked.slot, wake_seconds=woke)
+        self._remember(key, asked.pod, pinged)
+        return pinged
+
+    async def _mark(self, key: Key, mark: Mark) -> None:
+        if pod := self._cache.get(POD, key.namespace, mark.pod):
+            self._keep(await self._cluster.annotate_pod(pod, dict(mark.annotations)))
+
+    async def _set_gate(self, key: Key, name: str, status: str, since: float, why: tuple[str, str]) -> None:
+        condition = {"type": names.WARM_GATE, "status": status, "lastTransitionTime": rfc3339(since)}
+        condition |= dict(zip(("reason", "message"), why, strict=True))
+        if pod := self._cache.get(POD, key.namespace, name):
+            self._keep(await self._cluster.set_pod_condition(pod, condition))
+
+    def _keep(self, pod: KubeObject | None) -> None:
+        """Let the next plan see what was written, before the watch brings it."""
+        for key in self._cache.put(POD, pod) if pod else ():
+            self._again(key)
+
+    def _remember(self, key: Key, pod: str, pinged: Pinged) -> None:
+        if known := self._routes.get(key):
+            known.pinged[pod] = pinged
+
+    def _failed(self, key: Key, errand: Errand, why: str) -> Event | None:
+        """Put the next try off; what people should know of it, once, when it has failed too often."""
+        known, loop, telling = self._routes.get(key), asyncio.get_running_loop(), TELLING[type(errand)]
+        if known is None:
+            return None
+        before = known.failing.get(_what(errand))
+        times = before.times + 1 if before else 1
+        wait = jittered(min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(times - 1, 16)))
+        known.failing[_what(errand)] = _Failing(times, loop.time() + wait, why)
+        loop.call_later(wait, self._again, key)
+        sentence = f"{errand_pod(errand)} {telling.lacks}: {why}"
+        log.info("%s", sentence, extra={"route": str(key)})
+        return Event("Warning", telling.reason, sentence) if times == telling.patience else None
+
+    def _release(self, key: Key, errand: Errand) -> None:
+        taken = self._taken.get(key, {})
+        taken.pop(_place(errand), None)
+        if not taken:
+            self._taken.pop(key, None)
+
+
+class _Telling(NamedTuple):
+    """How failures of one kind of errand are told, and from how many in a row on."""
+
+    reason: str
+    lacks: str
+    patience: int = 3
+
+
+TELLING: Mapping[type[Errand], _Telling] = {
+    WarmUp: _Telling("WarmupFailed", "gets no requests before its first answer"),
+    CloseGate: _Telling("WarmupFailed", "gets requests though its container was started again"),
+    Mark: _Telling("MarkFailed", "cannot be marked"),
+    Sleep: _Telling("SleepFailed", "does not go to sleep", patience=1),
+    Wake: _Telling("WakeFailed", "does not wake up", patience=1),
+}
+"""A replica that has just come may need a second try; one that sleeps is wanted now."""
+
+
+def errand_pod(errand: Errand) -> str:
+    """Whom it is about."""
+    return errand.warm_up.pod if isinstance(errand, Wake) else errand.pod
+
+
+def _place(errand: Errand) -> _Place:
+    return errand_pod(errand), not isinstance(errand, Mark | CloseGate)
+
+
+def _what(errand: Errand) -> _What:
+    return errand_pod(errand), type(errand)
+
+
+def _figures(pinged: Pinged) -> str:
+    return f"/health {_ms(pinged.health_seconds)}, first answer {_ms(pinged.answer_seconds)}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,0 +1,102 @@
+"""What is admitted: ModelRoutes by the rules of ``api`` and what the user may read, pods with the router they ask for.
+
+Called by ``server`` for each review. Never writes, so that a dry run is as good as a real one.
+"""
+
+import asyncio
+import re
+
+from modelroute.api import types as t
+from modelroute.api.parse import MAX_NAME, parse
+from modelroute.api.scalars import LABEL
+from modelroute.controller.calls import ApiError
+from modelroute.controller.cluster import Cluster
+from modelroute.controller.kinds import ACCESS_REVIEW, MODEL_ROUTE
+from modelroute.controller.webhooks.reviews import Ask, User, Verdict
+from modelroute.errors import InvalidManifestError
+from modelroute.planning import names
+from modelroute.planning.exposure import Exposure, exposed
+from modelroute.planning.observed import KubeObject
+from modelroute.planning.resources import sidecar
+from modelroute.planning.settings import Settings
+from modelroute.planning.warnings import warnings
+
+_INVALID, _FORBIDDEN, _LATE = 422, 403, 504
+
+
+class Admission:
+    """Decides."""
+
+    def __init__(self, cluster: Cluster, settings: Settings) -> None:
+        """``settings`` are those of the routers."""
+        self._cluster = cluster
+        self._settings = settings
+
+    async def validate(self, ask: Ask) -> Verdict:
+        """Whether a ModelRoute may be kept as it is, and what a person should be warned of."""
+        try:
+            route = parse(ask.object)
+        except InvalidManifestError as error:
+            return Verdict(_INVALID, str(error))
+        denied = await self._denied(ask, exposed(_old(ask), route))
+        return denied or Verdict(warnings=warnings(route))
+
+    async def inject(self, ask: Ask) -> Verdict:
+        """A pod's router. Refuses the pod that cannot have it: without it, its requests would go to nobody."""
+        pod = ask.object or {}
+        asked = str((pod["metadata"].get("labels") or {}).get(names.SIDECAR_LABEL, ""))
+        try:
+            route = await self._route(ask.namespace, asked)
+            after = sidecar.injected(pod, route, self._settings)
+        except InvalidManifestError as error:
+            return Verdict(_INVALID, str(error))
+        except ApiError as error:
+            return Verdict(_LATE, f"{error}; try again")
+        return Verdict(patch=tuple(sidecar.patch(pod, after)))
+
+    async def _route(self, namespace: str, name: str) -> t.ModelRoute:
+        # Asked of the API server: a route and a pod that wants it may come in one breath, and a watch is late by one.
+        # What the label holds becomes part of a path; it has not been looked at by anybody yet.
+        fits = re.fullmatch(LABEL, name) and len(name) <= MAX_NAME
+        live = await self._cluster.find(MODEL_ROUTE, namespace, name) if fits else None
+        if live is None:
+            problem = f'ModelRoute "{name}" is not in namespace {namespace}; make it first, or take the label away'
+            raise InvalidManifestError(sidecar.LABEL, problem)
+        try:
+            return parse(live)
+        except InvalidManifestError as error:
+            raise InvalidManifestError(sidecar.LABEL, f'ModelRoute "{name}" is not valid: {error}') from None
+
+    async def _denied(self, ask: Ask, exposures: tuple[Exposure, ...]) -> Verdict | None:
+        """The refusal of who lets a Secret out that they may not read."""
+        try:
+            answers = await asyncio.gather(*(self._may_read(ask.user_info, ask.namespace, e.secret) for e in exposures))
+        except ApiError as error:
+            return Verdict(_LATE, f"{error}; try again")
+        sentences = [
+            f'{e.path}: you may not read Secret "{e.secret}" of namespace {ask.namespace}, and this would let it out; '
+            f"have someone apply it who may"
+            for e, may in zip(exposures, answers, strict=True)
+            if not may
+        ]
+        return Verdict(_FORBIDDEN, "; ".join(sentences)) if sentences else None
+
+    async def _may_read(self, user: User, namespace: str, secret: str) -> bool:
+        spec: KubeObject = {
+            "user": user.username,
+            "uid": user.uid,
+            "groups": list(user.groups or ()),
+            "extra": {key: list(values) for key, values in (user.extra or {}).items()},
+            "resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "secrets", "name": secret},
+        }
+        body = {"apiVersion": ACCESS_REVIEW.api_version, "kind": ACCESS_REVIEW.name, "spec": spec}
+        answer = await self._cluster.create(ACCESS_REVIEW, body)
+        return bool((answer.get("status") or {}).get("allowed"))
+
+
+def _old(ask: Ask) -> t.ModelRoute | None:
+    """What is there; None when it is new, or nothing that can be used: then every Secret is new."""
+    try:
+        return parse(ask.old_object) if ask.old_object else None
+    except InvalidManifestError:
+        return None

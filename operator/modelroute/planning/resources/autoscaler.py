@@ -1,0 +1,84 @@
+"""The autoscaler of a backend whose replicas are not ours to count: a HorizontalPodAutoscaler, or KEDA's ScaledObject.
+
+Called by ``plan``. Both get the floor as their least, so that schedules hold for them too. Never sets a number.
+"""
+
+import math
+from collections.abc import Iterator
+
+from modelroute.api import types as t
+from modelroute.api.scalars import seconds
+from modelroute.planning import names
+from modelroute.planning.observed import KubeObject
+from modelroute.planning.resources import objects
+from modelroute.planning.settings import Settings
+
+_METRIC = "vllm_num_requests_running"
+
+
+def autoscalers(route: t.ModelRoute, backend: t.Backend, floor: int, settings: Settings) -> Iterator[KubeObject]:
+    """The backend's autoscaler, where it has one. ScaledObjects need to know where Prometheus is."""
+    if backend.scaling.engine == "HPA":
+        yield _horizontal(route, backend, floor)
+    address = backend.scaling.server_address or settings.prometheus_url
+    if backend.scaling.engine == "KEDA" and address:
+        yield _scaled_object(route, backend, floor, address)
+
+
+def _horizontal(route: t.ModelRoute, backend: t.Backend, floor: int) -> KubeObject:
+    scaling = backend.scaling
+    target = {"type": "AverageValue", "averageValue": str(scaling.target_in_flight)}
+    pods = {"metric": {"name": scaling.metric or _METRIC}, "target": target}
+    name = names.backend(route.metadata.name, backend.name)
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "minReplicas": max(floor, 1),
+        "maxReplicas": max(floor, scaling.most, 1),
+        "metrics": [{"type": "Pods", "pods": pods}],
+        "behavior": _behavior(scaling),
+    }
+    return _child("HorizontalPodAutoscaler", route, backend, spec)
+
+
+def _scaled_object(route: t.ModelRoute, backend: t.Backend, floor: int, address: str) -> KubeObject:
+    scaling = backend.scaling
+    to_zero = scaling.idle.action == "ScaleToZero"
+    trigger = {
+        "serverAddress": address,
+        "query": _query(route, backend),
+        "threshold": str(scaling.target_in_flight),
+    }
+    spec = {
+        "scaleTargetRef": {"name": names.backend(route.metadata.name, backend.name)},
+        "minReplicaCount": floor if to_zero else max(floor, 1),
+        "maxReplicaCount": max(floor, scaling.most, 1),
+        "cooldownPeriod": math.ceil(seconds(scaling.idle.after)),
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling)}},
+        "triggers": [{"type": "prometheus", "metadata": trigger}],
+    }
+    return _child("ScaledObject", route, backend, spec)
+
+
+def _query(route: t.ModelRoute, backend: t.Backend) -> str:
+    """What all routers of the route have in flight and waiting for the backend; 0 while none says anything.
+
+    Prometheus adds where a pod is; the names of a Deployment's pods are its own and two more parts.
+    """
+    of = f'namespace="{route.metadata.namespace}",backend="{backend.name}"'
+    if route.spec.router.mode == "Gateway":
+        of += f',pod=~"{names.router(route.metadata.name)}-[a-z0-9]+-[a-z0-9]+"'
+    metrics = ("modelroute_requests_in_flight", "modelroute_requests_waiting")
+    return " + ".join(f"(sum({metric}{{{of}}}) or vector(0))" for metric in metrics)
+
+
+def _behavior(scaling: t.Scaling) -> KubeObject:
+    return {
+        "scaleUp": {"stabilizationWindowSeconds": math.ceil(seconds(scaling.scale_up.stabilization))},
+        "scaleDown": {"stabilizationWindowSeconds": math.ceil(seconds(scaling.scale_down.stabilization))},
+    }
+
+
+def _child(kind: str, route: t.ModelRoute, backend: t.Backend, spec: KubeObject) -> KubeObject:
+    selector = names.backend_selector(route.metadata.name, backend.name)
+    name = names.backend(route.metadata.name, backend.name)
+    return objects.child(kind, name, route.metadata, selector, {"spec": spec})

@@ -1,0 +1,54 @@
+"""A replica that goes answers first what it has: it is marked, routers leave it alone, then the number is lowered.
+
+Called by ``scale``. The marks on the pods are all that is remembered: when more is wanted again they are taken away,
+and the replicas serve on. Never lowers a number under which a replica is busy, until its time is over.
+"""
+
+from dataclasses import dataclass
+
+from modelroute.api.scalars import seconds
+from modelroute.planning import names
+from modelroute.planning.errands import Errand, Mark
+from modelroute.planning.moments import rfc3339
+from modelroute.planning.observed import Pod
+from modelroute.planning.scaling.replicas import Replicas
+
+_COST = "-1000"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The number that may be asked for now, and what must be done for a lower one."""
+
+    replicas: int
+    going: frozenset[str]  # pods that are marked, or are to be
+    errands: tuple[Errand, ...]
+    moments: tuple[float, ...]  # when the time of those that are marked is over, in Unix seconds
+
+
+def drain(replicas: Replicas, there: int, goal: int, now: float) -> Drain:
+    """The way from ``there`` to ``goal``: up at once, down when those that go have nothing left to answer."""
+    alive = replicas.alive
+    marked = replicas.first_to_go(p for p in alive if p.draining is not None)
+    # More pods than asked for are there while versions roll, and until those of a lowered number have ended.
+    going, may_go = min(there, len(alive)) - goal, max(len(alive) - goal, 0)
+    errands: list[Errand] = [_unmark(pod) for pod in marked[may_go:]]
+    left = marked[:may_go]
+    if going <= 0:
+        return Drain(goal, frozenset(p.name for p in left), tuple(errands), ())
+    new = replicas.first_to_go(p for p in alive if p.draining is None)[: max(going - len(left), 0)]
+    errands += [_mark(pod, now) for pod in new]
+    longest = seconds(replicas.backend.scaling.scale_down.drain_timeout)
+    ends = tuple((pod.draining or now) + longest for pod in left)
+    # One that is to serve again would be among the first to be deleted as long as it is marked.
+    settled = len(left) == len(marked) >= going
+    done = settled and all(now >= end or replicas.is_free(p) for p, end in zip(left, ends, strict=True))
+    return Drain(goal if done else there, frozenset(p.name for p in (*left, *new)), tuple(errands), ends)
+
+
+def _mark(pod: Pod, now: float) -> Mark:
+    return Mark(pod.name, ((names.DRAINING_ANNOTATION, rfc3339(now)), (names.DELETION_COST_ANNOTATION, _COST)))
+
+
+def _unmark(pod: Pod) -> Mark:
+    return Mark(pod.name, ((names.DRAINING_ANNOTATION, None), (names.DELETION_COST_ANNOTATION, None)))

@@ -1,0 +1,190 @@
+"""What becomes of the replicas of one backend: how many there are to be, who drains, who sleeps and who wakes.
+
+Called by ``plan`` for every vllm backend, and through ``due`` by whoever feeds samples. Level-based: between two runs
+there are only the Deployment with its number, marks on pods, and the route's status. What is remembered in ``Demand``
+may be lost at any time; then nothing goes until enough was seen again.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelroute.api import types as t
+from modelroute.api.status import BackendStatus, Decision, ScalingStatus
+from modelroute.planning import names
+from modelroute.planning.errands import Errand
+from modelroute.planning.moments import rfc3339, unix
+from modelroute.planning.observed import Observed
+from modelroute.planning.scaling import draining, sleeping
+from modelroute.planning.scaling.demand import STABLE_SECONDS, Demand, relief
+from modelroute.planning.scaling.number import Number, Standing, idle_at, wanted
+from modelroute.planning.scaling.replicas import Replicas
+from modelroute.planning.schedule import Floor, floor
+
+_DECISIONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """One backend. ``replicas`` None: somebody else decides on them."""
+
+    replicas: int | None
+    desired: int | None = None  # for the status: those that are asked for
+    sleeping: int | None = None
+    draining: int = 0
+    status: ScalingStatus | None = None
+    errands: tuple[Errand, ...] = ()
+    look_again: float | None = None  # Unix seconds
+
+    @property
+    def rests(self) -> bool:
+        """Whether no replica is to answer: none is asked for, or all are about to go or asleep."""
+        return self.draining + (self.sleeping or 0) >= (self.desired or 0)
+
+
+def scale(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision: str, now: float) -> Scaled:
+    """What must be of ``backend``'s replicas; ``revision`` is of the snapshot that is in force for this plan."""
+    least = floor(route, backend.name, now)
+    live = _live(route, backend, observed)
+    if backend.scaling.engine != "BuiltIn":
+        return Scaled(
+            None, desired=least.replicas if live is None else live, status=ScalingStatus(floor=least.replicas)
+        )
+    old = next((b for b in route.status.backends if b.name == backend.name), None) if route.status else None
+    before = old.desired_replicas if old else None
+    there = next((n for n in (live, before) if n is not None), least.replicas)
+    return _Case(Replicas(backend, observed, revision), least, old, there, now).scaled()
+
+
+def due(route: t.ModelRoute, observed: Observed, now: float) -> bool:
+    """Whether what was sampled changes anything, so that the route should be looked at again."""
+    revision = next((told.revision for told in observed.told.values() if told.asked), "")
+    for backend in route.spec.backends:
+        if backend.vllm is None or backend.scaling.engine != "BuiltIn":
+            continue
+        found = scale(route, backend, observed, revision, now)
+        said = next((b for b in route.status.backends if b.name == backend.name), None) if route.status else None
+        if found.errands or said is None:
+            return True
+        if (found.desired, found.sleeping, found.status) != (
+            said.desired_replicas,
+            said.sleeping_replicas,
+            said.scaling,
+        ):
+            return True
+    return False
+
+
+def _live(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> int | None:
+    """The number that was decided last; else the one that is there; None: there is no Deployment."""
+    found = observed.child("Deployment", names.backend(route.metadata.name, backend.name))
+    if found is None:
+        return None
+    noted = (found["metadata"].get("annotations") or {}).get(names.REPLICAS_ANNOTATION, "")
+    by_builtin = backend.scaling.engine == "BuiltIn" and noted.isdecimal() and len(noted) <= len("1000")
+    return int(noted) if by_builtin else found["spec"].get("replicas", 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """All that a decision rests on; ``there`` are the replicas that are asked for now."""
+
+    replicas: Replicas
+    floor: Floor
+    old: BackendStatus | None
+    there: int
+    now: float
+
+    @property
+    def asked(self) -> t.Scaling:
+        return self.replicas.backend.scaling
+
+    @property
+    def demand(self) -> Demand | None:
+        return self.replicas.observed.demand.get(self.replicas.backend.name)
+
+    def scaled(self) -> Scaled:
+        """The number, and what must be done to reach it."""
+        keeps = self.asked.idle.action == "Sleep"
+        sleeping_now = sum(map(self.replicas.sleeps, self.replicas.alive))
+        asleep = self._asleep() if keeps else 0
+        awake = wanted(self.asked, self.floor, self._standing(self.there, asleep), self.demand, self.now)
+        goal = awake.replicas
+        if keeps:
+            most = max(self.floor.replicas, self.asked.most)
+            goal = min(max(self.there, goal), most) if self.asked.max_replicas is not None else goal
+        drain = draining.drain(self.replicas, self.there, goal, self.now)
+        rest = sleeping.rest(self.replicas, awake.replicas, goal - awake.replicas, drain.going, self.now)
+        status = ScalingStatus(self.floor.replicas, self._decisions(drain.replicas, asleep), self._idle_since())
+        return Scaled(
+            replicas=drain.replicas,
+            desired=drain.replicas,
+            sleeping=sleeping_now if keeps or sleeping_now else None,
+            draining=len(drain.going),
+            status=status,
+            errands=(*drain.errands, *rest),
+            look_again=min(
+                (m for m in (*self._moments(asleep), *drain.moments) if self.now < m < math.inf), default=None
+            ),
+        )
+
+    def _asleep(self) -> int:
+        """How many of ``there`` sleep; not those beyond it, which are about to end."""
+        alive = self.replicas.alive
+        going = sum(p.draining is not None for p in alive if self.replicas.sleeps(p))
+        beyond = min(going, max(len(alive) - self.there, 0))
+        return sum(map(self.replicas.sleeps, alive)) - beyond
+
+    def _standing(self, there: int, asleep: int) -> Standing:
+        answering, told = self.replicas.answering(), self._told()
+        return Standing(
+            awake=max(there - asleep, 0),
+            ready=len(answering),
+            able=self.replicas.able(),
+            newest=self.replicas.newest(),
+            changed=unix(told[0].time) or 0.0 if told else 0.0,
+            quiet=self._quiet(),
+        )
+
+    def _quiet(self) -> float | None:
+        """Since when nobody has asked: what the status says outlives a restart, as long as nobody has since."""
+        noted = unix(self.old.scaling.idle_since) if self.old and self.old.scaling else None
+        if self.demand is None or not self.demand.samples:
+            return noted
+        if self.demand.torn or noted is None or self.demand.quiet is None:
+            return self.demand.quiet
+        return min(noted, self.demand.quiet)
+
+    def _idle_since(self) -> str | None:
+        """For the status, where it matters; not of every pause between two requests."""
+        quiet = self._quiet()
+        matters = self.asked.max_replicas is not None and self.asked.idle.action != "None"
+        if quiet is None or not matters or self.now - quiet < STABLE_SECONDS:
+            return None
+        return rfc3339(quiet)
+
+    def _told(self) -> tuple[Decision, ...]:
+        return self.old.scaling.decisions if self.old and self.old.scaling else ()
+
+    def _decisions(self, after: int, asleep: int) -> tuple[Decision, ...]:
+        """Those of the status, with a change that it does not tell of yet: also one made before an interruption."""
+        before = self.old.desired_replicas if self.old else None
+        if before is None or before == after:
+            return self._told()
+        made = wanted(self.asked, self.floor, self._standing(before, asleep), self.demand, self.now)
+        return (Decision(rfc3339(self.now), before, after, self._reason(made)), *self._told())[:_DECISIONS]
+
+    def _reason(self, made: Number) -> str:
+        return made.reason or "decided before the operator was interrupted"
+
+    def _moments(self, asleep: int) -> Iterator[float]:
+        """When time alone may change what is decided."""
+        if self.asked.max_replicas is None:
+            return
+        standing, demand = self._standing(self.there, asleep), self.demand
+        if standing.quiet is not None:
+            yield standing.quiet + STABLE_SECONDS
+            if standing.awake > self.floor.replicas:
+                yield idle_at(self.asked, standing)
+        if demand is not None and demand.highs and standing.awake > max(self.floor.replicas, 1):
+            yield max(relief(demand, self.asked), standing.changed + STABLE_SECONDS)

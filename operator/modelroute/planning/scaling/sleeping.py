@@ -1,0 +1,57 @@
+"""Replicas that nobody needs put their weights away, and take them back before new ones are started.
+
+Called by ``scale``. A replica is marked before it sleeps, so that routers let go of it, and the mark goes when it has
+answered again; so one that was started anew meanwhile, and is awake, gets nothing until then either.
+"""
+
+from collections.abc import Collection, Iterator
+
+from modelroute.api.scalars import seconds
+from modelroute.planning import names
+from modelroute.planning.errands import Errand, Mark, Sleep, Wake, WarmUp
+from modelroute.planning.moments import rfc3339
+from modelroute.planning.observed import Pod
+from modelroute.planning.scaling.replicas import Replicas, address
+
+
+def rest(replicas: Replicas, awake: int, asleep: int, going: Collection[str], now: float) -> tuple[Errand, ...]:
+    """What brings it about that, of the pods that are there and not ``going``, so many are awake and so many asleep."""
+    staying = [p for p in replicas.alive if p.name not in going]
+    sleepers = sorted((p for p in staying if replicas.sleeps(p)), key=lambda p: (not p.ready, p.created, p.name))
+    surplus = max(len(sleepers) - asleep, 0)
+    return (
+        *(Wake(_warm_up(replicas, pod)) for pod in sleepers[:surplus]),
+        *_kept(replicas, sleepers[surplus:], now),
+        *_sent(replicas, [p for p in replicas.answering() if p.name not in going], awake, asleep - len(sleepers), now),
+    )
+
+
+def _kept(replicas: Replicas, sleepers: list[Pod], now: float) -> Iterator[Errand]:
+    for pod in sleepers:
+        if pod.sleeping is None:
+            yield _mark(pod, now)
+        elif pod.ready and not replicas.lies_down(pod) and replicas.is_free(pod):
+            yield Sleep(replicas.backend.name, pod.name, address(pod))
+
+
+def _sent(replicas: Replicas, answering: list[Pod], awake: int, more: int, now: float) -> Iterator[Errand]:
+    """Of those that answer at most so many that enough are left: what has yet to start is awake when it has."""
+    for pod in replicas.first_to_go(answering)[: max(min(more, len(answering) - awake), 0)]:
+        yield _mark(pod, now)
+
+
+def _mark(pod: Pod, now: float) -> Mark:
+    return Mark(pod.name, ((names.SLEEPING_ANNOTATION, rfc3339(now)),))
+
+
+def _warm_up(replicas: Replicas, pod: Pod) -> WarmUp:
+    backend, asked = replicas.backend, replicas.backend.warmup.request
+    return WarmUp(
+        backend=backend.name,
+        pod=pod.name,
+        address=address(pod),
+        model=names.model(backend) or backend.name,
+        prompt=asked.prompt,
+        max_tokens=asked.max_tokens,
+        timeout=seconds(asked.timeout),
+    )

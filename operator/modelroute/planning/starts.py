@@ -1,0 +1,99 @@
+"""What a start of a replica takes: learnt from those that have come, and told to routers while one is coming.
+
+Called by ``plan``. Never reads a clock, and remembers nothing but the last starts in the route's status. Their middle
+one counts: a single slow start (an image's first pull, a node that had to be bought) moves nothing, three in a row do.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from modelroute.api.status import PastStart, StartStatus
+from modelroute.planning.moments import rfc3339, unix
+from modelroute.planning.observed import Pod
+from modelroute.snapshot.types import Start
+
+KEPT = 5
+_WRONG_SECONDS = 86400.0
+"""A newest start so far ahead was recorded by a clock that was wrong, and must not hide those to come."""
+
+
+class Learnt(NamedTuple):
+    """What is known of a backend's starts, and which of them are new, the oldest first."""
+
+    status: StartStatus | None = None
+    counted: tuple[PastStart, ...] = ()
+
+
+def learn(old: StartStatus | None, replicas: Sequence[Pod], now: float) -> Learnt:
+    """``old``, with the starts of those ``replicas`` that became ready since; each is counted once.
+
+    Of two that became ready in the same second, but were not seen together, one is passed over.
+    """
+    counted = (unix(old.newest) if old else None) or 0.0
+    newest = counted if counted <= now + _WRONG_SECONDS else 0.0
+    known = {start.pod for start in old.last} if old else set()
+    fresh = sorted(
+        (ready, pod.name, pod)
+        for pod in replicas
+        if (ready := _ready(pod)) is not None and newest < ready <= now + 1 and pod.name not in known
+    )
+    if not fresh:
+        return Learnt(old)
+    past = tuple(_phases(pod, ready) for ready, _, pod in fresh)
+    last = (*reversed(past), *(old.last if old else ()))[:KEPT]
+    middle = sorted(last, key=total)[len(last) // 2]
+    status = StartStatus(
+        seconds=total(middle),
+        scheduling=middle.scheduling,
+        pull=middle.pull,
+        load=middle.load,
+        warmup=middle.warmup,
+        wake=old.wake if old else None,
+        starts=(old.starts if old else 0) + len(past),
+        newest=rfc3339(fresh[-1][0]),
+        last=last,
+    )
+    return Learnt(status, past)
+
+
+def start_of(learnt: StartStatus | None, replicas: Sequence[Pod]) -> Start:
+    """What routers are told of a backend's start; ``since`` while a replica is coming and none is there yet.
+
+    Where all that are there sleep, the first to answer is one that wakes.
+    """
+    if learnt is None:
+        return Start()
+    alive = [pod for pod in replicas if not pod.ending and pod.draining is None]
+    if any(pod.ready and pod.sleeping is None for pod in alive):
+        return Start(seconds=float(learnt.seconds))
+    if learnt.wake is not None and any(pod.ready for pod in alive):
+        return Start(seconds=float(learnt.wake))
+    coming = [pod.created for pod in alive if not pod.ready]
+    return Start(seconds=float(learnt.seconds), since=min(coming, default=None))
+
+
+def total(start: PastStart) -> int:
+    """All seconds of a start."""
+    return start.scheduling + start.pull + start.load + start.warmup
+
+
+def _ready(pod: Pod) -> float | None:
+    """When the pod became ready, if its start tells what a start takes.
+
+    That of a container that ended once does not. Nor does one whose node's clock is behind the API server's by more
+    than the start took.
+    """
+    ready = pod.warm if pod.gated else pod.loaded
+    if ready is None or pod.loaded is None or pod.restarted or ready <= pod.created:
+        return None
+    return ready
+
+
+def _phases(pod: Pod, ready: float) -> PastStart:
+    """The phases add up to the whole; what a clock that is off says is cut to the phases beside it."""
+    moments = [pod.created]
+    for moment in (pod.scheduled, pod.started, pod.loaded, ready):
+        moments.append(min(max(moment or moments[-1], moments[-1]), ready))
+    lengths = (round(b) - round(a) for a, b in pairwise(moments))
+    return PastStart(pod.name, *lengths)

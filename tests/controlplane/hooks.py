@@ -1,0 +1,83 @@
+"""The chart's webhook configurations on this control plane, by URL instead of a Service; and users with few rights."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelroute.controller.kinds import MODEL_ROUTE, WEBHOOK_CONFIGURATIONS
+from tests.controlplane.api import Api
+from tests.controlplane.plane import DEFINITIONS, KubeObject, Plane, until
+from tests.fakes.manifests import manifest
+
+NAME, MARK = "modelroute", "test/hooked"
+RENDERED = Path(__file__).parents[1] / "golden/chart/default.yaml"
+ROUTES = {"apiGroups": ["modelroute.dev"], "resources": ["modelroutes"], "verbs": ["create", "get", "patch", "update"]}
+
+
+def install(plane: Plane, url: str, *, everywhere: bool) -> None:
+    """Have the API server ask at ``url``, about all namespaces or about those that are marked."""
+    rendered = list(yaml.safe_load_all(RENDERED.read_text()))
+    for kind in WEBHOOK_CONFIGURATIONS:
+        [found] = [o for o in rendered if o and o["kind"] == kind.name]
+        for hook in found["webhooks"]:
+            hook["timeoutSeconds"] = 30  # a busy machine is no failure
+            hook["clientConfig"] = {"url": url + hook["clientConfig"]["service"]["path"]}
+            only = {"key": MARK, "operator": "Exists"}
+            hook["namespaceSelector"]["matchExpressions"] += [] if everywhere else [only]
+        plane.admin.must("POST", kind.path(), found)
+
+
+def mark(plane: Plane, namespace: str, **more: str) -> None:
+    """Have it asked about; ``more`` are labels, too."""
+    change = {"metadata": {"labels": {MARK: "yes", **more}}}
+    plane.admin.must("PATCH", f"/api/v1/namespaces/{namespace}", change, "merge-patch+json")
+
+
+def remove(plane: Plane) -> None:
+    for kind in WEBHOOK_CONFIGURATIONS:
+        plane.admin.ask("DELETE", kind.path(name=NAME))
+
+
+def bundles(plane: Plane) -> list[str]:
+    """Whom the API server trusts, by configuration; empty where nobody."""
+    live: list[Any] = [plane.admin.must("GET", kind.path(name=NAME)) for kind in WEBHOOK_CONFIGURATIONS]
+    return [hook["clientConfig"].get("caBundle", "") for found in live for hook in found["webhooks"]]
+
+
+def told(plane: Plane) -> bool:
+    """Whether it is told whom to trust."""
+    return all(bundles(plane))
+
+
+def user(plane: Plane, namespace: str, name: str, *rules: dict[str, list[str]]) -> Api:
+    """Someone with these rights in the namespace, and no others."""
+    plane.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
+    account: KubeObject = {"kind": "ServiceAccount", "namespace": namespace, "name": name}
+    plane.grant(f"namespaces/{namespace}/", "Role", name, list(rules), account)
+    plane.users.append(Api(yaml.safe_load(plane.kubeconfig(namespace, name).read_text())))
+    return plane.users[-1]
+
+
+@contextlib.contextmanager
+def crd_without_rules(plane: Plane) -> Iterator[None]:
+    """Meanwhile the CRD takes anything, as an older one may."""
+    name = f"{DEFINITIONS}/{MODEL_ROUTE.plural}.{MODEL_ROUTE.group}"
+    whole = plane.admin.must("GET", name)["spec"]["versions"][0]["schema"]
+    loose = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+
+    def set_schema(schema: KubeObject, *, loose: bool) -> None:
+        change = [{"op": "replace", "path": "/spec/versions/0/schema", "value": schema}]
+        plane.admin.must("PATCH", name, change, "json-patch+json")
+        until("the schema is in force", lambda: takes_anything() is loose)
+
+    def takes_anything() -> bool:
+        return plane.admin.ask("POST", MODEL_ROUTE.path("default"), manifest(models=[1]), dryRun="All").is_success
+
+    set_schema(loose, loose=True)
+    try:
+        yield
+    finally:
+        set_schema(whole, loose=False)

@@ -1,0 +1,137 @@
+"""The operator dies at its worst moments, and what comes of it is what would have come without that."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from modelroute.controller.kinds import MODEL_ROUTE
+from tests.controlplane.endstate import end_state
+from tests.controlplane.plane import HOME, Operator, Plane, until
+from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, create, put_service, settle, touch
+from tests.fakes.manifests import HOSTED, MISTAKES, VLLM, manifest
+from tests.fakes.mortal_operator import DEATH
+from tests.fakes.specs import spec
+
+FIRST = {"backends": [CACHED, HOSTED], "fallbacks": [{"backend": "big"}]}
+SECOND = {"backends": [VLLM | {"weight": 3}, KEYED], "router": {"replicas": 3}}
+MOST_WRITES = 20
+ROUNDS, ROUTES = 20, 10
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
+    """A control plane where no other operator works."""
+    made = Plane(tmp_path_factory.mktemp("alone"))
+    yield made
+    made.stop()
+
+
+def work(
+    plane: Plane, *arguments: str, lease_in: str = HOME, program: tuple[str, ...] = ("modelroute.cli.main",)
+) -> int:
+    """Run an operator until it is at rest, and end it; its exit code, which is of its own making when it died."""
+    operator = Operator(plane.directory / "kubeconfig", *arguments, lease_in=lease_in, program=program)
+    until("it is dead, or at rest", lambda: not operator.running() or (operator.ready() and rests(operator)), 60)
+    return operator.end() if operator.running() else operator.wait()
+
+
+def rests(operator: Operator) -> bool:
+    """Whether nothing was reconciled for half a second."""
+    before = operator.metric("modelroute_reconcile_seconds_count")
+    time.sleep(0.5)
+    return before > 0 and operator.metric("modelroute_reconcile_seconds_count") == before
+
+
+def deaths(plane: Plane, namespaces: Iterable[str], begin: Callable[[str], object]) -> list[str]:
+    """Begin in one namespace after the other, with an operator that dies after one write, two, ...; all used ones.
+
+    The last of them is that where it did not come to die.
+    """
+    used: list[str] = []
+    for writes, namespace in enumerate(namespaces, 1):
+        begin(namespace)
+        used.append(namespace)
+        program = ("tests.fakes.mortal_operator", str(writes))
+        if work(plane, f"--namespace={namespace}", lease_in=namespace, program=program) != DEATH:
+            return used
+    pytest.fail(f"more than {len(used)} writes")
+
+
+def ends(plane: Plane, namespaces: list[str]) -> list[dict[str, Any]]:
+    """What is there when an operator that lives has had its time."""
+    work(plane)
+    return [end_state(plane, namespace) for namespace in namespaces]
+
+
+def test_o09_g10_killed_after_each_write_of_a_first_reconcile_it_ends_alike(alone: Plane) -> None:
+    fresh = (alone.namespace() for _ in range(MOST_WRITES))
+    used = deaths(alone, fresh, lambda namespace: create(alone, namespace, **FIRST))
+    assert len(used) > 8, "it wrote less than the children that there are"
+    *killed, unharmed = ends(alone, used)
+    for state in killed:
+        assert state == unharmed
+
+
+def test_o09_g10_killed_after_each_write_of_a_change_it_ends_alike(alone: Plane) -> None:
+    prepared = [alone.namespace() for _ in range(MOST_WRITES)]
+    for namespace in prepared:
+        create(alone, namespace, **FIRST)
+    work(alone)
+    used = deaths(alone, prepared, lambda n: alone.admin.replace(MODEL_ROUTE, n, "chat", "/spec", SECOND))
+    assert len(used) > 4, "it wrote less than what changes"
+    *killed, unharmed = ends(alone, used)
+    for state in killed:
+        assert state == unharmed
+
+
+@pytest.mark.timeout(900)
+def test_two_hundred_changes_end_as_if_there_had_been_none_before(
+    plane: Plane, operator: Operator, namespace: str
+) -> None:
+    chance = random.Random(20)
+    names = [f"r{i}" for i in range(ROUTES)]
+    put_service(plane, namespace, "legacy")
+    for name in names:
+        plane.admin.create(MODEL_ROUTE, namespace, manifest(name, namespace) | {"spec": spec(chance)})
+    for _ in range(ROUNDS):
+        straight = plane.namespace()
+        put_service(plane, straight, "legacy")
+        for name in names:
+            wanted = spec(chance)
+            plane.admin.replace(MODEL_ROUTE, namespace, name, "/spec", wanted)
+            plane.admin.create(MODEL_ROUTE, straight, manifest(name, straight) | {"spec": wanted})
+        settle_alike(plane, namespace, straight)
+        plane.admin.must("DELETE", f"/api/v1/namespaces/{straight}")
+
+
+def settle_alike(plane: Plane, one: str, other: str) -> None:
+    """Wait until both namespaces hold the same, and all is told of; what differs is shown if they never do."""
+    for where in (one, other):
+        until(f"{where} is told", partial(is_all_told, plane, where), seconds=120)
+    limit = time.monotonic() + 60
+    while (mine := end_state(plane, one)) != (theirs := end_state(plane, other)):
+        if time.monotonic() > limit:
+            assert mine == theirs
+        time.sleep(0.2)
+
+
+def is_all_told(plane: Plane, namespace: str) -> bool:
+    routes = plane.admin.all(MODEL_ROUTE, namespace)
+    return all(r.get("status", {}).get("observedGeneration") == r["metadata"]["generation"] for r in routes)
+
+
+def test_a_refused_change_leaves_what_was(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    before = end_state(plane, namespace)
+    for mistake in MISTAKES.values():
+        change = [{"op": "replace", "path": "/spec", "value": manifest(**mistake.spec)["spec"]}]
+        path = MODEL_ROUTE.path(namespace, "chat")
+        answer = plane.admin.ask("PATCH", path, change, "json-patch+json", fieldValidation="Strict")
+        assert answer.status_code in (400, 422), mistake
+    touch(plane, operator, namespace)
+    assert end_state(plane, namespace) == before

@@ -1,0 +1,197 @@
+"""The operator behind a proxy that goes silent, breaks connections, refuses, or answers in the API server's place."""
+
+import itertools
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from modelroute.controller.kinds import DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
+from tests.controlplane.between import HANG, RESET, Answer, Asked, Between, Fate
+from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.routes import ROUTER, SMALL, create, names, settle, touch
+from tests.fakes.manifests import HOSTED
+
+SILENCE = 3
+DEAD = 2.5 * SILENCE
+
+
+@pytest.fixture(scope="module")
+def proxy(plane: Plane) -> Iterator[Between]:
+    made = Between(plane)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def started(plane: Plane, proxy: Between, nobody: None) -> Iterator[Operator]:
+    made = Operator(proxy.kubeconfig(plane.operator_kubeconfig), f"--watch-silence={SILENCE}")
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def behind(started: Operator, proxy: Between) -> Iterator[Operator]:
+    """The operator that asks through the proxy; all passes before and after a test."""
+    until("it leads", started.leads, 30)
+    mark = len(started.log())
+    yield started
+    proxy.fate = lambda _: None
+    sys.stdout.write(started.log()[mark:][-6000:])
+
+
+def watches(asked: Asked) -> bool:
+    return asked.watches
+
+
+def writes_to(namespace: str) -> Callable[[Asked], bool]:
+    return lambda asked: asked.method == "PATCH" and f"/namespaces/{namespace}/" in asked.target
+
+
+def settled(plane: Plane, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+
+
+def change(plane: Plane, namespace: str) -> None:
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
+
+
+def test_o01_a_change_is_seen_though_the_watch_has_gone_silent(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    settled(plane, namespace)
+    restarts = behind.metric("modelroute_watch_restarts_total")
+    proxy.freeze(watches)
+    change(plane, namespace)
+    settle(plane, namespace, ROUTER)
+    assert behind.metric("modelroute_watch_restarts_total") > restarts
+
+
+EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [Answer(200, body={"type": "ERROR", "object": EXPIRED}), Answer(410, body=EXPIRED)],
+    ids=["event", "status"],
+)
+def test_o02_what_was_deleted_while_the_watch_was_gone_is_missed_by_nobody(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str, gone: Answer
+) -> None:
+    settled(plane, namespace)
+    told: set[str] = set()
+
+    def expire(asked: Asked) -> Fate:
+        """The first watch of each kind; what follows a new listing passes."""
+        path = asked.target.split("?")[0]
+        if not asked.watches or path in told:
+            return None
+        told.add(path)
+        return gone
+
+    proxy.fate = lambda asked: RESET if asked.watches else None
+    proxy.reset()
+    plane.admin.delete(DEPLOYMENT, namespace, "chat--small")
+    plane.admin.delete(DISRUPTION_BUDGET, namespace, "chat-router")
+    until("they are gone", lambda: len(names(plane, namespace)) == len(ROUTER | SMALL) - 2)
+    proxy.fate = expire
+    settle(plane, namespace, ROUTER | SMALL)
+    assert told
+
+
+def test_o03_connections_that_are_reset_for_a_while_are_made_again(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    settled(plane, namespace)
+    began = time.monotonic()
+    proxy.fate = lambda _: RESET
+    while time.monotonic() < began + 10:
+        proxy.reset()
+        time.sleep(0.5)
+    tries = Counter(asked.target.split("?")[0] for asked in proxy.since(began))
+    change(plane, namespace)
+    proxy.fate = lambda _: None
+    settle(plane, namespace, ROUTER)
+    assert behind.running()
+    assert max(tries.values()) < 10 * 3  # each few seconds of silence a watch is begun anew, and soon tried again
+
+
+def test_o04_the_api_servers_wish_for_peace_is_followed(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    mine = writes_to(namespace)
+    proxy.fate = lambda asked: Answer(429, {"Retry-After": "3"}) if mine(asked) else None
+    began = time.monotonic()
+    create(plane, namespace)
+    until("a second try", lambda: len(proxy.since(began, mine)) > 1)
+    for turn in range(20):  # a route that changes is no exception
+        plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"metadata": {"annotations": {"turn": str(turn)}}})
+        time.sleep(0.2)
+    times = [asked.at for asked in proxy.since(began, mine)]
+    assert all(later - earlier > 2.9 for earlier, later in itertools.pairwise(times))
+    proxy.fate = lambda _: None
+    settle(plane, namespace, ROUTER | SMALL)
+
+
+@pytest.mark.parametrize("status", [500, 504])
+def test_o04_a_route_that_fails_asks_less_than_five_times_a_second(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str, status: int
+) -> None:
+    mine = writes_to(namespace)
+    proxy.fate = lambda asked: Answer(status) if mine(asked) else None
+    began = time.monotonic()
+    create(plane, namespace)
+    until("a first try", lambda: proxy.since(began, mine))
+    for turn in range(30):
+        plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"metadata": {"annotations": {"turn": str(turn)}}})
+        time.sleep(0.1)
+    asked = proxy.since(began, lambda asked: f"/namespaces/{namespace}/" in asked.target)
+    assert len(asked) / (time.monotonic() - began) < 5
+    assert behind.metric('modelroute_reconciles_total{outcome="error"}') > 0
+    proxy.fate = lambda _: None
+    settle(plane, namespace, ROUTER | SMALL)
+
+
+def test_o07_a_dead_watch_is_told_to_the_kubelet(plane: Plane, proxy: Between, behind: Operator) -> None:
+    proxy.fate = lambda asked: HANG if asked.watches and "deployments" in asked.target else None
+    proxy.freeze(lambda asked: asked.watches and "deployments" in asked.target)
+    until("it is told", lambda: behind.health()[0] == 503, DEAD + 20)
+    assert behind.health() == (
+        503,
+        f"nothing was heard for {DEAD:.0f} s of deployments, though the API server answers\n",
+    )
+    assert behind.metric('modelroute_watch_age_seconds{resource="deployments"}') > DEAD
+    proxy.fate = lambda _: None
+    until("it is well again", lambda: behind.health()[0] == 200)
+
+
+def test_o07_an_api_server_that_is_silent_is_no_reason_to_restart_the_operator(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    settled(plane, namespace)
+    proxy.fate = lambda _: HANG
+    proxy.freeze()
+    limit = time.monotonic() + DEAD + 5
+    while time.monotonic() < limit:
+        assert behind.health() == (200, "ok\n")
+        time.sleep(0.2)
+    proxy.fate = lambda _: None
+    change(plane, namespace)
+    settle(plane, namespace, ROUTER)
+    assert behind.health() == (200, "ok\n")
+
+
+def test_o08_a_route_whose_requests_hang_does_not_hold_up_others(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    other, mine = plane.namespace(), writes_to(namespace)
+    proxy.fate = lambda asked: HANG if mine(asked) else None
+    began = time.monotonic()
+    create(plane, namespace)
+    until("it hangs", lambda: proxy.since(began, mine))
+    settled(plane, other)
+    touch(plane, behind, other)
+    assert names(plane, namespace) == set()
