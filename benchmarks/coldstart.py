@@ -1,8 +1,8 @@
 """`./dev bench coldstart`: a backend goes to zero and comes back under load, again and again; what clients see of it.
 
-On the demo's cluster, with ModelRoutes of its own: each has one stand-in for vLLM that may scale to zero, and the demo's
-hosted stand-in as its fallback. Every cycle begins at zero replicas and ends when the replica has answered a while. Never
-talks to anything but the demo's cluster.
+On the demo's cluster, with ModelRoutes of its own: each has a stand-in for vLLM that may scale to zero, and the demo's
+hosted stand-in as its fallback. Every cycle begins at zero replicas and ends when the replica has answered a while.
+Never talks to anything but the demo's cluster.
 """
 
 import argparse

@@ -206,7 +206,7 @@ class Operator:
         self._kubeconfig = kubeconfig
         self._program = program
         # Short, since some tests kill it, and a successor has to wait for that.
-        home = lease_in or kubeconfig.name.split(".")[0]
+        home = lease_in or kubeconfig.name.split(".")[0].removesuffix(f"-{OPERATOR}")
         self.arguments = ("--lease-duration=5", f"--lease-namespace={home}", *arguments)
         self._log = kubeconfig.with_suffix(".log")
         self.start()

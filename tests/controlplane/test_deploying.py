@@ -147,6 +147,7 @@ def test_o21_what_there_is_is_counted_and_nothing_is_made_and_deleted(
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     counted = "1 of 3 replicas are ready: no node has 1 free nvidia.com/gpu"
     until("the count", lambda: told(plane, namespace) == counted, seconds=30)
+    touch(plane, operator, namespace)  # its Event comes after the status
     bound = [p for p in replicas(plane, namespace) if p["spec"].get("nodeName")]
     pods, mark = {p["metadata"]["uid"] for p in replicas(plane, namespace)}, plane.mark()
     for _ in range(3):

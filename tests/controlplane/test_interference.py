@@ -116,7 +116,7 @@ def test_o03_connections_that_are_reset_for_a_while_are_made_again(
     proxy.fate = lambda _: None
     settle(plane, namespace, ROUTER)
     assert behind.running()
-    assert max(tries.values()) < 10 * 3  # each few seconds of silence a watch is begun anew, and soon tried again
+    assert max(tries.values()) < 10 * 5  # though a watch is begun anew each few seconds here, and soon tried again
 
 
 def test_o04_the_api_servers_wish_for_peace_is_followed(

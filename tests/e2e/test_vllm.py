@@ -37,3 +37,25 @@ def test_it_answers(real: OpenAI) -> None:
 def test_it_streams(real: OpenAI) -> None:
     chunks = list(ask_small(real, max_tokens=8, stream=True))  # type: ignore[call-overload]
     assert chunks[-1].choices[0].finish_reason == "length"
+
+
+def test_a_replica_that_nobody_asks_sleeps_and_wakes_for_a_request(real: OpenAI, cluster: Cluster) -> None:
+    backends = cluster.get("-n", "demo", "mroute", "chat")["spec"]["backends"]
+    small = next(b for b in backends if b["name"] == "small")
+    small["scaling"] = {"minReplicas": 0, "maxReplicas": 1, "idle": {"after": "1s", "action": "Sleep"}}
+    small["coldStart"] = {"policy": "Hold", "maxWait": "2m"}
+    cluster.patch({"backends": backends})
+    seen = cluster.backends
+    cluster.until("a replica that may sleep", 300, lambda: "sleepingReplicas" in seen()["small"])
+    ask_small(real, max_tokens=4)
+    cluster.until("it sleeps", 300, lambda: slept(cluster))
+    ask_small(real.with_options(timeout=120), max_tokens=4)
+    cluster.until("it woke", 60, lambda: "WokeUp" in told(cluster))
+
+
+def told(cluster: Cluster) -> list[str]:
+    return [e["reason"] for e in cluster.get("-n", "demo", "events")["items"]]
+
+
+def slept(cluster: Cluster) -> bool:
+    return cluster.backends()["small"].get("sleepingReplicas") == 1 and "FellAsleep" in told(cluster)

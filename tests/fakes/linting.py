@@ -54,15 +54,8 @@ def _about(found: dict[str, Any]) -> str:
 
 
 def checkov(manifests: Path) -> set[Finding]:
-    command = (
-        HOME / "bin/checkov",
-        "--framework=kubernetes",
-        "--skip-download",
-        "--compact",
-        "--quiet",
-        "--output=json",
-    )
-    found = json.loads(run(*command, "--file", manifests))
+    flags = ("--framework=kubernetes", "--skip-download", "--compact", "--quiet", "--output=json")
+    found = json.loads(run(HOME / "bin/checkov", *flags, "--file", manifests))
     assert "results" in found, f"nothing was looked at: {found}"
     failed = found["results"]["failed_checks"]
     return {Finding("checkov", f"{f['check_id']}: {f['check_name']}", _resource(f["resource"])) for f in failed}

@@ -1,6 +1,7 @@
 """Clients that keep asking one router, so that a test can change something meanwhile and see that nothing was lost."""
 
 import threading
+import time
 from collections import Counter
 from typing import Self
 
@@ -16,6 +17,7 @@ class Load:
         self.url = url
         self.answered: Counter[str] = Counter()  # by backend
         self.lost: list[str] = []
+        self.slowest = 0.0  # seconds
         self._stop = threading.Event()
         self._progress = threading.Condition()
         self._threads = [threading.Thread(target=self._ask, args=(i % 2 == 1,)) for i in range(workers)]
@@ -43,6 +45,7 @@ class Load:
     def _ask(self, stream: bool) -> None:
         with httpx.Client(timeout=60) as client:
             while not self._stop.is_set():
+                began = time.monotonic()
                 try:
                     answer = client.post(self.url, json=QUESTION | {"stream": stream})
                     complete = answer.status_code == 200 and (not stream or answer.text.endswith("data: [DONE]\n\n"))
@@ -50,6 +53,7 @@ class Load:
                 except httpx.HTTPError as error:
                     problem = repr(error)
                 with self._progress:
+                    self.slowest = max(self.slowest, time.monotonic() - began)
                     if problem is None:
                         self.answered[answer.headers["x-modelroute-backend"]] += 1
                     else:

@@ -9,7 +9,15 @@ import pytest
 from modelroute.controller.cache import Key
 from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import SERVICE
-from modelroute.controller.workqueue import FIRST_RETRY, LAST_RETRY, WorkQueue, backoff, jittered
+from modelroute.controller.workqueue import (
+    FIRST_RETRY,
+    LAST_RETRY,
+    LONGEST_HOLD,
+    TROUBLE_SECONDS,
+    WorkQueue,
+    backoff,
+    jittered,
+)
 from tests.fakes.clock import InstantLoop
 
 CHAT, CODE = Key("a", "chat"), Key("a", "code")
@@ -161,6 +169,21 @@ def test_an_error_of_one_key_does_not_hold_up_another() -> None:
     handler = Handler(ValueError("x"))
     during(handler, adds(CHAT, CODE, wait=0.1), workers=1)
     assert [key for _, key in handler.calls] == [CHAT, CODE]
+
+
+@pytest.mark.parametrize("status", [0, 500, 504])
+def test_o04_an_api_server_in_trouble_is_spared_whatever_changes(status: int) -> None:
+    """A try may be ten requests."""
+    handler = Handler(*[ApiError(Call("patch", SERVICE, "a", "s"), status, "no")] * 300)
+
+    async def script(queue: WorkQueue) -> None:
+        for _ in range(6000):
+            queue.add(CHAT)
+            await asyncio.sleep(0.01)
+
+    during(handler, script)
+    assert min(handler.gaps()) >= TROUBLE_SECONDS
+    assert max(handler.gaps()) <= LONGEST_HOLD + 0.1
 
 
 def throttled(seconds: float) -> ApiError:

@@ -50,6 +50,11 @@ class ApiError(ModelRouteError):
         return self.status == INVALID
 
     @property
+    def troubled(self) -> bool:
+        """Whether it is the API server that is in trouble, or out of reach, and not the request that is wrong."""
+        return self.status in (0, 408, TOO_MANY) or self.status >= 500
+
+    @property
     def lasting(self) -> bool:
         """Whether it is refused for what it is, so that a person has to act; else trying again may do."""
         return 400 <= self.status < 500 and self.status not in (401, 408, CONFLICT, TOO_MANY) and not self.ending

@@ -13,6 +13,8 @@ from modelroute.controller.cache import Key
 from modelroute.controller.calls import ApiError
 
 FIRST_RETRY, LAST_RETRY = 0.5, 45.0
+TROUBLE_SECONDS, LONGEST_HOLD = 2.0, 10.0
+"""What an API server in trouble is spared at least, and how long no change of a route makes it be asked at most."""
 RECONCILE_SECONDS = 120.0
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class WorkQueue:
                 delay = await self._handle(key)
         except Exception as error:  # the edge of a reconcile: one route's trouble must not stop the others
             metrics.RECONCILES.labels("error").inc()
-            after = self._wait(key, error.retry_after if isinstance(error, ApiError) else 0.0)
+            after = self._wait(key, error)
             if isinstance(error, ApiError):
                 log.warning("%s; trying again in %.1f s", error, after, extra={"route": str(key)})
             else:
@@ -101,8 +103,8 @@ class WorkQueue:
         self._held.pop(key, None)
         return delay
 
-    def _wait(self, key: Key, least: float) -> float:
-        """Seconds to the next try of ``key``, which has just failed.
+    def _wait(self, key: Key, error: Exception) -> float:
+        """Seconds to the next try of ``key``, which has just failed with ``error``.
 
         A burst of changes tries often and fails as often: what fails before it is due waits no longer for that.
         """
@@ -111,9 +113,13 @@ class WorkQueue:
         if now >= due:
             failures += 1
             due = now + jittered(backoff(failures))
-        self._held[key] = now + max(least, FIRST_RETRY)
-        due = max(due, self._held[key])
-        self._failing[key] = failures, due
+        held = now + FIRST_RETRY
+        if isinstance(error, ApiError):
+            if error.troubled:
+                held = max(min(due, now + LONGEST_HOLD), now + TROUBLE_SECONDS)
+            held = max(held, now + error.retry_after)
+        due = max(due, held)
+        self._failing[key], self._held[key] = (failures, due), held
         return due - now
 
     def _add_at(self, key: Key, when: float) -> None:
