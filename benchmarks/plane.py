@@ -64,19 +64,18 @@ class Api:
         """A new object."""
         await self.ask("POST", kind.path(namespace), {"apiVersion": kind.api_version, "kind": kind.name} | body)
 
-    async def watch(self, kind: Kind, selector: str) -> AsyncIterator[bytes]:
-        """What happens to the objects of a kind from now on, each event as it is sent; for two hours."""
-        listed = await self.ask("GET", f"{kind.path()}?limit=1&labelSelector={selector}")
-        since = listed["metadata"]["resourceVersion"]
+    async def version(self, kind: Kind) -> str:
+        """The version of all objects of a kind, now."""
+        listed = await self.ask("GET", f"{kind.path()}?limit=1")
+        return str(listed["metadata"]["resourceVersion"])
+
+    async def watch(self, kind: Kind, selector: str, since: str) -> AsyncIterator[bytes]:
+        """What happens to the objects of a kind after that version, each event as it is sent, until the stream ends."""
         query = f"watch=1&resourceVersion={since}&labelSelector={selector}&timeoutSeconds=7200"
-
-        async def events() -> AsyncIterator[bytes]:
-            endless = aiohttp.ClientTimeout(total=None)
-            async with self._http.get(f"{kind.path()}?{query}", timeout=endless) as stream:
-                async for line in stream.content:
-                    yield line
-
-        return events()
+        endless = aiohttp.ClientTimeout(total=None)
+        async with self._http.get(f"{kind.path()}?{query}", timeout=endless) as stream:
+            async for line in stream.content:
+                yield line
 
 
 class Plane:

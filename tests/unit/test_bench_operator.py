@@ -9,20 +9,26 @@ import pytest
 
 from benchmarks.operator import Found, keys, peak, requests
 from benchmarks.progress import Key, Progress
+from modelroute.controller.kinds import MODEL_ROUTE, Kind
 
 CHAT = Key("team-0", "chat-1")
 OURS = "system:serviceaccount:modelroute-system:modelroute-operator"
 
 
 def status(generation: int, key: Key = CHAT) -> bytes:
-    meta = {"namespace": key.namespace, "name": key.name}
+    meta = {"namespace": key.namespace, "name": key.name, "resourceVersion": "7"}
     return json.dumps(
         {"type": "MODIFIED", "object": {"metadata": meta, "status": {"observedGeneration": generation}}}
     ).encode()
 
 
 def written(generation: int, key: Key = CHAT) -> bytes:
-    meta = {"namespace": key.namespace, "name": "x", "labels": {"modelroute.dev/route": key.name}}
+    meta = {
+        "namespace": key.namespace,
+        "name": "x",
+        "resourceVersion": "8",
+        "labels": {"modelroute.dev/route": key.name},
+    }
     data = {"snapshot.json": json.dumps({"generation": generation, "models": []})}
     return json.dumps({"type": "ADDED", "object": {"metadata": meta, "data": data}}).encode()
 
@@ -92,20 +98,41 @@ def test_all_are_carried_out_when_the_last_one_is() -> None:
     assert play(script) is False
 
 
-def test_who_waits_hears_of_a_watch_that_ends() -> None:
-    class Ended:
-        async def watch(self, *_: object) -> AsyncIterator[bytes]:
-            async def events() -> AsyncIterator[bytes]:
-                await asyncio.sleep(0.01)
-                yield status(1)
+class Watched:
+    """An API server whose watches tell some lines each and end."""
 
-            return events()
+    def __init__(self, *watches: list[bytes]) -> None:
+        self.watches = list(watches)
+        self.since: list[str] = []
+
+    async def version(self, _: Kind) -> str:
+        return "1"
+
+    async def watch(self, kind: Kind, _: str, since: str) -> AsyncIterator[bytes]:
+        await asyncio.sleep(0.01)
+        if kind is MODEL_ROUTE:
+            self.since.append(since)
+            for line in self.watches.pop(0):
+                yield line
+
+
+def test_a_watch_that_ends_is_gone_on_with_where_it_was() -> None:
+    server = Watched([status(1)], [written(1)], *[[]] * 1000)
 
     async def script(progress: Progress) -> None:
-        async with progress.following(Ended()):  # type: ignore[arg-type]
+        async with progress.following(server):  # type: ignore[arg-type]
             await progress.carried_out(CHAT, 1)
 
-    with pytest.raises(RuntimeError, match="ended a watch"):
+    play(script)
+    assert server.since[:2] == ["1", "7"]
+
+
+def test_who_waits_hears_of_a_watch_that_fails() -> None:
+    async def script(progress: Progress) -> None:
+        async with progress.following(Watched([b'{"type": "ERROR", "object": {"code": 410}}'])):  # type: ignore[arg-type]
+            await progress.carried_out(CHAT, 1)
+
+    with pytest.raises(RuntimeError, match=r"the watch of modelroutes failed: ValueError: .*410"):
         play(script)
 
 
