@@ -7,7 +7,6 @@ pod, and never touches another cluster.
 import asyncio
 import base64
 import contextlib
-import itertools
 import os
 import ssl
 import subprocess
@@ -21,7 +20,7 @@ import yaml
 
 from benchmarks.cluster import CLUSTER_DIR
 from modelroute.controller.kinds import MODEL_ROUTE, Kind
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.rbac import LEASE_RULES, policy_rules
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME, OPERATOR = "modelroute-system", "modelroute-operator"
@@ -65,19 +64,18 @@ class Api:
         """A new object."""
         await self.ask("POST", kind.path(namespace), {"apiVersion": kind.api_version, "kind": kind.name} | body)
 
-    async def watch(self, kind: Kind, selector: str) -> AsyncIterator[bytes]:
-        """What happens to the objects of a kind from now on, each event as it is sent; for two hours."""
-        listed = await self.ask("GET", f"{kind.path()}?limit=1&labelSelector={selector}")
-        since = listed["metadata"]["resourceVersion"]
+    async def version(self, kind: Kind) -> str:
+        """The version of all objects of a kind, now."""
+        listed = await self.ask("GET", f"{kind.path()}?limit=1")
+        return str(listed["metadata"]["resourceVersion"])
+
+    async def watch(self, kind: Kind, selector: str, since: str) -> AsyncIterator[bytes]:
+        """What happens to the objects of a kind after that version, each event as it is sent, until the stream ends."""
         query = f"watch=1&resourceVersion={since}&labelSelector={selector}&timeoutSeconds=7200"
-
-        async def events() -> AsyncIterator[bytes]:
-            endless = aiohttp.ClientTimeout(total=None)
-            async with self._http.get(f"{kind.path()}?{query}", timeout=endless) as stream:
-                async for line in stream.content:
-                    yield line
-
-        return events()
+        endless = aiohttp.ClientTimeout(total=None)
+        async with self._http.get(f"{kind.path()}?{query}", timeout=endless) as stream:
+            async for line in stream.content:
+                yield line
 
 
 class Plane:
@@ -106,25 +104,27 @@ class Plane:
         """The CustomResourceDefinition, and an identity for the operator with the rights that it has by the chart."""
         definition = yaml.safe_load(next((ROOT / "crds").glob("*.yaml")).read_text())
         await self.api.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
-        account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": OPERATOR}
-        rbac, named = "/apis/rbac.authorization.k8s.io/v1", {"metadata": {"name": OPERATOR}}
         await self.namespace(HOME)
-        await self.api.ask("POST", f"/api/v1/namespaces/{HOME}/serviceaccounts", named)
-        await self.api.ask("POST", f"{rbac}/clusterroles", named | {"rules": policy_rules()})
-        await self.api.ask("POST", f"{rbac}/clusterrolebindings", named | {"roleRef": role, "subjects": [account]})
+        await self.api.ask("POST", f"/api/v1/namespaces/{HOME}/serviceaccounts", {"metadata": {"name": OPERATOR}})
+        await self._allow("", "ClusterRole", policy_rules())
+        await self._allow(f"/namespaces/{HOME}", "Role", policy_rules(LEASE_RULES))
         token = await self.api.ask("POST", f"/api/v1/namespaces/{HOME}/serviceaccounts/{OPERATOR}/token", {"spec": {}})
         users = [self.api.kubeconfig["users"][0] | {"user": {"token": token["status"]["token"]}}]
         self.operator_kubeconfig.write_text(yaml.safe_dump(self.api.kubeconfig | {"users": users}))
-        for tries in itertools.count():
-            try:
+        for _ in range(100):
+            with contextlib.suppress(RuntimeError):
                 await self.api.ask("GET", MODEL_ROUTE.path())
-            except RuntimeError:
-                if tries > 100:
-                    raise
-                await asyncio.sleep(0.1)
-            else:
                 return
+            await asyncio.sleep(0.1)
+        raise RuntimeError("the API server does not serve ModelRoutes")
+
+    async def _allow(self, scope: str, kind: str, rules: list[KubeObject]) -> None:
+        """Give the operator a role with these rules; ``scope`` is a part of a URL's path."""
+        path, named = f"/apis/rbac.authorization.k8s.io/v1{scope}/{kind.lower()}", {"metadata": {"name": OPERATOR}}
+        account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": OPERATOR}
+        await self.api.ask("POST", f"{path}s", named | {"rules": rules})
+        await self.api.ask("POST", f"{path}bindings", named | {"roleRef": role, "subjects": [account]})
 
 
 @contextlib.asynccontextmanager

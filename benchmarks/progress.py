@@ -8,10 +8,11 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 
+import aiohttp
 import msgspec
 
 from benchmarks.plane import Api
-from modelroute.controller.kinds import CONFIG_MAP, MANAGED, MODEL_ROUTE
+from modelroute.controller.kinds import CONFIG_MAP, MANAGED, MODEL_ROUTE, Kind
 from modelroute.planning.names import ROUTE_LABEL
 from modelroute.snapshot.codec import FILE_NAME
 
@@ -23,7 +24,8 @@ class Key(NamedTuple):
     name: str
 
 
-class _Meta(msgspec.Struct, frozen=True):
+class _Meta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
     namespace: str = ""
     name: str = ""
     labels: dict[str, str] = {}
@@ -34,7 +36,7 @@ class _Status(msgspec.Struct, rename="camel", frozen=True):
 
 
 class _Object(msgspec.Struct):
-    metadata: _Meta
+    metadata: _Meta = _Meta()
     status: _Status = _Status()
     data: dict[str, str] = {}
 
@@ -60,9 +62,11 @@ class Progress:
         self._written: dict[Key, int] = {}  # by the ConfigMap
         self._waiting: dict[Key, tuple[int, asyncio.Future[float]]] = {}
 
-    def take(self, line: bytes) -> None:
-        """One event of a watch of either kind."""
+    def take(self, line: bytes) -> str:
+        """One event of a watch of either kind; the version that it is of. ValueError where it is an error."""
         seen = _event.decode(line).object
+        if not seen.metadata.resource_version:
+            raise ValueError(line.decode()[:300])
         if snapshot := seen.data.get(FILE_NAME):
             key = Key(seen.metadata.namespace, seen.metadata.labels[ROUTE_LABEL])
             self._written[key] = _snapshot.decode(snapshot).generation
@@ -73,6 +77,7 @@ class Progress:
         if done and self.of(key) >= generation:
             del self._waiting[key]
             done.set_result(asyncio.get_running_loop().time())
+        return seen.metadata.resource_version
 
     def of(self, key: Key) -> int:
         """The generation that has been carried out; 0: none yet."""
@@ -93,11 +98,9 @@ class Progress:
 
     @contextlib.asynccontextmanager
     async def following(self, api: Api) -> AsyncIterator[None]:
-        """Take what both watches tell, from the entry on. When one ends, who waits gets a RuntimeError."""
-        tasks = [
-            asyncio.create_task(self._follow(await api.watch(kind, selector)))
-            for kind, selector in ((MODEL_ROUTE, ""), (CONFIG_MAP, MANAGED))
-        ]
+        """Take what both watches tell, from the entry on. When that fails, who waits gets a RuntimeError."""
+        kinds = ((MODEL_ROUTE, ""), (CONFIG_MAP, MANAGED))
+        tasks = [asyncio.create_task(self._follow(api, *kind, await api.version(kind[0]))) for kind in kinds]
         try:
             yield
         finally:
@@ -105,11 +108,15 @@ class Progress:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, events: AsyncIterator[bytes]) -> None:
+    async def _follow(self, api: Api, kind: Kind, selector: str, since: str) -> None:
+        why = "cancelled"
         try:
-            async for line in events:
-                self.take(line)
+            while True:  # the API server ends the watch of whoever reads too slowly, as this process does in a burst
+                async for line in api.watch(kind, selector, since):
+                    since = self.take(line)
+        except (aiohttp.ClientError, msgspec.MsgspecError, ValueError) as error:
+            why = f"{type(error).__name__}: {error}"
         finally:
             for _, done in self._waiting.values():
-                done.set_exception(RuntimeError("the API server ended a watch"))
+                done.set_exception(RuntimeError(f"the watch of {kind.plural} failed: {why}"))
             self._waiting.clear()

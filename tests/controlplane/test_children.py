@@ -201,6 +201,7 @@ def test_a_name_is_taken_once_it_is_free(plane: Plane, operator: Operator, names
     plane.admin.create(CONFIG_MAP, namespace, {"metadata": {"name": "chat-router-snapshot"}})
     create(plane, namespace)
     settle(plane, namespace, (ROUTER | SMALL) - {"ConfigMap/chat-router-snapshot"})
+    assert "data" not in plane.admin.get(CONFIG_MAP, namespace, "chat-router-snapshot")
     plane.admin.delete(CONFIG_MAP, namespace, "chat-router-snapshot")
     touch(plane, operator, namespace)
     settle(plane, namespace, ROUTER | SMALL)

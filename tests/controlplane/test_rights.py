@@ -5,12 +5,22 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import EVENT, MODEL_ROUTE, POD, SCALED_OBJECT, SECRET, SERVICE
+from modelroute.controller.kinds import CHILDREN, EVENT, MANAGED, MODEL_ROUTE, POD, SCALED_OBJECT, SECRET, SERVICE
 from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES
 from modelroute.planning.names import SIDECAR_LABEL
 from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.replicas import address, gate, make_replica
-from tests.controlplane.routes import CACHE, CACHED, KEYED, ROUTER, SMALL, create, publish_endpoints, settle
+from tests.controlplane.routes import (
+    CACHE,
+    CACHED,
+    KEYED,
+    ROUTER,
+    SMALL,
+    becomes,
+    create,
+    publish_endpoints,
+    settle,
+)
 from tests.fakes.manifests import HOSTED, VLLM
 from tests.fakes.standin import standin
 
@@ -60,6 +70,16 @@ def certificates(plane: Plane) -> str:
     return found["ca.crt"]
 
 
+def take_names(plane: Plane, namespace: str, taken: str) -> None:
+    """Put objects of someone else's into ``taken`` that have the names of all that was made in ``namespace``."""
+    for kind in CHILDREN.values():
+        for made in plane.admin.all(kind, namespace, MANAGED):
+            body = {k: v for k, v in made.items() if k not in ("status", "metadata")}
+            if kind is SERVICE:
+                body["spec"] = {"ports": made["spec"]["ports"]}
+            plane.admin.create(kind, taken, body | {"metadata": {"name": made["metadata"]["name"]}})
+
+
 def test_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str, complete: Operator, keda: Any) -> None:
     namespace = hooked
     keda()
@@ -69,6 +89,10 @@ def test_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str, com
     until("router pods", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=router"))
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     until("an event", lambda: plane.admin.all(EVENT, namespace))
+    taken = plane.namespace()
+    take_names(plane, namespace, taken)
+    create(plane, taken, backends=[CACHED, KEYED, SCALED, PULLED])
+    becomes(plane, taken, "Programmed", "False", "NameConflict")
     host = address()
     make_replica(plane, namespace, "a")
     with standin("--served-model-name", "small", host=host, port=8000):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from modelroute.api import types as t
@@ -130,3 +131,9 @@ def test_clients_may_ask_for_the_routes_own_name_unless_told_otherwise() -> None
 def test_a_backend_that_is_not_there_is_a_key_error() -> None:
     with pytest.raises(KeyError, match="bigg"):
         parse(manifest()).backend("bigg")
+
+
+def test_types_are_looked_at_once_and_not_for_each_manifest(monkeypatch: pytest.MonkeyPatch) -> None:
+    parse(manifest())
+    monkeypatch.setattr(msgspec.structs, "fields", None)
+    assert parse(manifest()).metadata.name == "chat"

@@ -21,7 +21,7 @@ class World:
     """An Ear, a session of it and an API server that answers as a test says."""
 
     def __init__(self) -> None:
-        self.listed_again = 0
+        self.listed = 0
         self.ear = Ear((CONFIG_MAP, SERVICE), ("a", "b"), self._again)
         self.ear.begin()
         self.answer: Answer = ok
@@ -30,7 +30,7 @@ class World:
         self.root = ""
 
     def _again(self) -> None:
-        self.listed_again += 1
+        self.listed += 1
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(request)
@@ -153,17 +153,18 @@ def test_a_refusal_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, script)
 
 
-def test_another_listing_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_listing_is_told_of_and_no_refusal_or_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(world: World) -> None:
         world.answer = forbidden
         await world.ask()
+        assert world.listed == 0
         world.answer = ok
         for namespace in "ab":
             await world.ask(namespace=namespace)
             await world.ask(namespace=namespace, watch=True)
-        assert world.listed_again == 0
+        assert world.listed == 2
         await world.ask()
-        assert world.listed_again == 1
+        assert world.listed == 3
 
     play(monkeypatch, script)
 

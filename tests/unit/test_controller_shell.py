@@ -232,3 +232,13 @@ def test_all_that_a_cluster_does_is_a_read_or_tried_here() -> None:
 def test_whether_it_leads_or_not_it_reads_and_writes_the_lease() -> None:
     assert request(well, find, Fence())
     assert request(well, lambda cluster: cluster.replace(LEASE, {"metadata": META}), Fence())
+
+
+def test_no_request_is_looked_up_in_the_environments_proxies() -> None:
+    async def main() -> bool:
+        cluster = Cluster(kubernetes.aio.client.Configuration(host="http://127.0.0.1:1"))
+        session = cluster._client.rest_client._create_pool_manager()
+        await session.close()
+        return bool(session.trust_env)
+
+    assert asyncio.run(main()) is False

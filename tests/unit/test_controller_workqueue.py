@@ -264,6 +264,22 @@ def test_how_long_the_slowest_takes_is_known() -> None:
     assert ages == pytest.approx([60], abs=0.1)
 
 
+def test_o24_of_500_routes_that_change_at_once_each_is_handled_and_none_waits_twice() -> None:
+    handler, many = Handler(takes=0.01), [Key("a", f"chat-{number}") for number in range(500)]
+    waiting: list[int] = []
+
+    async def script(queue: WorkQueue) -> None:
+        for key in many * 3:
+            queue.add(key)
+        waiting.append(queue._waiting.qsize())
+        await asyncio.sleep(60)
+
+    during(handler, script, workers=4)
+    assert waiting == [500]
+    assert sorted(key for _, key in handler.calls) == sorted(many)
+    assert handler.at_once == 4
+
+
 def test_waits_are_doubled_up_to_a_bound() -> None:
     assert [backoff(n) for n in (1, 2, 3)] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
     assert backoff(10_000) == LAST_RETRY

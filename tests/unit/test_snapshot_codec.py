@@ -66,3 +66,9 @@ def test_half_a_file_is_refused() -> None:
     whole = encode(SNAPSHOT)
     with pytest.raises(InvalidSnapshotError):
         decode(whole[: len(whole) // 2])
+
+
+def test_types_are_looked_at_once_and_not_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = encode(SNAPSHOT)
+    monkeypatch.setattr(msgspec.structs, "fields", None)
+    assert encode(SNAPSHOT) == before

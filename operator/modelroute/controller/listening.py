@@ -26,13 +26,10 @@ LOGIN_MEMORY_SECONDS = 60.0
 class Ear:
     """Hears each answer to a list or watch of kopf's, and each piece of a watch's stream."""
 
-    def __init__(
-        self, kinds: Iterable[Kind], namespaces: tuple[str | None, ...], listed_again: Callable[[], None]
-    ) -> None:
-        """``listed_again`` is called when kopf has listed a kind not for the first time: it missed something."""
+    def __init__(self, kinds: Iterable[Kind], namespaces: tuple[str | None, ...], listed: Callable[[], None]) -> None:
+        """``listed`` is called when kopf has listed a kind: it tells of none that went since the last listing."""
         self._kinds = {kind.path(ns): kind for kind, ns in itertools.product(kinds, namespaces)}
-        self._listed_again = listed_again
-        self._listed: set[str] = set()
+        self._listed = listed
         self._watched: set[str] = set()
         self._heard: dict[str, float] = {}
 
@@ -104,10 +101,8 @@ class Ear:
         if watch:
             self._watched.add(path)
             response.content = cast("aiohttp.StreamReader", _Overheard(response.content, partial(self._note, path)))
-        elif path in self._listed:
-            self._listed_again()
         else:
-            self._listed.add(path)
+            self._listed()
         return response
 
     def _note(self, path: str) -> None:

@@ -41,8 +41,8 @@ class Watches:
         self._cache = cache
         self._queue = queue
         self._namespaces = namespaces
-        self._listed_again = asyncio.Event()
-        self.ear = Ear(WATCHED, namespaces, self._listed_again.set)
+        self._listed = asyncio.Event()
+        self.ear = Ear(WATCHED, namespaces, self._listed.set)
         self._login = Login(self.ear)
 
     def registry(self) -> kopf.OperatorRegistry:
@@ -63,22 +63,21 @@ class Watches:
         self.ear.begin()
         for kind, namespace in itertools.product(WATCHED, self._namespaces):
             await self._list(cluster, kind, namespace)
-        self._listed_again.set()  # what goes between this listing and kopf's own is told by neither
         self.ready.set()
 
     async def resync(self, cluster: Cluster) -> None:
-        """List everything now and then, and whenever kopf had to: it does not tell of what went meanwhile."""
+        """List everything now and then, and whenever kopf has: it does not tell of what went since the last listing."""
         await self.ready.wait()
         log.info("watching; the first listing is complete")
         failures = 0
         while True:
             try:
                 async with asyncio.timeout(jittered(backoff(failures) if failures else RESYNC_SECONDS)):
-                    await self._listed_again.wait()
+                    await self._listed.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
             except TimeoutError:
                 pass
-            self._listed_again.clear()
+            self._listed.clear()
             try:
                 for kind, namespace in itertools.product(WATCHED, self._namespaces):
                     metrics.REPAIRS.inc(await self._list(cluster, kind, namespace))
