@@ -6,19 +6,20 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from modelroute.controller.kinds import CHILDREN, MANAGED, MODEL_ROUTE
+from modelroute.controller.kinds import CHILDREN, MANAGED, MODEL_ROUTE, WATCHED
 from modelroute.planning.names import CONTENT_ANNOTATION, REVISION_ANNOTATION, ROUTE_LABEL
 from tests.controlplane.plane import Plane
 
 _OF_OTHERS = {"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "lastTransitionTime"}
 _OF_OTHERS |= {"observedGeneration", "clusterIP", "clusterIPs", "nodePort", "finalizers"}
 _OF_OTHERS |= {"deployment.kubernetes.io/revision"}
+_OF_OTHERS |= {"decisions"}  # the story of how it came to be so
 
 
 def end_state(plane: Plane, namespace: str) -> dict[str, dict[str, Any]]:
     """Of each ModelRoute: every value of spec, status and all children, by its path."""
     seen: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for kind in CHILDREN.values():
+    for kind in (kind for kind in CHILDREN.values() if kind in WATCHED):  # of others there may be no such kind
         for child in plane.admin.all(kind, namespace, MANAGED):
             place = f"{kind.name}/{child['metadata']['name']}"
             seen[child["metadata"]["labels"][ROUTE_LABEL]][place] = child | {"status": None}

@@ -43,8 +43,12 @@ class Routers:
         """A router for this pod, which becomes ready."""
         name = pod["metadata"]["name"]
         if name not in self.by_pod:
-            self.by_pod[name] = FakeRouter(_ADDRESSES.next(), lambda: self._status(name))
-            self._plane.make_pod_ready(pod, self.by_pod[name].address)
+            self._plane.make_pod_ready(pod, self.answer(name))
+
+    def answer(self, pod: str) -> str:
+        """The address of a router for the pod of that name."""
+        self.by_pod[pod] = FakeRouter(_ADDRESSES.next(), lambda: self._status(pod))
+        return self.by_pod[pod].address
 
     def start_real(self, directory: Path) -> None:
         """Wait for the one router pod, and run a router for it as users do, on the snapshot in ``directory``."""

@@ -10,6 +10,7 @@ from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD
 from modelroute.planning.names import SIDECAR
 from tests.controlplane import hooks
 from tests.controlplane.plane import Plane, until
+from tests.controlplane.routers import Routers
 from tests.controlplane.routes import KEYED, SMALL, becomes, create, names, revisions_of, settle
 from tests.fakes.manifests import BOTH, HOSTED, VLLM
 
@@ -107,16 +108,18 @@ def test_programmed_says_that_nobody_asks_for_it_yet(plane: Plane, hooked: str) 
     assert said.startswith("no pod carries the label modelroute.dev/sidecar: chat yet")
 
 
-def test_programmed_counts_the_routers_in_pods(plane: Plane, hooked: str) -> None:
-    create(plane, hooked, backends=[HOSTED], router=SIDECARS)
+def test_programmed_counts_the_routers_in_pods(plane: Plane, hooked: str, routers: Routers) -> None:
+    create(plane, hooked, backends=[HOSTED], router=SIDECARS | {"sidecar": {"adminPort": 8001}})
     made(plane, hooked)
     said = becomes(plane, hooked, "Programmed", "False", "RoutersNotReady", seconds=60)
     assert said == "0 of 1 pods with a router in them are ready"
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     state = {"name": SIDECAR, "ready": True, "image": "r", "imageID": "r", "restartCount": 0}
     state |= {"state": {"running": {"startedAt": now}}}
-    plane.admin.merge(POD, hooked, "shop", {"status": {"initContainerStatuses": [state]}}, "status")
-    becomes(plane, hooked, "Programmed", "True", "RoutersReady")
+    address = routers.answer("shop")
+    at: dict[str, Any] = {"podIP": address, "podIPs": [{"ip": address}]}
+    plane.admin.merge(POD, hooked, "shop", {"status": {"initContainerStatuses": [state]} | at}, "status")
+    becomes(plane, hooked, "Programmed", "True", "RoutersUpToDate")
 
 
 def test_a_new_configuration_is_told_to_the_kubelet_of_such_a_pod(plane: Plane, hooked: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from modelroute.controller.kinds import DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
+from modelroute.controller.watching import SETTLE_SECONDS
 from tests.controlplane.between import HANG, RESET, Answer, Asked, Between, Fate
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, names, settle, touch
@@ -63,6 +64,7 @@ def test_o01_a_change_is_seen_though_the_watch_has_gone_silent(
     plane: Plane, proxy: Between, behind: Operator, namespace: str
 ) -> None:
     settled(plane, namespace)
+    time.sleep(SETTLE_SECONDS + 1)  # until the listing that follows on the first one is over: it would bring the change
     restarts = behind.metric("modelroute_watch_restarts_total")
     proxy.freeze(watches)
     change(plane, namespace)

@@ -25,7 +25,15 @@ HERE = Path(__file__).parent
 EXCEPTIONS: list[dict[str, Any]] = yaml.safe_load((HERE / "lint-exceptions.yaml").read_text())
 EXAMPLES = sorted(p.name for p in (ROOT / "examples").glob("*.yaml") if p.name != "standalone.yaml")
 SETTINGS = Settings("modelroute/router:0.2.0", network_policies=True, monitoring_namespace="monitoring")
-SETS = ["chart/default", "chart/namespaced", "chart/full", "planning/small", "planning/full", "planning/deploying", *EXAMPLES]
+SETS = [
+    "chart/default",
+    "chart/namespaced",
+    "chart/full",
+    "planning/small",
+    "planning/full",
+    "planning/deploying",
+    *EXAMPLES,
+]
 """All that is rendered; of the examples what the operator makes for the ModelRoutes in them."""
 ALL = pytest.mark.parametrize("name", SETS)
 VERSIONS = pytest.mark.parametrize("version", [linting.OLDEST, linting.NEWEST])
