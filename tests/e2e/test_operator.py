@@ -90,7 +90,8 @@ def asking_pod(cluster: Cluster) -> dict[str, Any]:
 
 
 def test_a_pod_that_asks_for_a_router_has_one_before_it_starts(side: Cluster) -> None:
-    told = side.until("it asked", 90, lambda: side.kubectl("-n", "demo", "logs", "shop", "-c", "app", check=False))
+    logs = ("-n", "demo", "logs", "shop", "-c", "app")
+    told = side.until("it asked", 90, lambda: "answered" in (said := side.kubectl(*logs, check=False)) and said)
     assert told.strip() == "answered by big"
     side.until("its router is heard", 60, lambda: side.condition("Programmed", "side")["reason"] == "RoutersUpToDate")
     assert side.condition("Programmed", "side")["message"] == "1 of 1 routers run generation 1"

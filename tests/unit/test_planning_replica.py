@@ -88,6 +88,7 @@ class TestSleep:
         sleepy = {"idle": {"action": "Sleep"}}
         assert variables(scaling=sleepy)["VLLM_SERVER_DEV_MODE"] == "1"
         assert "--enable-sleep-mode" in container(scaling=sleepy)["args"]
+        assert "--enable-sleep-mode" not in container(scaling=sleepy, gpus=0)["args"]  # which refuses it
 
     @pytest.mark.parametrize("action", ["None", "ScaleToZero"])
     def test_others_have_no_paths_of_development(self, action: str) -> None:

@@ -78,7 +78,8 @@ def _container(backend: t.Backend, vllm: t.VLLM) -> KubeObject:
         f"--served-model-name={names.served(backend, vllm)}",
         f"--shutdown-timeout={_drain(vllm)}",
         *([f"--tensor-parallel-size={shards}"] if shards > 1 else []),
-        *(["--enable-sleep-mode"] if _may_sleep(backend) else []),
+        # On a CPU vLLM refuses the flag, and sleeps without it.
+        *(["--enable-sleep-mode"] if _may_sleep(backend) and vllm.gpus else []),
         *_adapters(vllm),
         *vllm.args,  # last, since the last of a flag's values wins
     ]
