@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Compiles what is missing of the cluster's programs, from the Go module proxy into $CLUSTER_DIR/bin.
-#   build.sh [control-plane|node|tools|all|PROGRAM...]     default: all
+#   build.sh [control-plane|node|tools|linters|all|PROGRAM...]     default: all, which no linter is part of
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$HERE/golang.sh"
 
 CONTROL_PLANE=(etcd kube-apiserver kubectl kube-controller-manager kube-scheduler)
 NODE=(kubelet kube-proxy coredns pause)
-TOOLS=(helm kubeconform kube-score)
+TOOLS=(helm)
+LINTERS=(kubeconform kube-score)
 declare -A PACKAGE=([etcd]=./etcd [coredns]=./coredns [pause]=./pause [helm]=helm.sh/helm/v3/cmd/helm)
 declare -A VERSION=([coredns]=$COREDNS_VERSION [pause]=1 [helm]=$HELM_VERSION)
 VERSION+=([kubeconform]=$KUBECONFORM_VERSION [kube-score]=$KUBE_SCORE_VERSION)
@@ -97,8 +98,9 @@ for word in "${@:-all}"; do
     control-plane) wanted+=("${CONTROL_PLANE[@]}") ;;
     node) wanted+=("${NODE[@]}") ;;
     tools) wanted+=("${TOOLS[@]}") ;;
+    linters) wanted+=("${LINTERS[@]}") ;;
     all) wanted+=("${CONTROL_PLANE[@]}" "${NODE[@]}" "${TOOLS[@]}") ;;
-    *) [ -n "${PACKAGE[$word]:-}${ALONE[$word]:-}" ] || usage "build.sh [control-plane|node|tools|all|PROGRAM...]"; wanted+=("$word") ;;
+    *) [ -n "${PACKAGE[$word]:-}${ALONE[$word]:-}" ] || usage "build.sh [control-plane|node|tools|linters|all|PROGRAM...]"; wanted+=("$word") ;;
   esac
 done
 todo=() alone=()

@@ -1,6 +1,6 @@
 """Linters of Kubernetes manifests, each as a function from manifests to what it finds fault with.
 
-Their programs come from ``cluster/build.sh tools`` and ``tests/golden/linters.sh``; without them the tests fail.
+Their programs come from ``cluster/build.sh linters`` and ``tests/golden/linters.sh``; without them the tests fail.
 """
 
 import functools

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts checkov and Kubernetes' JSON schemas, by requirements/linters.lock, into an environment of their own in a cache,
-# and prints where; nothing is done when it is there. kubeconform and kube-score come from cluster/build.sh tools.
+# and prints where; nothing is done when it is there. kubeconform and kube-score come from cluster/build.sh linters.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
