@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from modelroute.api.routers import Sidecar
 from modelroute.cli import operator
+from modelroute.planning.resources import replica, router
 from tests.fakes.chart import ROOT, VALUES, objects, rendered
 
 SCOPES = pytest.mark.parametrize("name", VALUES)
@@ -133,20 +135,28 @@ def test_all_other_traffic_of_the_operator_is_denied(name: str) -> None:
     assert all(rule.get("ports") for rule in (*policy(name)["ingress"], *policy(name)["egress"]))
 
 
-@SCOPES
-def test_only_monitoring_may_read_metrics(name: str) -> None:
-    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
-    assert ports(policy(name)["ingress"], "from") == {9443: None, 8080: [monitoring]}
+MONITORING = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
 
-def test_without_a_namespace_for_monitoring_nobody_may() -> None:
+@pytest.mark.parametrize("name", ["default", "full"])
+def test_only_monitoring_may_read_metrics_and_anybody_ask_the_webhooks(name: str) -> None:
+    assert ports(policy(name)["ingress"], "from") == {9443: None, 8080: [MONITORING]}
+
+
+def test_where_there_are_no_webhooks_nobody_may_ask_them() -> None:
+    assert ports(policy("namespaced")["ingress"], "from") == {8080: [MONITORING]}
+
+
+def test_without_a_namespace_for_monitoring_nobody_may_read_metrics() -> None:
     assert ports(policy("default", "--set=networkPolicies.monitoringNamespace=")["ingress"], "from") == {9443: None}
+    assert not policy("namespaced", "--set=networkPolicies.monitoringNamespace=")["ingress"]
 
 
 def test_the_operator_reaches_the_api_server_dns_and_the_ports_of_pods_it_asks() -> None:
     pods: list[Any] = [{"namespaceSelector": {}}]
     outside = dict.fromkeys((443, 6443, 53))
-    assert ports(policy("default")["egress"], "to") == outside | dict.fromkeys((8000, 8001, 14001), pods)
+    asked = (replica.PORT, router.ADMIN_PORT, Sidecar().admin_port)
+    assert ports(policy("default")["egress"], "to") == outside | dict.fromkeys(asked, pods)
 
 
 def test_with_namespaces_named_only_their_pods_are_reached() -> None:
