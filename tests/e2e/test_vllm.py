@@ -43,6 +43,7 @@ def test_a_replica_that_nobody_asks_sleeps_and_wakes_for_a_request(real: OpenAI,
     backends = cluster.get("-n", "demo", "mroute", "chat")["spec"]["backends"]
     small = next(b for b in backends if b["name"] == "small")
     small["scaling"] = {"minReplicas": 0, "maxReplicas": 1, "idle": {"after": "1s", "action": "Sleep"}}
+    small["scaling"]["scaleDown"] = {"stabilization": "1s"}
     small["coldStart"] = {"policy": "Hold", "maxWait": "2m"}
     cluster.patch({"backends": backends})
     seen = cluster.backends
