@@ -16,8 +16,8 @@ from modelroute.planning import names
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake
 from modelroute.planning.moments import unix
 from modelroute.planning.observed import Engine, KubeObject, Load, Observed, Pod, Told
+from modelroute.planning.resources.replica import PORT
 from modelroute.planning.scaling.demand import Demand, Sample, after
-from modelroute.planning.scaling.replicas import address
 from modelroute.planning.scaling.scale import Scaled, scale
 from tests.fakes import world
 
@@ -97,7 +97,7 @@ class Fleet:
 
     def observed(self) -> Observed:
         """What is seen now."""
-        by_replica = {address(r.pod): len(r.ends) for r in self.replicas}
+        by_replica = {r.pod.at(PORT): len(r.ends) for r in self.replicas}
         load = Load(sum(by_replica.values()), len(self.waiting), self._sent, self._cold, by_replica)
         router = Pod("router-1", "router", "", "10.1.0.1", BEGIN, ready=True)
         return Observed(

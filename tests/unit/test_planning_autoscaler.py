@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from modelroute.api.status import condition_of
 from modelroute.planning import names
-from modelroute.planning.conditions import condition_of
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.plan import Plan, plan
 from tests.fakes import world

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.conditions import condition_of
+from modelroute.api.status import condition_of
 from modelroute.planning.observed import Observed
 from modelroute.planning.pods import lacks_device, trouble
 from tests.fakes import world

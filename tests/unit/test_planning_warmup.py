@@ -56,7 +56,7 @@ class TestBeforeTraffic:
 
     def test_the_request_after_waking_opens_no_gate_and_is_of_no_slot(self) -> None:
         asks = route(backends=[SMALL])
-        assert first_request(asks, asks.spec.backends[0], warm()) == ping()
+        assert first_request(asks.spec.backends[0], warm()) == ping()
 
     def test_the_plan_has_it(self) -> None:
         assert planned(route(backends=[SMALL]), Observed(pods=(replica(),))).errands == (GATE,)

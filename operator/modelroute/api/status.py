@@ -118,3 +118,8 @@ class Status(StatusPart, frozen=True):
     ready_backends: Annotated[str, doc("Ready backends of all, such as 2/2.")] = ""
     canary: Annotated[str, doc("The canary and its share, such as big 5%.")] = ""
     active_schedules: Annotated[tuple[str, ...], unique("Schedules whose window is open.", 32)] = ()
+
+
+def condition_of(status: Status | None, type_: str) -> Condition | None:
+    """The condition of that type in ``status``."""
+    return next((c for c in status.conditions if c.type == type_), None) if status else None

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from modelroute.api.status import Condition, Status
+from modelroute.api.status import Condition, Status, condition_of
 from modelroute.controller.calls import ApiError
 from modelroute.planning.events import Event
 
@@ -23,7 +23,7 @@ def with_refusals(planned: Status, refusals: Sequence[ApiError], old: Status | N
         return planned
     reason = "Forbidden" if any(error.status == FORBIDDEN for error in refusals) else "ApplyFailed"
     message = "; ".join(sorted({str(error) for error in refusals}))[:MESSAGE_LIMIT]
-    before = _condition(old, PROGRAMMED)
+    before = condition_of(old, PROGRAMMED)
     since = before.last_transition_time if before and before.status == "False" else now
     failed = Condition(PROGRAMMED, "False", reason, message, since, planned.observed_generation)
     kept = (c for c in planned.conditions if c.type != PROGRAMMED)
@@ -32,7 +32,7 @@ def with_refusals(planned: Status, refusals: Sequence[ApiError], old: Status | N
 
 def refusal_events(written: Status, refusals: Sequence[ApiError], old: Status | None) -> tuple[Event, ...]:
     """A warning, when the refusals are news."""
-    condition, before = _condition(written, PROGRAMMED), _condition(old, PROGRAMMED)
+    condition, before = condition_of(written, PROGRAMMED), condition_of(old, PROGRAMMED)
     if not refusals or condition is None or (before and before.message == condition.message):
         return ()
     return (Event("Warning", condition.reason, condition.message),)
@@ -50,10 +50,6 @@ def read(stored: object) -> Status | None:
         return msgspec.convert(stored, Status) if stored else None
     except msgspec.ValidationError:
         return None
-
-
-def _condition(status: Status | None, kind: str) -> Condition | None:
-    return next((c for c in status.conditions if c.type == kind), None) if status else None
 
 
 def _bare(value: Any) -> Any:

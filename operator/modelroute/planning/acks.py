@@ -5,19 +5,16 @@ written anew for the same spec, such as for a replica that came, is on its way t
 ``GRACE_SECONDS`` are over, those that ran the one before still count, so that no condition flaps for it.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelroute.api import types as t
-from modelroute.api.status import Condition
+from modelroute.api.status import condition_of
 from modelroute.planning import names
 from modelroute.planning.asking import answers
 from modelroute.planning.observed import Observed, written_at
 from modelroute.planning.resources.router import ADMIN_PORT
 
 GRACE_SECONDS = 10.0
-MOST_NAMED = 3
-"""Pods that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ def acks_of(route: t.ModelRoute, observed: Observed, revision: str, now: float) 
     asked = route.spec.router
     port = asked.sidecar.admin_port if asked.mode == "Sidecar" else ADMIN_PORT
     routers = [p.name for p in observed.routers() if answers(p)]
-    before = _programmed(route)
+    before = condition_of(route.status, "Programmed")
     held = before is not None and before.status == "True" and before.observed_generation == route.metadata.generation
     kept = held and route.status is not None and route.status.router.revision == revision
     due = written_at(observed.child("ConfigMap", names.snapshot(route.metadata.name))) + GRACE_SECONDS
@@ -80,18 +77,7 @@ def acks_of(route: t.ModelRoute, observed: Observed, revision: str, now: float) 
     )
 
 
-def named(sentences: Sequence[str]) -> str:
-    """As one: the first few, and how many more there are."""
-    more = len(sentences) - MOST_NAMED
-    return "; ".join(sentences[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
-
-
 def _lag(pod: str, generation: int, newest: int) -> str:
     if not generation:
         return f"{pod} runs nothing yet"
     return f"{pod} runs {generation}" if generation != newest else f"{pod} runs an earlier state of it"
-
-
-def _programmed(route: t.ModelRoute) -> Condition | None:
-    conditions = route.status.conditions if route.status else ()
-    return next((c for c in conditions if c.type == "Programmed"), None)

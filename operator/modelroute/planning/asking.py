@@ -60,7 +60,7 @@ def asking_of(route: t.ModelRoute, observed: Observed, snapshot: Snapshot, revis
     scaled = tuple(Scaled(b.name, b.scaling, ready[b.name]) for b in route.spec.backends if is_scaled(route, b))
     return Asking(
         revision,
-        tuple((pod.name, address(pod, number)) for pod, number in routers),
+        tuple((pod.name, pod.at(number)) for pod, number in routers),
         tuple(_replicas(route, observed, {s.backend for s in scaled})),
         scaled,
         COLD if any(not s.ready for s in scaled) else SCALED if scaled else RESTING,
@@ -79,11 +79,6 @@ def answers(pod: Pod) -> bool:
     return bool(pod.ready and not pod.ending and pod.address)
 
 
-def address(pod: Pod, port: int) -> str:
-    """``host:port`` of a pod, as URLs and snapshots have it."""
-    return f"[{pod.address}]:{port}" if ":" in pod.address else f"{pod.address}:{port}"
-
-
 def _replicas(route: t.ModelRoute, observed: Observed, scaled: set[str]) -> Iterator[Replica]:
     """Those of backends that load changes, and those among which a router has a choice."""
     for backend in route.spec.backends:
@@ -91,7 +86,7 @@ def _replicas(route: t.ModelRoute, observed: Observed, scaled: set[str]) -> Iter
         if backend.vllm and (backend.name in scaled or len(pods) > 1):
             for pod in pods:
                 marked = pod.draining is not None or pod.sleeping is not None
-                yield Replica(pod.name, backend.name, address(pod, PORT), marked)
+                yield Replica(pod.name, backend.name, pod.at(PORT), marked)
 
 
 def _may_answer(pod: Pod) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
-from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status
-from modelroute.planning.acks import Acks, named
+from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status, condition_of
+from modelroute.planning.acks import Acks
 from modelroute.planning.names import SIDECAR_LABEL
 from modelroute.planning.pods import lacks_device
+from modelroute.planning.sentences import several
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 
@@ -29,11 +30,6 @@ class Verdict(NamedTuple):
     status: Literal["True", "False"]
     reason: str
     message: str
-
-
-def condition_of(status: Status | None, type_: str) -> Condition | None:
-    """The condition of that type in ``status``."""
-    return next((c for c in status.conditions if c.type == type_), None) if status else None
 
 
 def merged(old: Status | None, verdicts: Sequence[Verdict], generation: int, now: str) -> tuple[Condition, ...]:
@@ -103,12 +99,12 @@ def _acknowledged(router: RouterStatus, acks: Acks) -> Verdict:
     """What routers that are all there say that they run."""
     run = f"{acks.current} of {router.desired_replicas} routers run generation {acks.generation}"
     if acks.refused:
-        return Verdict("Programmed", "False", "SnapshotRefused", f"{run}; {named(acks.refused)}")
+        return Verdict("Programmed", "False", "SnapshotRefused", f"{run}; {several(acks.refused)}")
     if acks.unreachable:
         check = f"the operator must reach port {acks.port} of router pods: check that NetworkPolicies let it"
-        return Verdict("Programmed", "False", "RoutersUnreachable", f"{run}; {named(acks.unreachable)}; {check}")
+        return Verdict("Programmed", "False", "RoutersUnreachable", f"{run}; {several(acks.unreachable)}; {check}")
     if acks.current < router.desired_replicas:
-        return Verdict("Programmed", "False", "RoutersLagging", "; ".join(filter(None, (run, named(acks.lagging)))))
+        return Verdict("Programmed", "False", "RoutersLagging", "; ".join(filter(None, (run, several(acks.lagging)))))
     return Verdict("Programmed", "True", "RoutersUpToDate", run)
 
 

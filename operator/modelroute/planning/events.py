@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from modelroute.api.status import BackendStatus, Condition, Status
-from modelroute.planning.conditions import SNAPSHOT_LARGE, condition_of
+from modelroute.api.status import BackendStatus, Condition, Status, condition_of
+from modelroute.planning.conditions import SNAPSHOT_LARGE
 from modelroute.planning.pods import lacks_device
 
 _TROUBLE = ("NameConflict", "SnapshotTooLarge", "SnapshotRefused", "RoutersFailing")

@@ -12,7 +12,6 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.planning import names
-from modelroute.planning.asking import address
 from modelroute.planning.observed import Engine, KubeObject, Observed, written_at
 from modelroute.planning.resources.replica import PORT
 from modelroute.snapshot.codec import FILE_NAME
@@ -74,7 +73,7 @@ def loads_of(route: t.ModelRoute, observed: Observed, endpoints: Mapping[str, Co
 
 
 def _wanted(observed: Observed, backend: str, there: Collection[str], told: Mapping[str, Load]) -> Mapping[str, Load]:
-    by_endpoint = {address(p, PORT): observed.engines.get(p.name) for p in observed.replicas(backend)}
+    by_endpoint = {p.at(PORT): observed.engines.get(p.name) for p in observed.replicas(backend)}
     heard = {endpoint: engine for endpoint in there if (engine := by_endpoint.get(endpoint))}
     if not heard:
         return told

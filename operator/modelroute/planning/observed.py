@@ -39,6 +39,10 @@ class Pod:
     trouble: str = ""  # what keeps it from running, in a sentence
     restarted: bool = False  # a container of it has ended once, and was started again
 
+    def at(self, port: int) -> str:
+        """``host:port`` of it, as URLs and snapshots have it."""
+        return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from modelroute.api import types as t
-from modelroute.api.status import PastStart, Status
+from modelroute.api.status import PastStart, Status, condition_of
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, replicas, schedule, status, timed, warmup
+from modelroute.planning import conditions, names, replicas, schedule, starts, status, warmup
 from modelroute.planning.acks import Acks, acks_of
 from modelroute.planning.asking import Asking, asking_of
 from modelroute.planning.endpoints import endpoints_of
@@ -68,9 +68,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     unusable = {m.backend for m in lost if not m.of_replicas}  # those that run have what they need
     endpoints = endpoints_of(route, observed, unusable)
     loads, loads_due = loads_of(route, observed, endpoints, now)
-    by_time = timed.timed(route, observed, now)
-    starts = {name: found.start for name, found in by_time.items()}
-    encoded = encode(snapshot_of(route, endpoints, loads, starts))
+    started = starts.known(route, observed, now)
+    encoded = encode(snapshot_of(route, endpoints, loads, {name: one.told for name, one in started.items()}))
     snapshot = decode(encoded)
     fits = len(encoded) <= MAX_SNAPSHOT_BYTES
     revision = snapshot.revision if fits else _live_revision(route, observed)
@@ -82,7 +81,7 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     kept = {_key(o) for o in wanted}
     warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
-    of = {name: status.Found(scaled[name], warmth.statuses.get(name), by_time[name].learnt.status) for name in scaled}
+    of = {name: status.Found(scaled[name], warmth.statuses.get(name), started[name].learnt.status) for name in scaled}
     found = _Findings(lost, snapshot, acks, gateway[-1] if gateway else None, len(encoded), of)
     said = _status(route, observed, settings, found, now)
     resting = [name for name, s in scaled.items() if s.rests]
@@ -103,14 +102,14 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         ),
         asking=asking_of(route, observed, snapshot, revision),
         router_selector=_router_selector(route),
-        started=tuple(start for found in by_time.values() for start in found.learnt.counted),
+        started=tuple(start for one in started.values() for start in one.learnt.counted),
     )
 
 
 def refused(metadata: t.Metadata, old: Status | None, error: InvalidManifestError, now: float) -> Refusal:
     """The status of a manifest that ``parse`` refused: Accepted is False, and what the last good one made stays."""
     verdicts = [conditions.Verdict("Accepted", "False", "InvalidSpec", str(error))]
-    if conditions.condition_of(old, "Ready") is None:
+    if condition_of(old, "Ready") is None:
         verdicts.append(conditions.Verdict("Ready", "False", "InvalidSpec", "nothing runs yet: the spec is not valid"))
     said = msgspec.structs.replace(
         old or Status(),
@@ -199,7 +198,7 @@ def _oversize(size: int, revision: str) -> str:
 
 def _large(size: int, old: Status | None) -> str:
     """A warning while there is room still; with a number that does not change with every replica."""
-    before = conditions.condition_of(old, "Accepted")
+    before = condition_of(old, "Accepted")
     warned = before is not None and before.reason == conditions.SNAPSHOT_LARGE
     if size * 100 <= MAX_SNAPSHOT_BYTES * (SMALLER_PERCENT if warned else LARGE_PERCENT):
         return ""

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from modelroute.api import types as t
 from modelroute.api.status import PastStart, StartStatus
 from modelroute.planning.moments import rfc3339, unix
-from modelroute.planning.observed import Pinged, Pod
+from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.snapshot.types import Start
 
 KEPT = 5
@@ -26,6 +27,25 @@ class Learnt(NamedTuple):
 
     status: StartStatus | None = None
     counted: tuple[PastStart, ...] = ()
+
+
+class Known(NamedTuple):
+    """What is known of one backend's starts, and what routers are told of the next."""
+
+    learnt: Learnt
+    told: Start
+
+
+def known(route: t.ModelRoute, observed: Observed, now: float) -> dict[str, Known]:
+    """Of every backend, in the manifest's order; ``now`` in Unix seconds."""
+    old = {b.name: b.start for b in route.status.backends} if route.status else {}
+    found: dict[str, Known] = {}
+    for backend in route.spec.backends:
+        replicas = observed.replicas(backend.name)
+        learnt = learn(old.get(backend.name), replicas, now)
+        learnt = woken(learnt, [observed.pinged[p.name] for p in replicas if p.name in observed.pinged])
+        found[backend.name] = Known(learnt, start_of(learnt.status, replicas))
+    return found
 
 
 def learn(old: StartStatus | None, replicas: Sequence[Pod], now: float) -> Learnt:

@@ -17,10 +17,9 @@ from modelroute.planning.events import Event
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.planning.resources.replica import PORT
+from modelroute.planning.sentences import several
 from modelroute.planning.slots import Slot
 
-SHOWN = 3
-"""Replicas whose failures are told one by one."""
 Label = tuple[str, str]
 """A slot as an errand has it: schedule (several of one moment: "a, b") and RFC 3339."""
 
@@ -71,7 +70,7 @@ def warmth(
         targets = _targets(backend, observed, endpoints.get(backend.name, ()))
         status, news, begun = _of_slots(backend, observed, targets, before.get(backend.name), now, timetable)
         errands += _of_gates(route, backend, observed)
-        errands += [_request(route, backend, target, slot=label) for label, target in begun]
+        errands += [_request(backend, target, route.models[0], slot=label) for label, target in begun]
         events += news
         if status:
             statuses[backend.name] = status
@@ -82,17 +81,12 @@ def warmth(
 
 def stuck(observed: Observed, backend: t.Backend) -> str:
     """What replicas of a backend do not do though they are told to, in a sentence; empty when all do."""
-    return _several([observed.stuck[p.name] for p in observed.replicas(backend.name) if p.name in observed.stuck])
+    return several([observed.stuck[p.name] for p in observed.replicas(backend.name) if p.name in observed.stuck])
 
 
-def address_of(pod: Pod) -> str:
-    """Where the vLLM in ``pod`` listens, as ``host:port``."""
-    return f"[{pod.address}]:{PORT}" if ":" in pod.address else f"{pod.address}:{PORT}"
-
-
-def first_request(route: t.ModelRoute, backend: t.Backend, pod: Pod) -> WarmUp:
-    """The request that a replica answers first, such as after it woke."""
-    return _request(route, backend, _Target(pod.name, address_of(pod)))
+def first_request(backend: t.Backend, pod: Pod) -> WarmUp:
+    """The request that a replica of a vllm backend answers first, such as after it woke."""
+    return _request(backend, _Target(pod.name, pod.at(PORT)), backend.name)
 
 
 def _of_gates(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> Iterator[Errand]:
@@ -104,19 +98,19 @@ def _of_gates(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> It
             if pod.started is not None and pod.started > pod.warm:
                 yield CloseGate(pod.name)
         elif pod.loaded is not None and pod.address and pod.sleeping is None:
-            yield _request(route, backend, _Target(pod.name, address_of(pod)), opens=pod.loaded)
+            yield _request(backend, _Target(pod.name, pod.at(PORT)), route.models[0], opens=pod.loaded)
 
 
 def _request(
-    route: t.ModelRoute, backend: t.Backend, target: _Target, slot: Label | None = None, opens: float | None = None
+    backend: t.Backend, target: _Target, model: str, slot: Label | None = None, opens: float | None = None
 ) -> WarmUp:
-    """``opens``: it opens the gate of a pod, but not before that moment."""
+    """``model``: where the backend has no name of its own. ``opens``: it opens the pod's gate, but not before."""
     asked = backend.warmup.request
     return WarmUp(
         backend=backend.name,
         pod=target.pod,
         address=target.address,
-        model=names.model(backend) or route.models[0],
+        model=names.model(backend) or model,
         prompt=asked.prompt,
         max_tokens=asked.max_tokens,
         timeout=seconds(asked.timeout),
@@ -154,7 +148,7 @@ def _targets(backend: t.Backend, observed: Observed, endpoints: Sequence[str]) -
         return tuple(_Target(f"{backend.name}/{address}", address) for address in endpoints)
     resting = (p for p in observed.replicas(backend.name) if p.ready and p.address)
     return tuple(
-        _Target(p.name, address_of(p)) for p in resting if not p.ending and p.draining is None and p.sleeping is None
+        _Target(p.name, p.at(PORT)) for p in resting if not p.ending and p.draining is None and p.sleeping is None
     )
 
 
@@ -206,7 +200,7 @@ def _finished(
     failed = [f"{pod.rpartition('/')[2]}: {p.error}" for pod, p in sorted(done.items()) if p.error]
     slowest = _milliseconds([p for p in done.values() if not p.error])
     if failed:
-        said = f"{label[0]}: {len(failed)} of {len(done)} replicas did not answer: {_several(failed)}"
+        said = f"{label[0]}: {len(failed)} of {len(done)} replicas did not answer: {several(failed)}"
         events: tuple[Event, ...] = (Event("Warning", "WarmupFailed", f"{backend.name}, {said}"),)
     elif done:
         replicas = f"{len(done)} replica{'' if len(done) == 1 else 's'}"
@@ -223,8 +217,3 @@ def _finished(
 
 def _milliseconds(answered: Sequence[Pinged]) -> int:
     return round(1000 * max((p.answer_seconds for p in answered), default=0.0))
-
-
-def _several(sentences: Sequence[str]) -> str:
-    more = len(sentences) - SHOWN
-    return "; ".join([*sentences[:SHOWN], *([f"and {more} more"] if more > 0 else [])])

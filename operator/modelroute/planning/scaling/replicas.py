@@ -44,7 +44,7 @@ class Replicas:
 
     def load(self, pod: Pod) -> int:
         """Requests that it has, as routers count them, or it does itself."""
-        place, engine = address(pod), self.observed.engines.get(pod.name)
+        place, engine = pod.at(PORT), self.observed.engines.get(pod.name)
         sent = sum(self._of(told).by_replica.get(place, 0) for told in self.observed.told.values())
         return max(sent, engine.running + engine.waiting if engine else 0)
 
@@ -82,11 +82,6 @@ class Replicas:
 
     def _of(self, told: Told) -> Load:
         return told.backends.get(self.backend.name, _NOTHING)
-
-
-def address(pod: Pod) -> str:
-    """``host:port``, as routers have it."""
-    return f"[{pod.address}]:{PORT}" if ":" in pod.address else f"{pod.address}:{PORT}"
 
 
 def _ready_since(pod: Pod) -> float:

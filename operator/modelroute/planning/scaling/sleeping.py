@@ -6,12 +6,13 @@ answered again; so one that was started anew meanwhile, and is awake, gets nothi
 
 from collections.abc import Collection, Iterator
 
-from modelroute.api.scalars import seconds
 from modelroute.planning import names
-from modelroute.planning.errands import Errand, Mark, Sleep, Wake, WarmUp
+from modelroute.planning.errands import Errand, Mark, Sleep, Wake
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Pod
-from modelroute.planning.scaling.replicas import Replicas, address
+from modelroute.planning.resources.replica import PORT
+from modelroute.planning.scaling.replicas import Replicas
+from modelroute.planning.warmup import first_request
 
 
 def rest(replicas: Replicas, awake: int, asleep: int, going: Collection[str], now: float) -> tuple[Errand, ...]:
@@ -20,7 +21,7 @@ def rest(replicas: Replicas, awake: int, asleep: int, going: Collection[str], no
     sleepers = sorted((p for p in staying if replicas.sleeps(p)), key=lambda p: (not p.ready, p.created, p.name))
     surplus = max(len(sleepers) - asleep, 0)
     return (
-        *(Wake(_warm_up(replicas, pod)) for pod in sleepers[:surplus]),
+        *(Wake(first_request(replicas.backend, pod)) for pod in sleepers[:surplus]),
         *_kept(replicas, sleepers[surplus:], now),
         *_sent(replicas, [p for p in replicas.answering() if p.name not in going], awake, asleep - len(sleepers), now),
     )
@@ -31,7 +32,7 @@ def _kept(replicas: Replicas, sleepers: list[Pod], now: float) -> Iterator[Erran
         if pod.sleeping is None:
             yield _mark(pod, now)
         elif pod.ready and not replicas.lies_down(pod) and replicas.is_free(pod):
-            yield Sleep(replicas.backend.name, pod.name, address(pod))
+            yield Sleep(replicas.backend.name, pod.name, pod.at(PORT))
 
 
 def _sent(replicas: Replicas, answering: list[Pod], awake: int, more: int, now: float) -> Iterator[Errand]:
@@ -42,16 +43,3 @@ def _sent(replicas: Replicas, answering: list[Pod], awake: int, more: int, now: 
 
 def _mark(pod: Pod, now: float) -> Mark:
     return Mark(pod.name, ((names.SLEEPING_ANNOTATION, rfc3339(now)),))
-
-
-def _warm_up(replicas: Replicas, pod: Pod) -> WarmUp:
-    backend, asked = replicas.backend, replicas.backend.warmup.request
-    return WarmUp(
-        backend=backend.name,
-        pod=pod.name,
-        address=address(pod),
-        model=names.model(backend) or backend.name,
-        prompt=asked.prompt,
-        max_tokens=asked.max_tokens,
-        timeout=seconds(asked.timeout),
-    )
