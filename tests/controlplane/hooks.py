@@ -1,13 +1,14 @@
 """The chart's webhook configurations on this control plane, by URL instead of a Service; and users with few rights."""
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from modelroute.controller.kinds import MODEL_ROUTE, WEBHOOK_CONFIGURATIONS
+from modelroute.controller.kinds import MODEL_ROUTE, VALIDATING, WEBHOOK_CONFIGURATIONS
 from tests.controlplane.api import Api
 from tests.controlplane.plane import DEFINITIONS, KubeObject, Plane, until
 from tests.fakes.manifests import manifest
@@ -50,6 +51,28 @@ def bundles(plane: Plane) -> list[str]:
 def told(plane: Plane) -> bool:
     """Whether it is told whom to trust."""
     return all(bundles(plane))
+
+
+def taken_up(plane: Plane, namespace: str) -> None:
+    """Wait until the API server goes by all that its webhook configurations say now: it learns of changes in order."""
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    last = {
+        "metadata": {"name": f"last-{time.monotonic_ns()}"},
+        "webhooks": [
+            {
+                "name": "last.test.modelroute.dev",
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {"url": "https://localhost:1"},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+                "rules": [rule],
+                "sideEffects": "None",
+            }
+        ],
+    }
+    plane.admin.must("POST", VALIDATING.path(), last)
+    maps, given = f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "any"}}
+    until("the last is asked", lambda: not plane.admin.ask("POST", maps, given, dryRun="All").is_success)
+    plane.admin.must("DELETE", VALIDATING.path(name=last["metadata"]["name"]))
 
 
 def user(plane: Plane, namespace: str, name: str, *rules: dict[str, list[str]]) -> Api:

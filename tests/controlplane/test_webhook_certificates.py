@@ -108,6 +108,7 @@ async def rotate(plane: Plane, namespace: str, asking: Asking) -> list[tuple[int
         ):
             world.now = moment
             await world.look(asking)
+            await asyncio.to_thread(hooks.taken_up, plane, namespace)  # it has minutes for that, but for this clock
             seen.append(state(plane, namespace))
     for task in serving:
         task.cancel()
