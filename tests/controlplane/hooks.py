@@ -56,8 +56,9 @@ def told(plane: Plane) -> bool:
 def taken_up(plane: Plane, namespace: str) -> None:
     """Wait until the API server goes by all that its webhook configurations say now: it learns of changes in order."""
     rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+    name = f"last-{time.monotonic_ns()}"
     last = {
-        "metadata": {"name": f"last-{time.monotonic_ns()}"},
+        "metadata": {"name": name},
         "webhooks": [
             {
                 "name": "last.test.modelroute.dev",
@@ -72,7 +73,7 @@ def taken_up(plane: Plane, namespace: str) -> None:
     plane.admin.must("POST", VALIDATING.path(), last)
     maps, given = f"/api/v1/namespaces/{namespace}/configmaps", {"metadata": {"name": "any"}}
     until("the last is asked", lambda: not plane.admin.ask("POST", maps, given, dryRun="All").is_success)
-    plane.admin.must("DELETE", VALIDATING.path(name=last["metadata"]["name"]))
+    plane.admin.must("DELETE", VALIDATING.path(name=name))
 
 
 def user(plane: Plane, namespace: str, name: str, *rules: dict[str, list[str]]) -> Api:
