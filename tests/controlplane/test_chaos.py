@@ -19,6 +19,7 @@ from tests.fakes.specs import spec
 FIRST = {"backends": [CACHED, HOSTED], "fallbacks": [{"backend": "big"}]}
 SECOND = {"backends": [VLLM | {"weight": 3}, KEYED], "router": {"replicas": 3}}
 MOST_WRITES = 20
+SHORT = "--lease-duration=2"  # it waits for someone who may have worked there without a lease
 ROUNDS, ROUTES = 20, 10
 
 
@@ -56,7 +57,7 @@ def deaths(plane: Plane, namespaces: Iterable[str], begin: Callable[[str], objec
         begin(namespace)
         used.append(namespace)
         program = ("tests.fakes.mortal_operator", str(writes))
-        if work(plane, f"--namespace={namespace}", lease_in=namespace, program=program) != DEATH:
+        if work(plane, f"--namespace={namespace}", SHORT, lease_in=namespace, program=program) != DEATH:
             return used
     pytest.fail(f"more than {len(used)} writes")
 

@@ -49,14 +49,14 @@ class Line(FakeCluster):
 class Party:
     """An operator that only leads or follows; ``led`` are the times in which its work ran."""
 
-    def __init__(self, server: FakeCluster, name: str, *, ready: bool = True) -> None:
+    def __init__(self, server: FakeCluster, name: str, *, ready: bool = True, heir: bool = False) -> None:
         self.line, self.fence, self.ready = Line(server), Fence(), asyncio.Event()
         self.leadership = Leadership(self.line, self.fence, LeaseOptions("home", DURATION, name))
         self.led: list[list[float]] = []
         self.work: Callable[[], Awaitable[Any]] = asyncio.Event().wait
         if ready:
             self.ready.set()
-        self.running = asyncio.create_task(self.leadership.run(self.ready, self._work))
+        self.running = asyncio.create_task(self.leadership.run(self.ready, lambda: heir, self._work))
 
     async def _work(self) -> None:
         self.led.append([now()])

@@ -32,6 +32,27 @@ def test_nothing_is_taken_before_it_is_ready_and_then_at_once() -> None:
     play(script)
 
 
+def test_o26_who_worked_before_without_a_lease_is_given_time_to_end() -> None:
+    async def script(server: FakeCluster) -> None:
+        heirs = [Party(server, name, heir=True) for name in "ab"]
+        await asyncio.sleep(2 * DURATION - TICK)
+        assert (server.writes, [heir.led for heir in heirs]) == ([], [[], []])
+        await asyncio.sleep(EVERY + 2 * TICK)
+        assert sorted(len(heir.led) for heir in heirs) == [0, 1]
+
+    play(script)
+
+
+def test_o26_an_heir_of_a_lease_waits_for_nobody_else() -> None:
+    async def script(server: FakeCluster) -> None:
+        foreign(server, holderIdentity="")
+        heir = Party(server, "a", heir=True)
+        await asyncio.sleep(TICK)
+        assert heir.works()
+
+    play(script)
+
+
 def test_o05_of_two_one_works() -> None:
     async def script(server: FakeCluster) -> None:
         parties = [Party(server, "a"), Party(server, "b")]

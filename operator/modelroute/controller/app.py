@@ -73,13 +73,17 @@ class Operator:
                 # Whether it leads or not: what is seen of the cluster is kept up to date.
                 asyncio.create_task(watches.resync(self._cluster), name="resync"),
                 # While it leads, and not a moment longer, all that is in _lead.
-                asyncio.create_task(self._leadership.run(watches.ready, self._lead), name="leadership"),
+                asyncio.create_task(self._follow(), name="leadership"),
             ]
             watching = run_kopf(watches.registry(), self._options.namespaces, settings, on_start)
             tasks.append(asyncio.create_task(watching, name="watching"))
             await _first(tasks)
         finally:
             await watches.close()
+
+    async def _follow(self) -> None:
+        """Until the lease is got, and again after; the work while it is held."""
+        await self._leadership.run(self._watches.ready, self._cache.anything_told, self._lead)
 
     async def _lead(self) -> None:
         """All that writes, from when the lease is got until it is lost. Nothing is remembered of an earlier time."""

@@ -122,6 +122,10 @@ class Cache:
         """All ModelRoutes."""
         return tuple(Key(p.namespace, p.name) for p in self._entries if p.kind == MODEL_ROUTE.name)
 
+    def anything_told(self) -> bool:
+        """Whether any ModelRoute has a status: an operator has been here before."""
+        return any(e.content.get("status") for p, e in self._entries.items() if p.kind == MODEL_ROUTE.name)
+
     def labelled(self, key: Key) -> tuple[KubeObject, ...]:
         """What carries the route's label, in a stable order."""
         return tuple(self._entries[place].content for place in sorted(self._children.get(key, ())))

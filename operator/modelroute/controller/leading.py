@@ -26,6 +26,8 @@ from modelroute.planning.observed import KubeObject
 
 LEASE_NAME = "modelroute-operator"
 RELEASE_SECONDS = 2.0
+UNKNOWN_LEASES = 2
+"""For so many durations of a lease someone who may work without one is waited for: pods of an update end sooner."""
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +72,18 @@ class Leadership:
         self._options = options
         self._seen: KubeObject | None = None  # the lease as last seen, even if it was deleted since
         self._seen_at = 0.0  # when that was first seen
+        self._missed_at: float | None = None  # when no lease was first found, where none was ever seen
+        self._inherits: Callable[[], bool] = lambda: False
         self._told = ""
 
-    async def run(self, ready: asyncio.Event, work: Work) -> None:
+    async def run(self, ready: asyncio.Event, inherits: Callable[[], bool], work: Work) -> None:
         """Try for the lease for ever, from ``ready`` on, and do the work while it is held.
 
-        When cancelled, the work is ended and the lease given back. What makes the work fail is raised.
+        ``inherits`` tells whether someone has worked here before: where no lease tells who, it may be an operator of a
+        version that knows of none, which is about to end. When cancelled, the work is ended and the lease given back.
+        What makes the work fail is raised.
         """
+        self._inherits = inherits
         try:
             while True:
                 began, held, least = self._now(), False, 0.0
@@ -163,6 +170,8 @@ class Leadership:
             holder = self._holder()
             if holder and holder != self._options.identity:
                 self._tell(logging.INFO, f"following {holder}")
+            elif take and self._seen is None:
+                self._tell(logging.INFO, "waiting for whoever has worked here before, without a lease, to end")
             return False
         write = self._cluster.create if found is None else self._cluster.replace
         try:
@@ -174,16 +183,20 @@ class Leadership:
         return True
 
     def _note(self, lease: KubeObject | None) -> None:
+        if lease is None and self._seen is None and self._missed_at is None:
+            self._missed_at = self._now()
         if lease is not None and (self._seen is None or _version(lease) != _version(self._seen)):
             self._seen, self._seen_at = lease, self._now()
 
     def _is_free(self) -> bool:
         """A lease that was deleted is as good as before: its holder may not have noticed."""
-        return self._holder() in ("", self._options.identity) or self._now() >= self._runs_out()
+        known = self._seen is not None
+        return (known and self._holder() in ("", self._options.identity)) or self._now() >= self._runs_out()
 
     def _runs_out(self) -> float:
-        spec = self._seen["spec"] if self._seen else {}
-        return self._seen_at + (spec.get("leaseDurationSeconds") or self._options.duration)
+        if self._seen is None:
+            return (self._missed_at or 0.0) + (UNKNOWN_LEASES * self._options.duration if self._inherits() else 0.0)
+        return self._seen_at + (self._seen["spec"].get("leaseDurationSeconds") or self._options.duration)
 
     def _holder(self) -> str:
         return (self._seen["spec"].get("holderIdentity") or "") if self._seen else ""
