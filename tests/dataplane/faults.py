@@ -84,6 +84,12 @@ def patience_ends(gate: Gate) -> None:
     gate._turn_away("late")
 
 
+def asked_long_ago(gate: Gate) -> None:
+    """The first request that met no replica came an hour ago."""
+    gate._begun -= 3600
+    gate._refresh()
+
+
 def ejected(plane: Plane, name: str = "small") -> list[bool]:
     """Which replicas of a backend are out, in their order."""
     assert plane.router is not None

@@ -7,7 +7,18 @@ import pytest
 
 from modelroute.snapshot.types import Backend, ColdStart, Fallback, Limits, Rule, Start, When
 from tests.dataplane.conftest import Plane, backend, times
-from tests.dataplane.faults import QUICK, Held, asking, at_rest, gate, many, nobody, patience_ends, until
+from tests.dataplane.faults import (
+    QUICK,
+    Held,
+    asked_long_ago,
+    asking,
+    at_rest,
+    gate,
+    many,
+    nobody,
+    patience_ends,
+    until,
+)
 from tests.fakes.upstream import DONE, OPENER, answers, resets, streams, text
 
 COMMENT = b": waiting for a replica\n\n"
@@ -156,6 +167,34 @@ async def test_hold_then_fallback_overflows_at_once_where_it_does_not_fit(
     await plane.route(cold("HoldThenFallback", start=began, max_wait=20), big, fallbacks=ON_COLD)
     reply = await plane.chat(headers=headers)
     assert (reply.status, reply.backend, reply.reason) == (200, "big", "fallback ColdStart")
+    await at_rest(plane)
+
+
+async def test_hold_then_fallback_at_zero_goes_by_what_a_start_takes(plane: Plane) -> None:
+    big = backend("big", await plane.upstream())
+    await plane.route(cold("HoldThenFallback", start=Start(180), max_wait=20), big, fallbacks=ON_COLD)
+    assert (await plane.chat()).reason == "fallback ColdStart"
+    await plane.route(cold("HoldThenFallback", start=Start(15), max_wait=20), big, fallbacks=ON_COLD)
+    client = await asking(plane)
+    await until(lambda: gate(plane).waiting == 1)
+    await plane.route(backend("small", await plane.upstream(), weight=1), big, fallbacks=ON_COLD)
+    assert (await client.reply()).backend == "small"
+    await at_rest(plane)
+
+
+@pytest.mark.parametrize("seconds", [60, None], ids=["known", "unknown"])
+async def test_hold_then_fallback_waits_no_more_for_a_start_that_is_late(plane: Plane, seconds: float | None) -> None:
+    """Its gate never opens, or nobody starts it: each request would wait for as long as it may, for ever."""
+    big = backend("big", await plane.upstream())
+    late = Start(seconds, seconds and time.time() - 3600)
+    await plane.route(cold("HoldThenFallback", start=late, max_wait=20), big, fallbacks=ON_COLD)
+    if seconds is None:
+        client = await asking(plane)  # it may come at once
+        await until(lambda: gate(plane).waiting == 1)
+        asked_long_ago(gate(plane))
+        patience_ends(gate(plane))
+        assert (await client.reply()).reason == "fallback ColdStart"
+    assert (await plane.chat()).reason == "fallback ColdStart"
     await at_rest(plane)
 
 

@@ -136,6 +136,28 @@ class TestTold:
     def test_the_oldest_that_is_coming_counts(self) -> None:
         assert start_of(KNOWN, [replace(COMING, name="c", created=BEGAN + 900), COMING]) == Start(72, BEGAN + 200)
 
+    def test_one_that_cannot_come_does_not_make_a_new_one_late(self) -> None:
+        stuck = replace(COMING, name="c", created=BEGAN, scheduled=None, started=None, loaded=None, trouble="no node")
+        assert start_of(KNOWN, [stuck, COMING]) == Start(72, BEGAN + 200)
+
+    def test_one_that_cannot_come_is_late_where_no_other_is_coming(self) -> None:
+        """Nobody is to wait for it because nothing seems to have begun."""
+        stuck = replace(COMING, scheduled=None, started=None, loaded=None, trouble="no node")
+        assert start_of(KNOWN, [stuck]) == Start(72, BEGAN + 200)
+
+    @pytest.mark.parametrize(
+        ("late", "since"),
+        [({"scheduled": 3801, "started": None}, 3800), ({"scheduled": 3801, "started": 4210}, 4200)],
+        ids=["for a node", "for an image"],
+    )
+    def test_what_has_waited_goes_on_from_where_it_is(self, late: dict[str, Any], since: float) -> None:
+        """A start of 1, 9, 60 and 2 s."""
+        assert start_of(KNOWN, [pod("b", 200, ready=False, warm=None, loaded=None, **late)]) == Start(72, BEGAN + since)
+
+    def test_a_container_that_is_started_again_and_again_does_not_begin_anew_each_time(self) -> None:
+        again = pod("b", 200, ready=False, warm=None, loaded=None, started=5000, restarted=True)
+        assert start_of(KNOWN, [again]) == Start(72, BEGAN + 200)
+
     def test_nobody_is_coming(self) -> None:
         assert start_of(KNOWN, []) == Start(72)
 

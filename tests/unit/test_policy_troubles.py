@@ -68,7 +68,10 @@ class TestColdStart:
 
     @pytest.mark.parametrize(
         ("rest", "patience", "wait", "waits"),
-        [(5, 60, 20, True), (30, 60, 20, False), (5, 9, 20, False), (float("inf"), 60, 20, True)],
+        [
+            *[(5, 60, 20, True), (30, 60, 20, False), (5, 9, 20, False), (float("inf"), 60, 20, True)],
+            *[(-15, 60, 20, True), (-30, 60, 20, False), (-5, 9, 20, False)],
+        ],
     )
     def test_hold_then_fallback_waits_while_the_rest_of_the_start_is_of_use(
         self, rest: float, patience: float, wait: float, waits: bool
@@ -80,6 +83,14 @@ class TestColdStart:
     def test_hold_then_fallback_waits_all_the_same_when_no_fallback_can_answer(self) -> None:
         moment = Moment({"small": Trouble("ColdStart", 600.0), "big": Trouble("RateLimited")})
         assert held(decide(cold("HoldThenFallback"), ASK, 0.0, moment)) == ("small", "ColdStart")
+
+    @pytest.mark.parametrize(("until", "wait"), [(130.0, 30.0), (70.0, float("inf"))])
+    def test_who_is_refused_is_told_how_long_a_start_takes_but_nothing_by_one_that_is_late(
+        self, until: float, wait: float
+    ) -> None:
+        found = decide(cold("Reject"), ASK, 0.0, Moment({"small": Trouble("ColdStart", until)}, 100))
+        assert isinstance(found, Reject)
+        assert found.wait == wait
 
 
 class TestDataPolicy:

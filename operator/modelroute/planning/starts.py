@@ -92,7 +92,8 @@ def woken(learnt: Learnt, pinged: Sequence[Pinged]) -> Learnt:
 def start_of(learnt: StartStatus | None, replicas: Sequence[Pod]) -> Start:
     """What routers are told of a backend's start; ``since`` while a replica is coming and none is there yet.
 
-    Where all that are there sleep, the first to answer is one that wakes.
+    Where all that are there sleep, the first to answer is one that wakes. One that is in trouble is looked at only
+    where no other is coming: it may have been for days, and a start that has just begun is not late.
     """
     if learnt is None:
         return Start()
@@ -101,8 +102,22 @@ def start_of(learnt: StartStatus | None, replicas: Sequence[Pod]) -> Start:
         return Start(seconds=float(learnt.seconds))
     if learnt.wake is not None and any(pod.ready for pod in alive):
         return Start(seconds=float(learnt.wake))
-    coming = [pod.created for pod in alive if not pod.ready]
-    return Start(seconds=float(learnt.seconds), since=min(coming, default=None))
+    coming = [pod for pod in alive if not pod.ready]
+    able = [pod for pod in coming if not pod.trouble]
+    return Start(seconds=float(learnt.seconds), since=min((_began(p, learnt) for p in able or coming), default=None))
+
+
+def _began(pod: Pod, learnt: StartStatus) -> float:
+    """When a start that is where this one is would have begun, had it gone as usual until then.
+
+    So one that waited an hour for a node is as far from its end as any other that has just found one. The moments of a
+    container that was started again say nothing, and change with each time.
+    """
+    if pod.restarted:
+        return pod.created
+    to_node = -math.inf if pod.scheduled is None else pod.scheduled - learnt.scheduling
+    to_image = -math.inf if pod.started is None else pod.started - learnt.scheduling - learnt.pull
+    return max(pod.created, to_node, to_image)
 
 
 def total(start: PastStart) -> int:

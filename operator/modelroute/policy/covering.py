@@ -35,13 +35,16 @@ def cover(table: Table, asked: Asked, backend: Backend, trouble: Trouble) -> Cho
 
 
 def _worth_waiting(backend: Backend, rest: float, patience: float) -> bool:
-    """Whether a request is held for a cold backend: where the ``rest`` of the start is of use, or unknown (inf)."""
+    """Whether a request is held for a cold backend: where the ``rest`` of the start is of use, or unknown (inf).
+
+    Less than nothing: the start is late. What is late by so much may take as long again, and may never come.
+    """
     cold_start = backend.cold_start
     if cold_start.policy == "Hold":
         return True
     if cold_start.policy != "HoldThenFallback":
         return False
-    return rest == math.inf or rest <= min(patience, cold_start.max_wait)
+    return rest == math.inf or abs(rest) <= min(patience, cold_start.max_wait)
 
 
 def fallback_for(table: Table, asked: Asked, kind: str) -> Backend | None:

@@ -109,9 +109,9 @@ def _reject(table: Table, asked: Asked) -> Reject:
     if not allowed:
         return Reject("no_allowed_backend", "the rules of this route allow no backend for this request")
     troubles = [t for b in allowed if (t := asked.trouble(b))]
-    soonest = min((t.until for t in troubles), default=math.inf)
     names = ", ".join(b.name for b in allowed)
-    wait = max(soonest - asked.moment.now, 0.0)
+    # A start that is late says nothing of when it will be over.
+    wait = min((rest for t in troubles if (rest := t.until - asked.moment.now) > 0), default=math.inf)
     if troubles and all(t.kind == "RateLimited" for t in troubles) and len(troubles) == len(allowed):
         return Reject("rate_limited", f"the providers behind this route limit its rate ({names})", wait, 429)
     told = ", ".join(f"{b.name}: {_word(asked.trouble(b))}" for b in allowed)

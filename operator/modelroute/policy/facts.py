@@ -28,7 +28,10 @@ class Facts(Struct, frozen=True, gc=False):
 
 
 class Trouble(NamedTuple):
-    """Why a backend cannot take a request now, and the moment in which that is expected to be over; inf: unknown."""
+    """Why a backend cannot take a request now, and the moment in which that is expected to be over; inf: unknown.
+
+    Of a cold start that moment may be past: it is late then, not over.
+    """
 
     kind: FailureKind
     until: float = math.inf

@@ -25,5 +25,4 @@ def note_cold(route: Route, moment: Moment, find: Callable[[Moment], Forward | H
     then = warm(moment)
     meant = find(then) if then is not None else None
     if meant is not None and not isinstance(meant, Reject):
-        gate = route.targets[meant.backend.name].gate
-        gate.cold += gate.trouble is not None and gate.trouble.kind == "ColdStart"
+        route.targets[meant.backend.name].gate.meant(moment.now)

@@ -46,8 +46,8 @@ class Gate:
     """
 
     __slots__ = (
-        "_calling", "_closed", "_cold_until", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop",
-        "_most", "_next_trial", "_ready", "_thaw", "_troubles", "cold", "in_flight", "name", "requests", "sleepers",
+        "_begun", "_calling", "_closed", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop", "_most",
+        "_next_trial", "_ready", "_takes", "_thaw", "_troubles", "cold", "in_flight", "name", "requests", "sleepers",
     )  # fmt: skip
 
     def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
@@ -57,7 +57,8 @@ class Gate:
         self._troubles = troubles
         self._loop = loop
         self._ready = False
-        self._cold_until = math.inf
+        self._begun = math.inf  # when the start that is waited for began; nothing is known to have
+        self._takes = 0.0
         self._most: float = math.inf
         self._line: Line[Waiter] = Line(0)
         self._cooling = -math.inf
@@ -74,16 +75,25 @@ class Gate:
         limits = backend.limits
         self._closed = False
         self._ready = bool(backend.endpoints)
-        self._cold_until = self._loop.time() + _rest(backend.start, now_unix)
+        self._expect(backend.start, now_unix)
         self._most = math.inf if limits.max_in_flight is None else limits.max_in_flight
         self._line.limit = limits.max_waiting if self._ready else backend.cold_start.max_held
         self._refresh()
         self._call()
 
+    def _expect(self, start: Start, now_unix: float) -> None:
+        """Take over what is known of a start. A clock that is behind makes one that runs look new, and no more."""
+        self._takes = start.seconds or 0.0  # a start of which nothing is known is late from its beginning on
+        if start.since is not None:
+            self._begun = self._loop.time() - max(now_unix - start.since, 0.0)
+        elif self._ready:
+            self._begun = math.inf
+
     def close(self) -> None:
         """The backend is gone: nobody waits for it any more. It may come back while some are still inside."""
         self._closed = True
         self._ready = False
+        self._begun = math.inf
         if self._thaw is not None:
             self._thaw.cancel()
             self._thawed()
@@ -115,6 +125,15 @@ class Gate:
         return self._troubles.get(self.name)
 
     # Requests.
+
+    def meant(self, now: float) -> None:
+        """A request was meant for it, whoever answers: of a cold one the first begins a start, or should."""
+        if self._ready or self._closed:
+            return
+        self.cold += 1
+        if self._begun == math.inf:
+            self._begun = now
+            self._refresh()
 
     def enter(self) -> None:
         """A request is inside."""
@@ -212,7 +231,7 @@ class Gate:
 
     def _find(self, *, in_line: bool = False) -> Trouble | None:
         if not self._ready:
-            return Trouble("ColdStart", self._cold_until)
+            return Trouble("ColdStart", self._begun + self._takes)
         full = self.in_flight >= self._most  # a trouble that is over must not let more in than there is place for
         if self._cooling > -math.inf:
             return Trouble(self._cooling_for, math.inf if full else self._cooling)
@@ -221,11 +240,3 @@ class Gate:
         if full or (len(self._line) and not in_line):
             return Trouble("Overloaded")
         return None
-
-
-def _rest(start: Start, now_unix: float) -> float:
-    """Seconds until a replica is expected to be ready; inf: unknown. A clock that is wrong does no more than that."""
-    if start.seconds is None:
-        return math.inf
-    gone = 0.0 if start.since is None else now_unix - start.since
-    return min(max(start.seconds - gone, 0.0), start.seconds)
