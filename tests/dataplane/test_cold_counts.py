@@ -1,10 +1,14 @@
 """What a router tells of requests for a backend that has no replica: the operator starts one by it."""
 
+import re
+
 import pytest
 
 from modelroute.snapshot.types import Backend, Canary, ColdStart, Fallback, Limits, Rule, When
 from tests.dataplane.conftest import Plane, backend
 from tests.dataplane.faults import Held, asking, at_rest, gate, until
+from tests.fakes import world
+from tests.fakes.manifests import VLLM
 from tests.fakes.upstream import answers
 
 ON_COLD = (Fallback("big", ("ColdStart",)),)
@@ -33,6 +37,18 @@ async def test_every_policy_counts_where_nobody_else_can_answer(plane: Plane, po
     await plane.route(cold(policy))
     await plane.chat()
     assert await counts(plane) == {"small": 1}
+
+
+async def test_keda_can_ask_for_all_that_its_query_names(plane: Plane) -> None:
+    """A name that no router tells is 0 for ever: at zero replicas nothing would be started."""
+    scaling = {"engine": "KEDA", "minReplicas": 0, "serverAddress": "http://prometheus"}
+    made = world.made(world.route(backends=[VLLM | {"scaling": scaling}]), "ScaledObject", "chat--small")
+    asked = re.findall(r"(modelroute_\w+)\{", made["spec"]["triggers"][0]["metadata"]["query"])
+    await plane.route(cold("Fallback"))
+    page = (await plane.ask("GET", "/metrics", admin=True)).body.decode()
+    assert [name for name in asked if f'\n{name}{{backend="small"}} 0.0\n' not in page] == []
+    await plane.chat()
+    assert await plane.metric("modelroute_requests_cold_total", backend="small") == 1
 
 
 async def test_a_share_that_another_weighted_backend_takes_is_still_the_cold_ones(plane: Plane) -> None:

@@ -82,11 +82,17 @@ class TestKEDA:
     def test_else_one_replica_stays(self, action: str) -> None:
         assert made(engine="KEDA", minReplicas=0, idle={"action": action})["minReplicaCount"] == 1
 
-    def test_it_asks_what_the_routers_have_in_flight_and_waiting(self) -> None:
+    def test_it_asks_what_the_routers_have_in_flight_and_waiting_and_what_met_no_replica(self) -> None:
         [trigger] = made(engine="KEDA", targetInFlight=4)["triggers"]
         assert (trigger["type"], trigger["metadata"]["threshold"]) == ("prometheus", "4")
         asked = re.findall(r"modelroute_\w+\{([^}]*)\}", trigger["metadata"]["query"])
-        assert asked == ['namespace="team-a",backend="small",pod=~"chat-router-[a-z0-9]+-[a-z0-9]+"'] * 2
+        assert asked == ['namespace="team-a",backend="small",pod=~"chat-router-[a-z0-9]+-[a-z0-9]+"'] * 3
+
+    def test_many_requests_that_met_no_replica_bring_one_and_no_more(self) -> None:
+        [trigger] = made(engine="KEDA")["triggers"]
+        *load, cold = trigger["metadata"]["query"].split(" + ")
+        assert not [term for term in load if "cold" in term]
+        assert re.fullmatch(r"clamp_max\(sum\(increase\(\w+\{.*\}\[3m\]\)\) or vector\(0\), 0\.01\)", cold)
 
     def test_routers_within_other_pods_are_known_by_the_backend_alone(self) -> None:
         backend = VLLM | {"scaling": {"engine": "KEDA", "serverAddress": URL}}

@@ -14,6 +14,10 @@ from modelroute.planning.resources import objects
 from modelroute.planning.settings import Settings
 
 _METRIC = "vllm_num_requests_running"
+_COLD_WINDOW = "3m"
+"""What Prometheus counts in it takes two samples at least: one a minute is its default."""
+_COLD_WEIGHT = 0.01
+"""Of a request: what is more than nothing starts a first replica, and this little changes no number of them."""
 
 
 def autoscalers(route: t.ModelRoute, backend: t.Backend, floor: int, settings: Settings) -> Iterator[KubeObject]:
@@ -62,13 +66,16 @@ def _scaled_object(route: t.ModelRoute, backend: t.Backend, floor: int, address:
 def _query(route: t.ModelRoute, backend: t.Backend) -> str:
     """What all routers of the route have in flight and waiting for the backend; 0 while none says anything.
 
+    At zero replicas others may answer at once, and nothing waits: then those that came for the backend count a little.
     Prometheus adds where a pod is; the names of a Deployment's pods are its own and two more parts.
     """
     of = f'namespace="{route.metadata.namespace}",backend="{backend.name}"'
     if route.spec.router.mode == "Gateway":
         of += f',pod=~"{names.router(route.metadata.name)}-[a-z0-9]+-[a-z0-9]+"'
     metrics = ("modelroute_requests_in_flight", "modelroute_requests_waiting")
-    return " + ".join(f"(sum({metric}{{{of}}}) or vector(0))" for metric in metrics)
+    load = (f"(sum({metric}{{{of}}}) or vector(0))" for metric in metrics)
+    cold = f"sum(increase(modelroute_requests_cold_total{{{of}}}[{_COLD_WINDOW}]))"
+    return " + ".join((*load, f"clamp_max({cold} or vector(0), {_COLD_WEIGHT})"))
 
 
 def _behavior(scaling: t.Scaling) -> KubeObject:

@@ -1,11 +1,11 @@
-"""The moment's state of each backend, for Prometheus and for /status: read off when asked for, never kept.
+"""What gates and replicas know of each backend, for Prometheus and for /status: read off when asked for, never kept.
 
 Called by ``live`` at each scrape and by ``service`` for the admin port. Labels name backends, never replicas or users.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from modelroute.router.clients.clients import Clients
 from modelroute.router.replicas.target import Target
@@ -21,7 +21,7 @@ _PER_BACKEND: dict[str, tuple[str, Callable[[Target], int]]] = {
 
 
 def read_off(snapshot: Snapshot, targets: Mapping[str, Target]) -> Iterator[Metric]:
-    """All gauges of the route that is in force."""
+    """All that there is to tell of the route that is in force."""
     info = GaugeMetricFamily(
         "modelroute_snapshot_info", "1 for the snapshot that is in force.", labels=["revision", "generation"]
     )
@@ -32,6 +32,14 @@ def read_off(snapshot: Snapshot, targets: Mapping[str, Target]) -> Iterator[Metr
         for target in targets.values():
             family.add_metric([target.name], value(target))
         yield family
+    cold = CounterMetricFamily(
+        "modelroute_requests_cold",
+        "Requests that met no replica of the backend they were meant for.",
+        labels=["backend"],
+    )
+    for target in targets.values():
+        cold.add_metric([target.name], target.gate.cold)
+    yield cold
 
 
 def keys_read_off(clients: Clients) -> Iterator[Metric]:
