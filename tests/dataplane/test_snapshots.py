@@ -12,7 +12,7 @@ from modelroute.snapshot.codec import decode
 from modelroute.snapshot.types import Balancing, Snapshot
 from tests.dataplane.conftest import Plane, backend
 from tests.fakes.client import chat, http
-from tests.fakes.upstream import DONE, OPENER, Received, Wire, answers, text
+from tests.fakes.upstream import DONE, OPENER, Received, Upstream, Wire, answers, text
 
 
 async def test_a_new_snapshot_is_in_force_for_the_next_request(plane: Plane) -> None:
@@ -90,6 +90,62 @@ async def test_what_is_in_flight_is_known_over_a_swap(plane: Plane) -> None:
     assert (len(first.received), len(second.received)) == (1, 4)
     release.set()
     assert (await running).status == 200
+
+
+class Even:
+    """Draws that are as even as can be, in place of chance."""
+
+    def __init__(self) -> None:
+        self.drawn = 0
+
+    def random(self) -> float:
+        self.drawn += 1
+        return self.drawn * 0.6180339887 % 1.0
+
+
+@pytest.fixture
+def even(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replicas are drawn evenly."""
+    monkeypatch.setattr("modelroute.router.flow.exchange.random", Even())
+
+
+async def part(plane: Plane, new: Upstream) -> float:
+    """What a replica gets of a hundred requests, each of which finds all of them idle."""
+    before = len(new.received)
+    for _ in range(100):
+        await plane.chat()
+    return (len(new.received) - before) / 100
+
+
+def older(plane: Plane, new: Upstream, seconds: float) -> None:
+    """Of a replica: it came so much earlier."""
+    assert plane.router is not None
+    assert plane.router.live.route is not None
+    [endpoint] = [e for e in plane.router.live.route.targets["small"].endpoints if e.name == new.address]
+    endpoint.since -= seconds
+
+
+async def test_a_replica_that_has_become_ready_comes_to_its_share_slowly(plane: Plane, even: None) -> None:
+    """From a tenth on, as its gate has opened: the snapshot is the first that has it. Later ones do not begin anew."""
+    old, new = await plane.upstream(), await plane.upstream()
+    slowly = Balancing(slow_start=1000)
+    await plane.route(backend("small", old, weight=1, balancing=slowly))
+    await plane.route(backend("small", old, new, weight=1, balancing=slowly))
+    assert await part(plane, new) == pytest.approx(0.1 / 1.1, abs=0.03)
+    older(plane, new, 500)
+    await plane.route(backend("small", old, new, weight=1, balancing=slowly))
+    assert await part(plane, new) == pytest.approx(0.5 / 1.5, abs=0.03)
+    older(plane, new, 490)
+    assert await part(plane, new) == pytest.approx(0.99 / 1.99, abs=0.03)
+
+
+async def test_replicas_that_a_router_finds_when_it_begins_have_their_whole_share(plane: Plane, even: None) -> None:
+    """A router that was started again takes them for no younger than one that comes then."""
+    ups = [await plane.upstream() for _ in range(3)]
+    slowly = Balancing(slow_start=1000)
+    await plane.route(backend("small", *ups[:2], weight=1, balancing=slowly))
+    await plane.route(backend("small", *ups, weight=1, balancing=slowly))
+    assert await part(plane, ups[2]) == pytest.approx(2 / 3 * 0.1 / 1.1, abs=0.03)
 
 
 async def test_swaps_under_load_lose_nothing(plane: Plane) -> None:
