@@ -11,8 +11,9 @@ from modelroute.router.source import FileSource
 from modelroute.snapshot.codec import decode
 from modelroute.snapshot.types import Balancing, Snapshot
 from tests.dataplane.conftest import Plane, backend
+from tests.dataplane.faults import QUICK, Held, until
 from tests.fakes.client import chat, http
-from tests.fakes.upstream import DONE, OPENER, Received, Upstream, Wire, answers, text
+from tests.fakes.upstream import DONE, OPENER, Received, Upstream, Wire, answers, resets, text
 
 
 async def test_a_new_snapshot_is_in_force_for_the_next_request(plane: Plane) -> None:
@@ -90,6 +91,45 @@ async def test_what_is_in_flight_is_known_over_a_swap(plane: Plane) -> None:
     assert (len(first.received), len(second.received)) == (1, 4)
     release.set()
     assert (await running).status == 200
+
+
+async def test_a_replica_that_gets_nothing_more_is_told_of_until_it_has_answered(plane: Plane) -> None:
+    """Who lets it go or puts it to sleep waits for that, and the replica's own count may be a moment old."""
+    held = Held()
+    first, second = await plane.upstream(held), await plane.upstream()
+    await plane.route(backend("small", first, weight=1))
+    running = asyncio.create_task(plane.chat())
+    await first.seen(1)
+
+    async def busy() -> dict[str, tuple[int, bool]]:
+        """The replicas that answer, as the operator reads of them."""
+        [told] = (await plane.status())["backends"]
+        return {r["address"]: (r["inFlight"], r.get("leaving", False)) for r in told["replicas"] if r["inFlight"]}
+
+    for _ in range(2):
+        await plane.route(backend("small", second, weight=1))
+        assert await busy() == {first.address: (1, True)}
+    await plane.route(backend("small", first, second, weight=1))
+    assert await busy() == {first.address: (1, False)}
+    await plane.route(backend("small", second, weight=1))
+    held.go.set()
+    assert (await running).status == 200
+    assert await busy() == {}
+    assert len((await plane.status())["backends"][0]["replicas"]) == 1
+
+
+async def test_a_retry_goes_to_no_replica_that_has_been_let_go_meanwhile(plane: Plane) -> None:
+    held = Held(resets)
+    ups = [await plane.upstream(held), await plane.upstream(held)]
+    await plane.route(backend("small", *ups, weight=1), retry=QUICK)
+    running = asyncio.create_task(plane.chat())
+    await until(lambda: held.now == 1)
+    [tried], [idle] = [up for up in ups if up.received], [up for up in ups if not up.received]
+    new = await plane.upstream()
+    await plane.route(backend("small", tried, new, weight=1), retry=QUICK)
+    held.go.set()
+    assert (await running).status == 200
+    assert (len(idle.received), len(new.received)) == (0, 1)
 
 
 class Even:

@@ -68,7 +68,8 @@ class Succession:
         kind = failed.kind
         if failed.endpoint is not None:
             self._avoid += (failed.endpoint,)
-            pool = self._retries.elsewhere(target, self._avoid, kind, made, free=failed.free)
+            latest = self._live.latest(target)  # some of the replicas may be about to go, or to sleep
+            pool = self._retries.elsewhere(latest, self._avoid, kind, made, free=failed.free) if latest else None
             if pool is not None:
                 return pool
         self._note_cold(kind, now)

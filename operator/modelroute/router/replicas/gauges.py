@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from modelroute.router.clients.clients import Clients
+from modelroute.router.replicas.endpoints import Endpoint
 from modelroute.router.replicas.target import Target
 from modelroute.snapshot.types import Snapshot
 
@@ -50,7 +51,10 @@ def keys_read_off(clients: Clients) -> Iterator[Metric]:
 
 
 def described(target: Target, now: float) -> dict[str, object]:
-    """One backend for /status: what is the matter with it, and with which replica. ``now`` on the loop's clock."""
+    """One backend for /status: what is the matter with it, and with which replica. ``now`` on the loop's clock.
+
+    A replica that is to get nothing more is told of while it answers: the operator waits for that.
+    """
     trouble = target.gate.trouble
     return {
         "name": target.name,
@@ -60,12 +64,17 @@ def described(target: Target, now: float) -> dict[str, object]:
         "cold": target.gate.cold,
         "trouble": trouble.kind if trouble else None,
         "replicas": [
-            {
-                "address": e.name,
-                "inFlight": e.in_flight,
-                "ejected": e.vitals.ejected,
-                "ejectedSeconds": round(max(e.vitals.ejected_until - now, 0.0), 1) if e.vitals.ejected else 0.0,
-            }
-            for e in target.endpoints
+            *(_replica(e, now) for e in target.endpoints),
+            *(_replica(e, now) | {"leaving": True} for e in target.left if e.in_flight),
         ],
+    }
+
+
+def _replica(endpoint: Endpoint, now: float) -> dict[str, object]:
+    vitals = endpoint.vitals
+    return {
+        "address": endpoint.name,
+        "inFlight": endpoint.in_flight,
+        "ejected": vitals.ejected,
+        "ejectedSeconds": round(max(vitals.ejected_until - now, 0.0), 1) if vitals.ejected else 0.0,
     }

@@ -74,6 +74,9 @@ class Live(Collector):
             for b in snapshot.backends
         }
         first = self.route is None
+        for name, before in self.route.targets.items() if self.route is not None else ():
+            if name in targets:
+                targets[name].follow(before)
         self.route = Route(policy, targets, clients, self._troubles)
         self.endpoints.keep(e for t in targets.values() for e in t.endpoints)
         now = self._loop.time()

@@ -31,10 +31,14 @@ _TELLTALE = re.compile(
 
 
 class Target:
-    """One backend. ``pool`` holds the replicas that may be chosen; None: there is none."""
+    """One backend. ``pool`` holds the replicas that may be chosen; None: there is none.
+
+    ``left`` are those that earlier snapshots had, and that had requests to answer when this one came.
+    """
 
     __slots__ = (
-        "_by_model", "_full", "_metrics", "_starts", "backend", "balance", "endpoints", "gate", "key", "name", "pool",
+        "_by_model", "_full", "_metrics", "_starts", "backend", "balance", "endpoints", "gate", "key", "left", "name",
+        "pool",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +47,7 @@ class Target:
         self.backend = backend
         self.name = backend.name
         self.endpoints = endpoints
+        self.left: tuple[Endpoint, ...] = ()
         self.key = key
         self.gate = gate
         self.balance: Balancer[Endpoint] = balancer(backend.balancing)
@@ -61,6 +66,11 @@ class Target:
     def down(self) -> bool:
         """Whether all of its replicas are ejected."""
         return bool(self.endpoints) and all(e.vitals.ejected for e in self.endpoints)
+
+    def follow(self, before: "Target") -> None:
+        """Keep in sight the replicas of ``before`` that are to get nothing more, and still answer."""
+        here = set(self.endpoints)
+        self.left = tuple(e for e in (*before.endpoints, *before.left) if e.in_flight and e not in here)
 
     def take_over(self, now: float, now_unix: float, since: float) -> None:
         """Come into force: replicas and gate get the settings of this snapshot. ``since``: when new replicas came."""
