@@ -7,7 +7,7 @@ import pytest
 
 from modelroute.snapshot.types import ColdStart, Fallback, Health, Rule, When
 from tests.dataplane.conftest import Plane, backend, times
-from tests.dataplane.faults import at_rest, gate, nobody, patience_ends, until
+from tests.dataplane.faults import asking, at_rest, gate, nobody, patience_ends, until
 from tests.fakes.client import chat, http
 from tests.fakes.upstream import DONE, OPENER, answers, streams
 
@@ -72,6 +72,17 @@ async def test_a_request_whose_only_allowed_backends_have_no_weight_goes_to_them
     )
     reply = await plane.chat(headers={"x_data": "secret"})
     assert (reply.backend, reply.reason) == ("b", "what is left")
+
+
+async def test_a_held_request_goes_to_one_with_a_share_of_its_own_where_no_fallback_is_declared(plane: Plane) -> None:
+    cold = backend("a", weight=999_999, cold_start=ColdStart("HoldThenFallback", max_wait=1000))
+    await plane.route(cold, backend("b", await plane.upstream(), weight=1))
+    client = await asking(plane, headers={"x_request_timeout_ms": "2000"})
+    await until(lambda: gate(plane, "a").waiting == 1)  # for half of its time
+    reply = await client.reply()
+    assert (reply.status, reply.backend) == (200, "b")
+    assert await plane.metric("modelroute_fallbacks_total", from_="a", to="b", reason="ColdStart") == 1
+    await at_rest(plane)
 
 
 async def test_a_held_request_falls_back_by_the_data_policy_of_now(plane: Plane) -> None:

@@ -84,6 +84,23 @@ class TestColdStart:
         moment = Moment({"small": Trouble("ColdStart", 600.0), "big": Trouble("RateLimited")})
         assert held(decide(cold("HoldThenFallback"), ASK, 0.0, moment)) == ("small", "ColdStart")
 
+    @pytest.mark.parametrize(("until", "who"), [(600.0, "other"), (15.0, "other"), (5.0, "small")])
+    def test_without_a_fallback_its_share_goes_to_the_others_where_it_is_not_worth_waiting(
+        self, until: float, who: str
+    ) -> None:
+        small = Backend("small", 50, TIMEOUTS, cold_start=ColdStart("HoldThenFallback"))
+        route = policy(small, backend("other", 50))
+        found = decide(route, ASK, 0.0, Moment({"small": Trouble("ColdStart", until)}, patience=20.0))
+        assert isinstance(found, Hold if who == "small" else Forward)
+        assert found.backend.name == who
+
+    def test_a_rule_prefers_one_that_is_not_worth_waiting_for(self) -> None:
+        small = Backend("small", 0, TIMEOUTS, cold_start=ColdStart("HoldThenFallback"))
+        always = (Rule("always", When(min_chars=0), prefer=("small",)),)
+        moment = Moment({"small": Trouble("ColdStart", 600.0)})
+        assert choice(decide(policy(small, backend("other", 1), rules=always), ASK, 0.0, moment))[0] == "other"
+        assert held(decide(policy(small, Backend("other", 1, TIMEOUTS), rules=always), ASK, 0.0, moment))[0] == "small"
+
     @pytest.mark.parametrize(("until", "wait"), [(130.0, 30.0), (70.0, float("inf"))])
     def test_who_is_refused_is_told_how_long_a_start_takes_but_nothing_by_one_that_is_late(
         self, until: float, wait: float

@@ -13,7 +13,8 @@ from modelroute.snapshot.types import Backend
 def cover(table: Table, asked: Asked, backend: Backend, trouble: Trouble) -> Choice | None:
     """Who answers in place of ``backend``; None when its share goes to the others.
 
-    A cold backend follows its cold start policy. One at its limits has its requests wait when nobody is declared to
+    A cold backend follows its cold start policy; what is not worth waiting for is waited for where nobody else can
+    answer. One at its limits has its requests wait when nobody is declared to
     take over: other backends have their own share to carry.
     """
     policy = backend.cold_start.policy
@@ -21,15 +22,16 @@ def cover(table: Table, asked: Asked, backend: Backend, trouble: Trouble) -> Cho
     if cold and policy == "Reject":
         return Choice(backend, "cold", verdict="Reject")
     fallback = fallback_for(table, asked, trouble.kind)
+    alone = cold and fallback is None and not any(asked.can(other) for other in table.weighted)
     # Whoever takes over needs as much time as was waited in vain.
-    patience = asked.moment.patience / 2 if fallback else asked.moment.patience
+    patience = asked.moment.patience if alone else asked.moment.patience / 2
     if cold and _worth_waiting(backend, trouble.until - asked.moment.now, patience):
         return Choice(backend, "held ColdStart", verdict="Hold")
     if fallback:
         return Choice(fallback, f"fallback {trouble.kind}", covers=(backend.name, trouble.kind))
     if trouble.kind == "Overloaded":
         return Choice(backend, "queued", verdict="Hold")
-    if cold and policy == "HoldThenFallback":
+    if alone and policy == "HoldThenFallback":
         return Choice(backend, "held ColdStart", verdict="Hold")
     return None
 

@@ -85,8 +85,8 @@ class Exchange:
         longest, left = backend.limits.max_wait, self._deadline.left(now, comforted=self._job.ask.stream)
         if kind == "ColdStart":
             longest, held = backend.cold_start.max_wait, backend.cold_start.policy == "Hold"
-            if not held and self._succession.fallback(kind, now) is not None:
-                left /= 2  # the fallback needs as much
+            if not held and self._succession.overflow(kind, now) is not None:
+                left /= 2  # who takes over needs as much
         self._wait = Wait(self, self._target.gate, kind, self._job.shared.loop)
         self._wait.in_line(self._user, min(longest, left))
 
@@ -120,11 +120,11 @@ class Exchange:
                 self.go()
 
     def give_up_waiting(self, kind: FailureKind, why: Why) -> None:
-        """See ``Waits``: whoever is declared takes over, unless all that was asked for is to be held."""
+        """See ``Waits``: another backend takes over, unless all that was asked for is to be held."""
         self._wait = None
         held = kind == "ColdStart" and why != "gone" and self._target.backend.cold_start.policy == "Hold"
         self._retries.done()
-        other = None if held else self._succession.fallback(kind, self._now())
+        other = None if held else self._succession.overflow(kind, self._now())
         if other is not None:
             self._over_to(other, kind)
         else:

@@ -94,6 +94,11 @@ class Succession:
         moment = Moment(self._route.troubles, now)
         return self._latest(lambda: next_backend(self._route.policy, self.tried, kind, moment, self.barred))
 
+    def overflow(self, kind: FailureKind, now: float) -> Other | None:
+        """Who answers a request that waited in vain: who is declared for that; of a cold backend's also one with a
+        share of its own."""
+        return self.fallback(kind, now) or (self._peer(now) if kind == "ColdStart" else None)
+
     def _note_cold(self, kind: FailureKind, now: float) -> None:
         """Count it for a cold backend that is declared for failures of this kind before anybody who can answer."""
         route, tried, barred = self._route, self.tried, self.barred
