@@ -1,7 +1,7 @@
 """A clock that is set is noticed, and what waits for a point in time is looked at anew. Time is a loop's that turns."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -40,19 +40,15 @@ def test_a_clock_that_is_brought_in_line_slowly_is_no_jump() -> None:
     assert jumps(lambda time: 1e9 + 1.0005 * time, 2000) == []
 
 
-def test_r30_what_waits_for_a_point_in_time_is_handled_at_once() -> None:
-    handled: list[float] = []
-
-    async def handle(_: Key) -> float:
-        handled.append(asyncio.get_running_loop().time())
-        return 3600.0
+def hastened(handle: Callable[[Key], Awaitable[float | None]], after: float) -> None:
+    """A queue with one key that is told of a jump so many seconds after that came, and ends ten seconds later."""
 
     async def main() -> None:
         queue, ready = WorkQueue(handle), asyncio.Event()
         ready.set()
         running = asyncio.create_task(queue.run(1, ready))
         queue.add(Key("a", "chat"))
-        await asyncio.sleep(10)
+        await asyncio.sleep(after)
         queue.hasten()
         await asyncio.sleep(10)
         running.cancel()
@@ -60,6 +56,16 @@ def test_r30_what_waits_for_a_point_in_time_is_handled_at_once() -> None:
 
     with asyncio.Runner(loop_factory=InstantLoop) as runner:
         runner.run(main())
+
+
+def test_r30_what_waits_for_a_point_in_time_is_handled_at_once() -> None:
+    handled: list[float] = []
+
+    async def handle(_: Key) -> float:
+        handled.append(asyncio.get_running_loop().time())
+        return 3600.0
+
+    hastened(handle, after=10)
     assert handled == [pytest.approx(0, abs=0.1), pytest.approx(10, abs=0.1)]
 
 
@@ -70,17 +76,5 @@ def test_r30_one_that_is_being_handled_is_handled_again() -> None:
         handled.append(asyncio.get_running_loop().time())
         await asyncio.sleep(5)
 
-    async def main() -> None:
-        queue, ready = WorkQueue(handle), asyncio.Event()
-        ready.set()
-        running = asyncio.create_task(queue.run(1, ready))
-        queue.add(Key("a", "chat"))
-        await asyncio.sleep(1)
-        queue.hasten()
-        await asyncio.sleep(10)
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    with asyncio.Runner(loop_factory=InstantLoop) as runner:
-        runner.run(main())
+    hastened(handle, after=1)
     assert handled == [pytest.approx(0, abs=0.1), pytest.approx(5, abs=0.1)]

@@ -57,6 +57,19 @@ def test_the_package_does_not_shadow_the_standard_library() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
 
 
+@pytest.mark.parametrize("room", ["api", "snapshot", "planning", "policy"])
+def test_a_pure_room_asks_no_clock_and_opens_no_file(room: str) -> None:
+    """What import-linter cannot see: ``datetime`` is a type, too, and ``open`` is imported from nowhere."""
+    calls = [
+        (path.name, node.lineno)
+        for path in (ROOT / "operator/modelroute" / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and (getattr(node.func, "id", "") == "open" or getattr(node.func, "attr", "") in {"now", "today", "utcnow"})
+    ]
+    assert calls == []
+
+
 def test_tests_are_neither_few_nor_a_burden() -> None:
     product = [p for p in SOURCES if p.relative_to(ROOT).parts[0] in ("operator", "images")]
     assert 1.0 <= code_lines(TESTS) / code_lines(product) <= 1.5

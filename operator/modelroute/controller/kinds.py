@@ -1,16 +1,16 @@
 """The kinds of the Kubernetes API that the operator touches, with their paths; the one place that knows either.
 
-Read by every module of this room. What may be done with each is a matter of RBAC and stands in the chart.
+Read wherever objects are told apart. What may be done with each is a matter of RBAC and stands in the chart.
 """
 
 from dataclasses import dataclass
 
 from modelroute.api import types as t
+from modelroute.planning import names
 
 FIELD_MANAGER = "modelroute"
-MANAGED = "app.kubernetes.io/managed-by=modelroute"
-OF_A_ROUTE = f"{t.GROUP}/route"
-"""Replicas, routers, and the pods of others that have a router in them."""
+MANAGED = f"{names.MANAGED_LABEL}={names.MANAGER}"
+"""A selector: all that is a child of a ModelRoute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolici
 SCALED_OBJECT = Kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects", MANAGED, "KEDA")
 AUTOSCALERS = (HORIZONTAL_AUTOSCALER.name, SCALED_OBJECT.name)
 SECRET = Kind("Secret", "", "v1", "secrets")
-POD = Kind("Pod", "", "v1", "pods", OF_A_ROUTE)
+POD = Kind("Pod", "", "v1", "pods", names.ROUTE_LABEL)
 EVENT = Kind("Event", "events.k8s.io", "v1", "events")
 LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases")
 ACCESS_REVIEW = Kind("SubjectAccessReview", "authorization.k8s.io", "v1", "subjectaccessreviews")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelroute.controller import metrics
-from modelroute.controller.calls import ApiError, Call
+from modelroute.controller.calls import CONFLICT, NOT_FOUND, ApiError, Call
 from modelroute.controller.cluster import Cluster
 from modelroute.controller.fencing import Fence
 from modelroute.controller.kinds import LEASE
@@ -160,7 +160,7 @@ class Leadership:
             try:
                 self._note(await self._cluster.replace(LEASE, self._claimed(mine)))
             except ApiError as error:
-                if error.status not in (404, 409):
+                if error.status not in (NOT_FOUND, CONFLICT):
                     raise
             else:
                 return True
@@ -177,7 +177,7 @@ class Leadership:
         try:
             self._note(await write(LEASE, self._claimed(found)))
         except ApiError as error:
-            if error.status == 409:  # someone was quicker
+            if error.taken:  # someone was quicker
                 return False
             raise
         return True
@@ -233,7 +233,7 @@ class Leadership:
                     try:
                         self._note(await self._cluster.replace(LEASE, self._lease(mine, spec)))
                     except ApiError as error:
-                        if error.status != 409:
+                        if not error.taken:
                             raise
                         self._note(await self._cluster.find(LEASE, self._options.namespace, LEASE_NAME))
         except (ApiError, TimeoutError) as error:

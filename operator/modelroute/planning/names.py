@@ -9,6 +9,10 @@ from modelroute.api import types as t
 ROUTE_LABEL = f"{t.GROUP}/route"
 BACKEND_LABEL = f"{t.GROUP}/backend"
 COMPONENT_LABEL = "app.kubernetes.io/component"
+MANAGED_LABEL, MANAGER = "app.kubernetes.io/managed-by", "modelroute"
+"""On every child: who made it."""
+TLS_KEYS = ("tls.crt", "tls.key")
+"""Of a Secret of type kubernetes.io/tls: the certificate, and its key."""
 REVISION_ANNOTATION = f"{t.GROUP}/revision"
 """The snapshot's revision: on its ConfigMap; and set on live router pods after it was written, which makes the kubelet
 refresh their mounts at once."""
@@ -106,6 +110,6 @@ def labels(selector: dict[str, str]) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "modelroute-router" if selector[COMPONENT_LABEL] == "router" else "vllm",
         "app.kubernetes.io/instance": selector[ROUTE_LABEL],
-        "app.kubernetes.io/managed-by": "modelroute",
+        MANAGED_LABEL: MANAGER,
         **selector,
     }

@@ -14,7 +14,6 @@ from modelroute.planning.settings import Settings
 
 CLIENT_KEYS = "spec.router.auth.apiKeysSecretRef"
 """The path of what a router that starts lets no client in without."""
-_TLS_KEYS = ("tls.crt", "tls.key")
 
 _Problem = tuple[str, str, str]
 """Reason, path and sentence."""
@@ -90,7 +89,7 @@ def _of_router(router: t.Router, namespace: str, observed: Observed) -> Iterator
         for reason, problem in _secret(ref.name, names.CLIENT_KEYS, namespace, observed):
             yield reason, CLIENT_KEYS, problem
     if router.tls:
-        for reason, problem in _secret(router.tls.secret_ref.name, _TLS_KEYS, namespace, observed):
+        for reason, problem in _secret(router.tls.secret_ref.name, names.TLS_KEYS, namespace, observed):
             yield reason, "spec.router.tls.secretRef", problem
 
 

@@ -25,7 +25,6 @@ CONFIGURATION = "modelroute"
 """The configurations' name."""
 LOOK_SECONDS = 15.0
 """How long a bundle that somebody took away is missed at most."""
-_CONFLICT = 409
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class Keeper:
             else:
                 return True
         except ApiError as error:
-            if error.status == _CONFLICT:
+            if error.taken:
                 return False
             raise
         log.info("webhook certificates: written to Secret %s/%s", self._namespace, NAME)

@@ -33,7 +33,7 @@ def policies(route: t.ModelRoute, settings: Settings) -> Iterator[KubeObject]:
         yield _policy(route, names.router(name), names.router_selector(name), rules)
 
 
-_MANAGED = {"app.kubernetes.io/managed-by": "modelroute"}
+_MANAGED = {names.MANAGED_LABEL: names.MANAGER}
 
 
 def _watching(settings: Settings) -> list[KubeObject]:

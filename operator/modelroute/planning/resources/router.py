@@ -126,7 +126,7 @@ def _volumes(route: t.ModelRoute) -> list[KubeObject]:
         volumes.append({"name": "secrets", "projected": {"sources": sources}})
     if tls := route.spec.router.tls:
         # Not optional: a pod waits for its certificate rather than serve without one.
-        items = [{"key": key, "path": key} for key in ("tls.crt", "tls.key")]
+        items = [{"key": key, "path": key} for key in names.TLS_KEYS]
         volumes.append({"name": "tls", "secret": {"secretName": tls.secret_ref.name, "items": items}})
     return volumes
 
