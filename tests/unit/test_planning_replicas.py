@@ -49,6 +49,18 @@ def test_o23_what_someone_else_wrote_is_left_out(engine: str) -> None:
     assert (count(engine, live(5)).number, count(engine, live(5)).version) == (None, None)
 
 
+def test_an_hpa_does_nothing_without_replicas_so_it_is_given_one() -> None:
+    found = count("HPA", live(0, owned=True), 0)
+    assert (found.number, found.version) == (1, "7")
+    assert count("HPA", live(0, owned=True), 3).number == 3
+
+
+@pytest.mark.parametrize(("engine", "owned"), [("HPA", False), ("KEDA", True), ("External", True)])
+def test_none_of_anybody_else_stay_none(engine: str, owned: bool) -> None:
+    """With an HPA that is how people switch it off."""
+    assert count(engine, live(0, owned=owned)).number in (None, 0)
+
+
 def test_fields_that_are_not_known_are_nobodys() -> None:
     assert count("HPA", {"metadata": {}, "spec": {"replicas": 5}}).number is None
 

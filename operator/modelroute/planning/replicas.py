@@ -34,7 +34,10 @@ def count(backend: t.Backend, live: KubeObject | None, decided: int, *, scaled: 
     if live is None:
         return Count(decided, notes=notes)
     if _is_ours(live):
-        return Count(live["spec"].get("replicas"), live["metadata"].get("resourceVersion"), notes)
+        number = live["spec"].get("replicas")
+        # An HPA does nothing for a Deployment without replicas, which is how people switch one off.
+        wakes = engine == "HPA" and number == 0
+        return Count(max(decided, 1) if wakes else number, live["metadata"].get("resourceVersion"), notes)
     return Count(None, notes=notes)
 
 
