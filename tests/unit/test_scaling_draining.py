@@ -76,6 +76,12 @@ class TestDraining:
         assert (found.replicas, found.look_again) == (4, NOW + 1)
         assert self.down(self.marked(2, 3, 4, since=NOW - 300), busy={3: 1}, told={}).replicas == 1
 
+    def test_the_time_of_a_mark_by_a_clock_that_was_ahead_begins_now(self) -> None:
+        found = self.down(self.marked(2, 3, 4, since=NOW + 3600), busy={3: 1})
+        assert (found.replicas, found.look_again) == (4, NOW + 300)
+        assert [e.annotations[0][1] for e in found.errands if isinstance(e, Mark)] == [world.NOW] * 3
+        assert self.down(self.marked(2, 3, 4, since=NOW + 60), busy={3: 1}).errands == ()
+
     def test_load_that_comes_back_takes_the_marks_away(self) -> None:
         found = self.down(self.marked(2, 3, 4), load=14)
         assert (found.replicas, told(found.errands)) == (4, [("-draining", "small-2")])
@@ -92,6 +98,23 @@ class TestDraining:
 
     def test_one_more_pod_while_versions_roll_is_not_marked(self) -> None:
         assert decided(seen(*self.FOUR, number=3), old=said(3)).errands == ()
+
+    def test_while_versions_roll_those_of_the_old_one_go(self) -> None:
+        """The new one is what is left when the rollout has ended, and would be left out as long as it is marked."""
+        old, new = self.FOUR[:2], replace(self.FOUR[2], ready=False)
+        found = decided(seen(*old, new, number=2, demand=demanded(4)), old=said(2))
+        assert (found.replicas, told(found.errands)) == (2, [("draining", "small-1")])
+        marked = replace(old[0], draining=NOW - 9)
+        assert decided(seen(marked, old[1], new, number=2, demand=demanded(4)), old=said(2)).replicas == 1
+
+    def test_of_the_old_version_one_that_is_not_ready_goes_first(self) -> None:
+        ready, ill, new = self.FOUR[0], replace(self.FOUR[1], ready=False), replace(self.FOUR[2], ready=False)
+        found = decided(seen(ready, ill, new, number=2, demand=demanded(4)), old=said(2))
+        assert told(found.errands) == [("draining", "small-2")]
+
+    def test_while_versions_roll_the_mark_of_the_youngest_is_the_one_too_many(self) -> None:
+        found = decided(seen(*self.marked(2, 3, 4), number=3), old=said(3))
+        assert told(found.errands) == [("-draining", "small-3"), ("-draining", "small-4")]
 
     def test_replicas_that_are_not_there_need_no_draining(self) -> None:
         found = decided(seen(pod(1), number=4, demand=demanded(4)), old=said(4))
