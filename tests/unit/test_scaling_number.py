@@ -212,9 +212,18 @@ class TestZero:
     def test_one_short_request_is_one(self) -> None:
         assert number(loads((1700, 0), (1, 0), (109, 0)), quiet=NOW - 109) == Number(1)
 
-    def test_what_the_status_says_outlives_a_restart_but_the_window_must_be_seen(self) -> None:
-        assert number(loads((310, 0)), quiet=0.0).replicas == 0
-        assert number(loads((300, 0)), quiet=0.0).replicas == 1
+    def test_what_the_status_says_outlives_a_restart_but_a_minute_must_be_seen(self) -> None:
+        assert number(loads((61, 0)), quiet=0.0).replicas == 0
+        assert number(loads((60, 0)), quiet=0.0).replicas == 1
+
+    def test_not_by_half_a_picture(self) -> None:
+        assert number(loads((1810, 0), (1, 0), complete=False), quiet=0.0) == Number(1)
+
+    def test_not_within_a_minute_of_a_change(self) -> None:
+        assert number(self.IDLE, changed=NOW - 59) == Number(1)
+
+    def test_not_while_requests_queue_within_the_replicas(self) -> None:
+        assert number(loads((70, 0), queued=1), quiet=0.0, newest=NOW) == Number(1)
 
     def test_it_counts_from_when_it_could_be_asked(self) -> None:
         """Else a start that takes longer would never end."""
@@ -224,9 +233,10 @@ class TestZero:
     def test_all_go_at_once_that_are_above_the_floor(self) -> None:
         assert number(self.IDLE, 4, scaling=asked(least=2)) == Number(2, "no request for 30m")
 
-    def test_the_window_downwards_is_not_waited_for_longer_than_nobody_asked(self) -> None:
+    def test_the_window_downwards_is_not_waited_for(self) -> None:
         slow = asked(idle=t.Idle(after="1m"))
-        assert number(loads((200, 30), (310, 0), scaling=slow), 4, scaling=slow).replicas == 0
+        assert number(loads((200, 30), (61, 0), scaling=slow), 4, scaling=slow).replicas == 0
+        assert number(loads((200, 30), (60, 0), scaling=slow), 4, scaling=slow) == Number(4)
 
     def test_none_stays_at_one(self) -> None:
         stays = asked(idle=t.Idle(action="None"))

@@ -18,7 +18,13 @@ Most = Annotated[int, Meta(ge=1, le=1000)]
 class Idle(Resource, frozen=True):
     """What becomes of replicas that nobody asks; those of minReplicas and of schedules always stay awake."""
 
-    after: Annotated[Duration, doc("How long a backend must have had no request.")] = "30m"
+    after: Annotated[
+        Duration,
+        doc(
+            "How long a backend must have had no request, a minute at least; scaleDown.stabilization does not come on "
+            "top of it."
+        ),
+    ] = "30m"
     action: Annotated[
         Literal["None", "Sleep", "ScaleToZero"],
         doc(

@@ -89,7 +89,7 @@ class Demand:
         return _mean(s for s in self.samples if s.at > self.samples[-1].at - span)
 
     def whole(self, scaling: t.Scaling) -> bool:
-        """Whether all of a window after which replicas may go was seen, and the newest sample is complete."""
+        """Whether all of a window after which fewer are enough was seen, and the newest sample is complete."""
         if not self.highs or not self.samples[-1].complete:
             return False
         return self.samples[-1].at - self.highs[0].start >= down_window(scaling)

@@ -94,12 +94,14 @@ def _more(asked: t.Scaling, standing: Standing, demand: Demand, now: float) -> I
 
 
 def _fewer(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand, now: float) -> Number:
-    """What is left of those that are awake, where fewer were enough all the time."""
+    """What is left of those that are awake, where nobody asked for long, or fewer were enough all the time."""
     stays = Number(standing.awake)
-    if not demand.whole(asked) or now - standing.changed < STABLE_SECONDS or demand.pressed:
+    if not demand.samples[-1].complete or now - standing.changed < STABLE_SECONDS or demand.pressed:
         return stays
-    if standing.awake > floor.replicas and now >= idle_at(asked, standing):
+    if standing.awake > floor.replicas and now >= idle_at(asked, standing, demand):
         return Number(floor.replicas, f"no request for {asked.idle.after}")
+    if not demand.whole(asked):
+        return stays
     target = min(asked.target_in_flight, demand.crowded.load * _CROWD if demand.crowded else math.inf)
     # The tolerance is on both sides of the target, or a load near it would have a replica come and go.
     share = target * (1 - asked.tolerance_percent / 100)
@@ -116,11 +118,15 @@ def _panic(asked: t.Scaling, standing: Standing) -> float:
     return max(standing.ready, 1) * asked.target_in_flight * asked.panic_percent / 100
 
 
-def idle_at(asked: t.Scaling, standing: Standing) -> float:
-    """When a backend has been without a request for long enough; infinity: that means nothing, or somebody asks."""
-    if asked.idle.action == "None" or standing.quiet is None:
+def idle_at(asked: t.Scaling, standing: Standing, demand: Demand | None) -> float:
+    """When a backend has been without a request for long enough; infinity: that means nothing, or somebody asks.
+
+    Not before a minute of that was seen, as after a restart, nor in the minute after a change.
+    """
+    if asked.idle.action == "None" or standing.quiet is None or demand is None:
         return math.inf
-    return max(standing.quiet, standing.able) + max(seconds(asked.idle.after), STABLE_SECONDS)
+    idle = max(standing.quiet, standing.able) + max(seconds(asked.idle.after), STABLE_SECONDS)
+    return max(idle, demand.began + STABLE_SECONDS, standing.changed + STABLE_SECONDS)
 
 
 def _requests(load: float) -> str:

@@ -185,6 +185,6 @@ class _Case:
         if standing.quiet is not None:
             yield standing.quiet + STABLE_SECONDS
             if standing.awake > self.floor.replicas:
-                yield idle_at(self.asked, standing)
+                yield idle_at(self.asked, standing, demand)
         if demand is not None and demand.highs and standing.awake > max(self.floor.replicas, 1):
             yield max(relief(demand, self.asked), standing.changed + STABLE_SECONDS)
