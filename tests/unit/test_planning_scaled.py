@@ -7,9 +7,10 @@ import pytest
 
 from modelroute.api import types as t
 from modelroute.planning import names
+from modelroute.planning import plan as plan_module
 from modelroute.planning.errands import Mark
 from modelroute.planning.events import Event
-from modelroute.planning.observed import Engine, KubeObject, Observed, Pod
+from modelroute.planning.observed import Engine, KubeObject, Observed, Pod, Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.scaling.demand import Sample, after
 from tests.fakes import world
@@ -132,6 +133,30 @@ def test_a_replica_that_is_lost_is_told_of() -> None:
 def test_one_that_was_sent_to_rest_is_not_lost() -> None:
     """It is left alone before the number is lowered."""
     assert "BackendNotReady" not in after_one_replica({"draining": NOW}, minReplicas=0)
+
+
+def test_a_service_that_lost_its_pods_is_told_of() -> None:
+    """Nobody here decides on its replicas, and so none of them was sent to rest."""
+    asked: dict[str, Any] = {"backends": [world.BEHIND]}
+    observed = Observed(slices={"legacy": (world.pods("10.0.0.1", name="web"),)}, services={"legacy": world.LEGACY})
+    old = world.planned(world.route(**asked), observed).status
+    lost = world.planned(world.route(old=old, **asked), replace(observed, slices={}))
+    assert "BackendNotReady" in [event.reason for event in lost.events]
+
+
+def test_a_snapshot_that_is_not_written_makes_no_router_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = {"minReplicas": 1, "maxReplicas": None}
+    calm = seen(pod(1), pod(2, draining=NOW - 9), scaling={"minReplicas": 2}, engines={"small-2": Engine()})
+    then = world.route(backends=[backend(marked)])
+    revision = world.planned(then, calm).revision
+    live = calm.child("ConfigMap", "chat-router-snapshot")
+    assert live is not None
+    live["metadata"]["annotations"][names.REVISION_ANNOTATION] = revision
+    router = Pod("router", "router", "", "10.1.0.1", NOW - 5000, ready=True)
+    heard = replace(calm, pods=(*calm.pods, router), told={"router": Told(revision)})
+    assert deployment(world.planned(then, heard))["spec"]["replicas"] == 1
+    monkeypatch.setattr(plan_module, "MAX_SNAPSHOT_BYTES", 10)
+    assert deployment(world.planned(then, heard))["spec"]["replicas"] == 2
 
 
 class TestMessage:

@@ -75,7 +75,8 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     revision = snapshot.revision if fits else _live_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
     gateway = router.pods(route, settings) if route.spec.router.mode == "Gateway" else ()
-    scaled = {b.name: _scaled(route, b, observed, revision, now) for b in route.spec.backends}
+    # What was not written cannot make a router let go of anybody.
+    scaled = {b.name: _scaled(route, b, observed, revision if fits else "", now) for b in route.spec.backends}
     own = _backend_children(route, observed, settings, scaled)
     wanted = (config_map, *own, *policies(route, settings), *gateway)
     kept = {_key(o) for o in wanted}

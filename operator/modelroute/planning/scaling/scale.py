@@ -26,7 +26,7 @@ _DECISIONS = 5
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """One backend. ``replicas`` None: somebody else decides on them."""
+    """One backend. ``replicas`` None: somebody else decides on them; ``desired``: nobody does."""
 
     replicas: int | None
     desired: int | None = None  # for the status: those that are asked for
@@ -39,7 +39,7 @@ class Scaled:
     @property
     def rests(self) -> bool:
         """Whether no replica is to answer: none is asked for, or all are about to go or asleep."""
-        return self.draining + (self.sleeping or 0) >= (self.desired or 0)
+        return self.desired is not None and self.draining + (self.sleeping or 0) >= self.desired
 
 
 def scale(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision: str, now: float) -> Scaled:
