@@ -14,7 +14,7 @@ from modelroute.planning.scaling.demand import Sample, after
 from modelroute.planning.scaling.scale import due
 from tests.fakes import world
 from tests.fakes.fleet import deployment
-from tests.fakes.scaled import ANY, NOW, decided, demanded, pod, said, seen
+from tests.fakes.scaled import ANY, NOW, decided, demanded, pod, said, seen, told
 
 
 class TestTheNumberThatIsThere:
@@ -43,6 +43,36 @@ class TestTheNumberThatIsThere:
     def test_another_engine_decides_itself(self, engine: str) -> None:
         found = decided(Observed(children=(deployment(3, 5),)), engine=engine, minReplicas=1)
         assert (found.replicas, found.desired, found.errands) == (None, 5, ())
+
+
+class TestAnotherEngine:
+    """What we marked before it took over is left to nobody."""
+
+    @pytest.mark.parametrize("engine", ["HPA", "KEDA", "External"])
+    def test_all_answer_again(self, engine: str) -> None:
+        pods = (pod(1, draining=NOW - 9), pod(2, sleeping=NOW - 9), pod(3), pod(4))
+        found = decided(seen(*pods, number=4, asleep=(2, 4)), engine=engine, minReplicas=1)
+        assert told(found.errands) == [("-draining", "small-1"), ("Wake", "small-2"), ("Wake", "small-4")]
+        assert (found.replicas, found.sleeping, found.draining) == (None, 2, 0)
+
+    def test_those_that_are_about_to_end_stay_marked(self) -> None:
+        """The number was lowered just before: whoever is unmarked may be asked, and ends."""
+        found = decided(seen(pod(1), pod(2, draining=NOW - 9), number=1), engine="External")
+        assert (found.errands, found.draining) == ((), 1)
+
+
+class TestAClockThatWasAhead:
+    def changed(self, at: float) -> Decision:
+        return Decision(rfc3339(at), 1, 4, "x")
+
+    def test_its_decisions_keep_nothing_back(self) -> None:
+        found = decided(seen(pod(1), number=4, demand=demanded(4)), old=said(4, self.changed(NOW + 3600)))
+        assert found.replicas == 1
+
+    @pytest.mark.parametrize("at", [NOW - 59, NOW + 60])
+    def test_a_little_of_that_is_no_matter(self, at: float) -> None:
+        found = decided(seen(pod(1), number=4, demand=demanded(4)), old=said(4, self.changed(at)))
+        assert found.replicas == 4
 
 
 class TestTold:
@@ -124,6 +154,12 @@ class TestMoments:
         found = decided(seen(pod(1), number=2, demand=demanded(12, 100)), old=said(2))
         assert found.look_again is not None
         assert NOW + 295 <= found.look_again <= NOW + 305
+
+    def test_after_a_restart_the_end_of_the_first_minute(self) -> None:
+        fresh = {"small": after(None, Sample(NOW - 10), t.Scaling())}
+        ready = pod(1, loaded=NOW - 5000, created=NOW - 9000)
+        old = said(1, idle_since=rfc3339(NOW - 1900))
+        assert decided(seen(ready, number=1, demand=fresh), old=old).look_again == NOW + 50
 
     def test_none_where_only_the_spec_decides(self) -> None:
         assert decided(seen(pod(1), number=1), old=said(1), minReplicas=1, maxReplicas=None).look_again is None

@@ -47,13 +47,25 @@ def scale(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision:
     least = floor(route, backend.name, now)
     live = _live(route, backend, observed)
     if backend.scaling.engine != "BuiltIn":
-        return Scaled(
-            None, desired=least.replicas if live is None else live, status=ScalingStatus(floor=least.replicas)
-        )
+        return _left(Replicas(backend, observed, revision), least.replicas, live, now)
     old = next((b for b in route.status.backends if b.name == backend.name), None) if route.status else None
     before = old.desired_replicas if old else None
     there = next((n for n in (live, before) if n is not None), least.replicas)
     return _Case(Replicas(backend, observed, revision), least, old, there, now).scaled()
+
+
+def _left(replicas: Replicas, least: int, live: int | None, now: float) -> Scaled:
+    """What somebody else decides on: marks that were set while we did go, and those that sleep wake."""
+    there = least if live is None else live
+    drain = draining.drain(replicas, there, there, now)
+    return Scaled(
+        None,
+        desired=there,
+        sleeping=sum(map(replicas.sleeps, replicas.alive)) or None,
+        draining=len(drain.going),
+        status=ScalingStatus(floor=least),
+        errands=(*drain.errands, *sleeping.rest(replicas, there, 0, drain.going, now)),
+    )
 
 
 def due(route: t.ModelRoute, observed: Observed, now: float) -> bool:
@@ -136,15 +148,21 @@ class _Case:
         return sum(map(self.replicas.sleeps, alive)) - beyond
 
     def _standing(self, there: int, asleep: int) -> Standing:
-        answering, told = self.replicas.answering(), self._told()
+        answering = self.replicas.answering()
         return Standing(
             awake=max(there - asleep, 0),
             ready=len(answering),
             able=self.replicas.able(),
             newest=self.replicas.newest(),
-            changed=unix(told[0].time) or 0.0 if told else 0.0,
+            changed=self._changed(),
             quiet=self._quiet(),
         )
+
+    def _changed(self) -> float:
+        """When the number last changed; a time that is far ahead was read off a clock that was, and says nothing."""
+        told = self._told()
+        at = unix(told[0].time) if told else None
+        return -math.inf if at is None or at > self.now + STABLE_SECONDS else at
 
     def _quiet(self) -> float | None:
         """Since when nobody has asked: what the status says outlives a restart, as long as nobody has since."""
