@@ -113,6 +113,10 @@ class TestEngines:
     def test_all_engines_behind_one_port(self) -> None:
         assert engine(PAGE) == Engine(running=5, waiting=5, cache=0.75, sleeping=False)
 
+    def test_older_ones_do_not_say_whether_they_sleep(self) -> None:
+        lines = [line for line in PAGE.splitlines() if "sleep_state" not in line]
+        assert engine("\n".join(lines)).sleeping is None
+
     @pytest.mark.parametrize("state", ["weights_offloaded", "discard_all"])
     def test_one_that_sleeps(self, state: str) -> None:
         assert engine(f'{PAGE}vllm:engine_sleep_state{{sleep_state="{state}"}} 1.0').sleeping

@@ -1,8 +1,11 @@
 """Replicas sent to sleep and woken by errands; and the end of a route, and of the operator's turn."""
 
 import asyncio
+from dataclasses import replace
 
 from modelroute.controller.asking.client import UnansweredError
+from modelroute.controller.errands import REST_SECONDS, Seen
+from modelroute.controller.kinds import POD
 from modelroute.planning import names
 from modelroute.planning.errands import Mark, Sleep, Wake
 from tests.fakes.errands import KEY, World
@@ -42,6 +45,54 @@ class TestSleepAndWake:
         world = World(wake=UnansweredError("no answer within 60 s")).run(Wake(ping()))
         assert world.cluster.notes == ["small-1 does not wake up: no answer within 60 s"]
 
+    def test_one_that_cannot_sleep_answers_again_by_its_answer_alone(self) -> None:
+        """As when it was marked, and never slept: that it is not served says nothing of whether it answers."""
+        world = World(wake=None)
+        world.run(SLEEPING)
+        world.run(Wake(ping()))
+        assert (world.annotations(), world.seen.pinged["small-1"].wake_seconds) == ({}, None)
+        world = World(wake=None, chat=FAILS)
+        world.run(SLEEPING)
+        assert world.run(Wake(ping())).pod().sleeping is not None
+
+    def test_one_that_fails_to_wake_is_not_asked(self) -> None:
+        assert World(wake=FAILS).run(Wake(ping())).pods.asked == ["10.0.0.1:8000 /wake_up"]
+
+    def test_who_does_not_wake_is_known_while_that_is_wanted(self) -> None:
+        world = World(wake=FAILS, sleep=FAILS)
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            assert world.errands.seen(KEY).oversleeping == {"small-1"}
+            world.wanted = [SLEEP]
+            world.look(KEY)
+            await asyncio.sleep(1)
+
+        assert world.within(test, Wake(ping())).seen.oversleeping == set()
+
+    def test_that_it_fell_asleep_is_told_once_for_each_mark(self) -> None:
+        world = World()
+
+        async def test() -> None:
+            await asyncio.sleep(REST_SECONDS + 1)
+            assert world.errands.seen(KEY).slept == {"small-1": SLEEP}
+            world.wanted = [replace(SLEEP, marked=9.0)]
+            world.look(KEY)
+            await asyncio.sleep(1)
+
+        world.within(test, SLEEP)
+        assert (len(world.pods.asked), world.cluster.events) == (3, ["FellAsleep"] * 2)
+
+    def test_the_sleep_of_a_pod_that_is_gone_is_forgotten(self) -> None:
+        world = World()
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            world.cache.remove(POD, world.cluster.objects[POD.name, "small-1"])
+            world.look(KEY)
+
+        assert world.within(test, SLEEP).seen.slept == {}
+
     def test_a_vllm_without_sleep_mode_is_told_what_it_lacks(self) -> None:
         [note] = World(sleep=None).run(SLEEP).cluster.notes
         assert note.endswith(
@@ -54,7 +105,7 @@ class TestTheEnd:
 
     def test_what_was_under_way_is_given_up_and_all_is_forgotten(self) -> None:
         world = World(chat=asyncio.Event()).run(GATE)
-        assert world.errands.seen(KEY) == ({}, frozenset(), {})
+        assert world.errands.seen(KEY) == Seen({}, frozenset(), {})
         assert sum(world.pods.under_way.values()) == 0
 
     def test_it_can_be_begun_again(self) -> None:
@@ -73,7 +124,7 @@ class TestTheEnd:
             gate.set()
             await asyncio.sleep(1)
 
-        assert world.within(test, ping(slot=MORNING)).seen == ({}, frozenset(), {})
+        assert world.within(test, ping(slot=MORNING)).seen == Seen({}, frozenset(), {})
 
     def test_one_that_comes_back_at_once_waits_for_what_is_under_way(self) -> None:
         gate = asyncio.Event()

@@ -105,9 +105,17 @@ def test_a_message_is_cut_and_of_one_line() -> None:
 
 
 @pytest.mark.parametrize("answer", [error(500, "boom"), NOT_FOUND])
-def test_a_refused_sleep_or_wake_is_an_error(answer: Answer) -> None:
+def test_a_refused_sleep_is_an_error(answer: Answer) -> None:
     assert refusal(replica.sleep(FakePods(sleep=answer), "a:1")).startswith("/sleep?level=1 ")
-    assert refusal(replica.wake(FakePods(wake=answer), "a:1", 1.0)).startswith("/wake_up ")
+
+
+def test_one_that_fails_to_wake_is_an_error() -> None:
+    assert refusal(replica.wake(FakePods(wake=error(500, "boom")), "a:1", 1.0)) == "/wake_up said 500: boom"
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+def test_one_that_cannot_wake_cannot_sleep(status: int) -> None:
+    assert asyncio.run(replica.wake(FakePods(wake=error(status, "boom")), "a:1", 1.0)) is None
 
 
 def test_silence_is_told_as_it_is() -> None:

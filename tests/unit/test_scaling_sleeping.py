@@ -28,7 +28,7 @@ class TestSleeping:
     def test_a_marked_one_sleeps_when_routers_have_let_go_of_it(self) -> None:
         marked = self.old(1, sleeping=NOW - 2)
         found = self.idle(marked, number=1)
-        assert found.errands == (Sleep("small", "small-1", "10.0.0.1:8000"),)
+        assert found.errands == (Sleep("small", "small-1", "10.0.0.1:8000", NOW - 2, NOW - 900),)
         assert found.sleeping == 1
         assert self.idle(marked, number=1, busy={1: 1}).errands == ()
         assert self.idle(marked, number=1, told={"router": Told("old")}).errands == ()

@@ -45,6 +45,8 @@ class Seen(NamedTuple):
     pinged: Mapping[str, Pinged]
     under_way: frozenset[Errand]
     stuck: Mapping[str, str]
+    slept: Mapping[str, Sleep] = {}
+    oversleeping: frozenset[str] = frozenset()
 
 
 class _Failing(NamedTuple):
@@ -60,6 +62,7 @@ class _Route:
     pinged: dict[str, Pinged] = field(default_factory=dict)
     done: dict[Errand, float] = field(default_factory=dict)  # until when it is not done again, on the loop's clock
     failing: dict[_What, _Failing] = field(default_factory=dict)
+    slept: dict[str, Sleep] = field(default_factory=dict)  # by pod: the newest that was done
     backends: set[str] = field(default_factory=set)  # that have metrics
 
 
@@ -109,6 +112,7 @@ class Errands:
         now, taken = asyncio.get_running_loop().time(), self._taken.get(key, {})
         still = {_what(errand) for errand in (*wanted, *taken.values())}
         known.pinged = {pod: p for pod, p in known.pinged.items() if pod in present}
+        known.slept = {pod: errand for pod, errand in known.slept.items() if pod in present}
         known.done = {errand: until for errand, until in known.done.items() if now < until}
         known.failing = {what: f for what, f in known.failing.items() if what in still}
         for errand in wanted:
@@ -125,7 +129,9 @@ class Errands:
             return _NOTHING
         found = ((pod, kind, f) for (pod, kind), f in known.failing.items() if f.times >= TELLING[kind].patience)
         stuck = {pod: f"{pod} {TELLING[kind].lacks}: {f.why}" for pod, kind, f in found}
-        return Seen(dict(known.pinged), frozenset(self._taken.get(key, {}).values()), stuck)
+        oversleeping = frozenset(pod for pod, kind in known.failing if kind is Wake)
+        under_way = frozenset(self._taken.get(key, {}).values())
+        return Seen(dict(known.pinged), under_way, stuck, dict(known.slept), oversleeping)
 
     def forget(self, key: Key) -> None:
         """The route is gone; what is under way for it comes to nothing."""
@@ -157,6 +163,9 @@ class Errands:
                 loop = asyncio.get_running_loop()
                 known.failing.pop(_what(errand), None)
                 known.done[errand] = loop.time() + REST_SECONDS
+                if isinstance(errand, Sleep):
+                    told = None if known.slept.get(errand.pod) == errand else told  # again, since it says it is awake
+                    known.slept[errand.pod] = errand
                 loop.call_later(REST_SECONDS, self._again, key)
         if told and (live := self._cache.route(key)):
             await self._publisher.publish(live, [told])
@@ -190,7 +199,8 @@ class Errands:
         took = await replica.wake(self._pods, asked.address, asked.timeout)
         pinged = await self._ping(key, asked, took)
         await self._mark(key, Mark(asked.pod, ((names.SLEEPING_ANNOTATION, None),)))
-        return Event("Normal", "WokeUp", f"{asked.pod}: awake after {_ms(took)}, {_figures(pinged)}; takes traffic now")
+        how = "it cannot sleep" if took is None else f"awake after {_ms(took)}"
+        return Event("Normal", "WokeUp", f"{asked.pod}: {how}, {_figures(pinged)}; takes traffic now")
 
     async def _ping(self, key: Key, asked: WarmUp, woke: float | None = None) -> Pinged:
         """Warm it up, and remember how that ended; its error is raised, too, but that of a slot, which has one try."""

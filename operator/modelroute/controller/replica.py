@@ -18,6 +18,7 @@ SLEEP_SECONDS = 120.0
 """Tens of GiB go from the GPU to the node's memory."""
 SAID_LIMIT = 200
 _UNSAID = re.compile(r"[^\w .,:;=<>()/'\"`+*%-]+|\s+")
+_UNKNOWN = (404, 405, 501)
 _ANSWERS = (b'"choices"', b'"data"')
 
 
@@ -70,21 +71,26 @@ async def warm_up(pods: Pods, asked: WarmUp) -> Timed:
 
 async def sleep(pods: Pods, address: str) -> None:
     """Have it put its weights into the node's memory; one that sleeps sleeps on. Errors: see ``warm_up``."""
-    await _command(pods, address, "/sleep?level=1", SLEEP_SECONDS)
-
-
-async def wake(pods: Pods, address: str, timeout: float) -> float:  # noqa: ASYNC109 - of one request
-    """Have it take its weights back; the seconds that this took. One that is awake goes on. Errors: see ``warm_up``."""
-    return (await _command(pods, address, "/wake_up", timeout)).seconds
-
-
-async def _command(pods: Pods, address: str, path: str, timeout: float) -> Answer:  # noqa: ASYNC109
-    answer = await pods.post(f"http://{address}{path}", None, timeout)
+    path = "/sleep?level=1"
+    answer = await pods.post(f"http://{address}{path}", None, SLEEP_SECONDS)
     if answer.status == 404:
         raise ReplicaError(f"{path} is not served; vLLM serves it with VLLM_SERVER_DEV_MODE=1 in its environment")
     if answer.status != 200:
         raise ReplicaError(_refusal(path, answer))
-    return answer
+
+
+async def wake(pods: Pods, address: str, timeout: float) -> float | None:  # noqa: ASYNC109 - of one request
+    """Have it take its weights back; the seconds that this took. One that is awake goes on. Errors: see ``warm_up``.
+
+    None: it knows no such command, so that it cannot sleep either. One that fails to wake is not to be asked: vLLM
+    ends by a request that it gets without its weights.
+    """
+    answer = await pods.post(f"http://{address}/wake_up", None, timeout)
+    if answer.status in _UNKNOWN:
+        return None
+    if answer.status != 200:
+        raise ReplicaError(_refusal("/wake_up", answer))
+    return answer.seconds
 
 
 def _forms(asked: WarmUp) -> Iterator[_Form]:

@@ -40,11 +40,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Have a replica put its weights away."""
+    """Have a replica put its weights away. Once for each mark and each start of its container. Unix seconds."""
 
     backend: str
     pod: str
     address: str
+    marked: float = 0.0
+    started: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

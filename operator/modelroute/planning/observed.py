@@ -10,7 +10,7 @@ from typing import Any
 from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.planning import names
-from modelroute.planning.errands import Errand
+from modelroute.planning.errands import Errand, Sleep
 from modelroute.planning.moments import unix
 from modelroute.planning.scaling.demand import Demand
 
@@ -77,7 +77,7 @@ class Engine:
     running: int = 0
     waiting: int = 0
     cache: float = 0.0  # of 1
-    sleeping: bool = False
+    sleeping: bool | None = False  # None: it says nothing of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +108,8 @@ class Observed:
     pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by WarmUp.pod, where one was
     under_way: frozenset[Errand] = frozenset()  # errands that are being run
     stuck: Mapping[str, str] = field(default_factory=dict)  # by pod: the errand that fails again and again, and why
+    slept: Mapping[str, Sleep] = field(default_factory=dict)  # by pod: the newest of these errands that was done
+    oversleeping: frozenset[str] = frozenset()  # pods that were told to wake, and have not
     demand: Mapping[str, Demand] = field(default_factory=dict)  # by backend, where the operator decides on replicas
     foreign: tuple[str, ...] = ()  # "Kind/name" of objects that have a child's name and another owner, or none
 

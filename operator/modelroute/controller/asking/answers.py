@@ -79,12 +79,12 @@ def _plain(text: str) -> str:
 def engine_of(answer: Answer) -> Engine:
     """What vLLM's /metrics say, of all engines behind one port; UnansweredError where the gauges are not there.
 
-    Names as of vLLM 0.32. Cache in use: the fullest engine's. Asleep: any engine is.
+    Names as of vLLM 0.32. Cache in use: the fullest engine's. Asleep: any engine is; older ones do not say.
     """
     if answer.status != 200:
         raise UnansweredError(f"/metrics said {answer.status}")
     running = waiting = cache = 0.0
-    sleeping = known = False
+    known, sleeping = False, None
     for line in answer.body.decode("utf-8", "replace").splitlines():
         if not line.startswith("vllm:"):
             continue
@@ -95,8 +95,8 @@ def engine_of(answer: Answer) -> Engine:
             waiting += value
         elif name == "vllm:kv_cache_usage_perc":
             cache = max(cache, min(value, 1.0))
-        elif name == "vllm:engine_sleep_state" and 'sleep_state="awake"' not in labels:
-            sleeping = sleeping or value > 0
+        elif name == "vllm:engine_sleep_state":
+            sleeping = bool(sleeping) or (value > 0 and 'sleep_state="awake"' not in labels)
     if not known:
         raise UnansweredError("/metrics said nothing of vllm:num_requests_running")
     return Engine(int(running), int(waiting), cache, sleeping)

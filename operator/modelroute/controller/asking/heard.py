@@ -147,7 +147,7 @@ class Heard:
         for replica in asking.replicas:
             engine = self.engines.get(replica.pod, Engine())
             if replica.marked or engine.sleeping:
-                yield replica.pod, not self._in_flight(replica) and not engine.running, engine.sleeping
+                yield replica.pod, not self._in_flight(replica) and not engine.running, bool(engine.sleeping)
 
     def _in_flight(self, replica: Replica) -> int:
         loads = (told.backends.get(replica.backend, _NO_LOAD) for told in self.told.values())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
+from modelroute.planning.errands import Sleep
 from modelroute.planning.observed import Load, Observed, Pod, Told
 from modelroute.planning.resources.replica import PORT
 
@@ -36,7 +37,16 @@ class Replicas:
     def lies_down(self, pod: Pod) -> bool:
         """Whether it says itself that it sleeps."""
         engine = self.observed.engines.get(pod.name)
-        return engine is not None and engine.sleeping
+        return engine is not None and bool(engine.sleeping)
+
+    def lay_down(self, errand: Sleep) -> bool:
+        """Whether it did so when it was told to, and does not say that it is awake: some say nothing of it."""
+        engine = self.observed.engines.get(errand.pod)
+        return self.observed.slept.get(errand.pod) == errand and (engine is None or engine.sleeping is None)
+
+    def oversleeps(self, pod: Pod) -> bool:
+        """Whether it is to wake, and did not when it was told to."""
+        return pod.name in self.observed.oversleeping
 
     def answering(self) -> tuple[Pod, ...]:
         """Those that take new requests."""
@@ -49,12 +59,12 @@ class Replicas:
         return max(sent, engine.running + engine.waiting if engine else 0)
 
     def first_to_go(self, pods: Iterable[Pod]) -> list[Pod]:
-        """In the order in which they can be missed: not ready, asleep, the least to do, the youngest.
+        """In the order in which they can be missed: not ready, asleep (and for good), the least to do, the youngest.
 
         The ReplicaSet controller lets those that are not ready go first, too, then those with the lowest
         pod-deletion-cost (KEP-2255).
         """
-        return sorted(pods, key=lambda p: (p.ready, not self.sleeps(p), self.load(p), -p.created, p.name))
+        return sorted(pods, key=self._missed)
 
     def is_free(self, pod: Pod) -> bool:
         """Whether it has nothing to answer, and gets nothing any more: all routers know the snapshot without it."""
@@ -79,6 +89,9 @@ class Replicas:
     def newest(self) -> float:
         """When the last of those that answer became ready; infinity: none did."""
         return max((_ready_since(p) for p in self.answering()), default=math.inf)
+
+    def _missed(self, pod: Pod) -> tuple[bool, bool, bool, int, float, str]:
+        return pod.ready, not self.oversleeps(pod), not self.sleeps(pod), self.load(pod), -pod.created, pod.name
 
     def _of(self, told: Told) -> Load:
         return told.backends.get(self.backend.name, _NOTHING)

@@ -121,12 +121,9 @@ class _Case:
         sleeping_now = sum(map(self.replicas.sleeps, self.replicas.alive))
         asleep = self._asleep() if keeps else 0
         awake = wanted(self.asked, self.floor, self._standing(self.there, asleep), self.demand, self.now)
-        goal = awake.replicas
-        if keeps:
-            most = max(self.floor.replicas, self.asked.most)
-            goal = min(max(self.there, goal), most) if self.asked.max_replicas is not None else goal
+        goal = self._goal(awake.replicas) if keeps and self.asked.max_replicas is not None else awake.replicas
         drain = draining.drain(self.replicas, self.there, goal, self.now)
-        rest = sleeping.rest(self.replicas, awake.replicas, goal - awake.replicas, drain.going, self.now)
+        rest = sleeping.rest(self.replicas, awake.replicas, max(goal - awake.replicas, 0), drain.going, self.now)
         status = ScalingStatus(self.floor.replicas, self._decisions(drain.replicas, asleep), self._idle_since())
         return Scaled(
             replicas=drain.replicas,
@@ -140,12 +137,33 @@ class _Case:
             ),
         )
 
+    def _goal(self, awake: int) -> int:
+        """How many there are to be, so that so many are awake: sleepers stay, and those that do not wake are replaced.
+
+        Where there is no room, one of these goes first, and no other comes before it has ended; but not while others
+        start, since these would go in its place.
+        """
+        lost, alive = self._lost(), self.replicas.alive
+        most = max(self.floor.replicas, self.asked.most)
+        goal = max(self.there, awake + lost)
+        if lost and goal > most == self.there == len(alive) and all(p.ready for p in alive):
+            return self.there - 1
+        return min(goal, max(most - self._beyond(), min(self.there, most)))
+
+    def _lost(self) -> int:
+        """How many of ``there`` sleep for good: they were told to wake and have not, or were marked for that."""
+        found = [p for p in self.replicas.alive if p.ready and self.replicas.sleeps(p)]
+        return sum(self.replicas.oversleeps(p) or p.draining is not None for p in found) - self._beyond()
+
     def _asleep(self) -> int:
-        """How many of ``there`` sleep; not those beyond it, which are about to end."""
+        """How many of ``there`` sleep."""
+        return sum(map(self.replicas.sleeps, self.replicas.alive)) - self._beyond()
+
+    def _beyond(self) -> int:
+        """How many sleepers are more than ``there``: they are about to end."""
         alive = self.replicas.alive
         going = sum(p.draining is not None for p in alive if self.replicas.sleeps(p))
-        beyond = min(going, max(len(alive) - self.there, 0))
-        return sum(map(self.replicas.sleeps, alive)) - beyond
+        return min(going, max(len(alive) - self.there, 0))
 
     def _standing(self, there: int, asleep: int) -> Standing:
         answering = self.replicas.answering()
@@ -193,7 +211,9 @@ class _Case:
         return (Decision(rfc3339(self.now), before, after, self._reason(made)), *self._told())[:_DECISIONS]
 
     def _reason(self, made: Number) -> str:
-        return made.reason or "decided before the operator was interrupted"
+        """Why there are to be so many awake, and what stands in the way of that."""
+        lost = "a replica does not wake up" if self.asked.idle.action == "Sleep" and self._lost() > 0 else ""
+        return "; ".join(filter(None, (made.reason, lost))) or "decided before the operator was interrupted"
 
     def _moments(self, asleep: int) -> Iterator[float]:
         """When time alone may change what is decided."""

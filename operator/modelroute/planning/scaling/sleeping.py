@@ -18,12 +18,19 @@ from modelroute.planning.warmup import first_request
 def rest(replicas: Replicas, awake: int, asleep: int, going: Collection[str], now: float) -> tuple[Errand, ...]:
     """What brings it about that, of the pods that are there and not ``going``, so many are awake and so many asleep."""
     staying = [p for p in replicas.alive if p.name not in going]
-    sleepers = sorted((p for p in staying if replicas.sleeps(p)), key=lambda p: (not p.ready, p.created, p.name))
-    surplus = max(len(sleepers) - asleep, 0)
+    answering = [p for p in replicas.answering() if p.name not in going]
+    sleepers = sorted(
+        (p for p in staying if replicas.sleeps(p)),
+        key=lambda p: (replicas.oversleeps(p), not p.ready, p.created, p.name),
+    )
+    # What has yet to start, as after a node was lost, is no one to answer while others sleep.
+    surplus = max(len(sleepers) - asleep, min(len(sleepers), awake - len(answering)), 0)
+    # One that does not wake is told to as long as one is missing: it is known to be so no longer than that.
+    woken = [p for i, p in enumerate(sleepers) if i < surplus or (surplus and replicas.oversleeps(p))]
     return (
-        *(Wake(first_request(replicas.backend, pod)) for pod in sleepers[:surplus]),
-        *_kept(replicas, sleepers[surplus:], now),
-        *_sent(replicas, [p for p in replicas.answering() if p.name not in going], awake, asleep - len(sleepers), now),
+        *(Wake(first_request(replicas.backend, pod)) for pod in woken),
+        *_kept(replicas, [p for p in sleepers if p not in woken], now),
+        *_sent(replicas, answering, awake, asleep - len(sleepers), now),
     )
 
 
@@ -32,7 +39,9 @@ def _kept(replicas: Replicas, sleepers: list[Pod], now: float) -> Iterator[Erran
         if pod.sleeping is None:
             yield _mark(pod, now)
         elif pod.ready and not replicas.lies_down(pod) and replicas.is_free(pod):
-            yield Sleep(replicas.backend.name, pod.name, pod.at(PORT))
+            errand = Sleep(replicas.backend.name, pod.name, pod.at(PORT), pod.sleeping, pod.started or 0.0)
+            if not replicas.lay_down(errand):
+                yield errand
 
 
 def _sent(replicas: Replicas, answering: list[Pod], awake: int, more: int, now: float) -> Iterator[Errand]:
