@@ -88,6 +88,8 @@ class TestOneThatDoesNotWake:
     def test_none_goes_while_others_start_which_would_go_in_its_place(self) -> None:
         found = self.found(*asleep(1), pod(2, ready=False), scaling={"maxReplicas": 2}, load=14)
         assert (found.replicas, told(found.errands)) == (2, [("Wake", "small-1")])
+        found = self.found(*asleep(1), number=2, scaling={"maxReplicas": 2}, load=14)
+        assert (found.replicas, told(found.errands)) == (2, [("Wake", "small-1")])
 
     def test_the_most_is_never_exceeded(self) -> None:
         found = self.found(*asleep(1), load=40, scaling={"maxReplicas": 3})

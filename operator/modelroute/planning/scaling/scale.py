@@ -123,7 +123,7 @@ class _Case:
         awake = wanted(self.asked, self.floor, self._standing(self.there, asleep), self.demand, self.now)
         goal = self._goal(awake.replicas) if keeps and self.asked.max_replicas is not None else awake.replicas
         drain = draining.drain(self.replicas, self.there, goal, self.now)
-        rest = sleeping.rest(self.replicas, awake.replicas, max(goal - awake.replicas, 0), drain.going, self.now)
+        rest = sleeping.rest(self.replicas, awake.replicas, goal - awake.replicas, drain.going, self.now)
         status = ScalingStatus(self.floor.replicas, self._decisions(drain.replicas, asleep), self._idle_since())
         return Scaled(
             replicas=drain.replicas,
