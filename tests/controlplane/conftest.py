@@ -9,6 +9,7 @@ import pytest
 
 from modelroute.controller.kinds import SCALED_OBJECT
 from tests.controlplane import hooks
+from tests.controlplane.clocked import ClockedOperator
 from tests.controlplane.plane import BINARIES, DEFINITIONS, PROGRAMS, Operator, Plane, until
 from tests.controlplane.routers import Routers
 
@@ -65,6 +66,27 @@ def nobody(running: Operator) -> Iterator[None]:
     running.end()
     yield
     running.start()
+
+
+@pytest.fixture(scope="module")
+def alone(plane: Plane, running: Operator) -> Iterator[ClockedOperator]:
+    """The one operator there is meanwhile: two clocks would have two opinions."""
+    running.end()
+    found = ClockedOperator(plane.operator_kubeconfig)
+    until("it to be ready", found.ready, 60)
+    yield found
+    found.end()
+    running.start()
+    until("the other to be ready", running.ready, 60)
+
+
+@pytest.fixture
+def clocked(alone: ClockedOperator) -> Iterator[ClockedOperator]:
+    """It, by the true time at first; what it logs during a test is shown when the test fails."""
+    before = len(alone.log())
+    yield alone
+    alone.set_by(0)
+    sys.stdout.write(alone.log()[before:][-6000:])
 
 
 @pytest.fixture

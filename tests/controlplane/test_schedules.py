@@ -1,15 +1,11 @@
 """Replicas that are kept by the clock, and slots of warm-up schedules, by a clock that the tests move."""
 
-import sys
 import time
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from modelroute.controller.kinds import EVENT, MODEL_ROUTE
 from tests.controlplane.clocked import ClockedOperator
-from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.plane import Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, becomes, create, deployment, route, settle
 from tests.fakes.manifests import HOSTED, VLLM
 
@@ -17,26 +13,6 @@ BERLIN = "Europe/Berlin"
 PEAK = {"name": "peak", "start": "07:30", "end": "19:00", "timeZone": BERLIN, "minReplicas": {"small": 4}}
 HALF_PAST_SEVEN = 1777872600
 MORNING = {"name": "morning", "cron": "45 7 * * *", "timeZone": BERLIN}
-
-
-@pytest.fixture(scope="module")
-def alone(plane: Plane, running: Operator) -> Iterator[ClockedOperator]:
-    """The one operator there is meanwhile: two clocks would have two opinions."""
-    running.end()
-    found = ClockedOperator(plane.operator_kubeconfig)
-    until("it to be ready", found.ready, 60)
-    yield found
-    found.end()
-    running.start()
-    until("the other to be ready", running.ready, 60)
-
-
-@pytest.fixture
-def clocked(alone: ClockedOperator) -> Iterator[ClockedOperator]:
-    before = len(alone.log())
-    yield alone
-    alone.set_by(0)
-    sys.stdout.write(alone.log()[before:][-6000:])
 
 
 def begin(plane: Plane, namespace: str, *schedules: dict[str, Any], warmup: dict[str, Any] | None = None) -> None:
