@@ -138,13 +138,13 @@ def _more(router: FakeRouter, asked: int) -> bool:
 def pass_until(what: str, clocked: ClockedOperator, routers: Routers, holds: Callable[[], Any]) -> Any:
     """Move the clock on, as fast as loads are looked at, until it holds; what holds."""
     router = next(iter(routers.by_pod.values()))
-    for _ in range(120):
+    for _ in range(60):
         if found := holds():
             return found
         asked = router.asked
         clocked.set_by(clocked.offset + STEP)
         until("a look at the router", partial(_more, router, asked))
-    return pytest.fail(f"not within {120 * STEP} s of its clock: {what}")
+    return pytest.fail(f"not within {60 * STEP} s of its clock: {what}")
 
 
 def test_load_brings_replicas_and_when_it_falls_they_are_drained_first(
