@@ -42,7 +42,7 @@ def set_image(plane: Plane, namespace: str, value: str) -> None:
     plane.admin.replace(DEPLOYMENT, namespace, "chat--small", path, value)
 
 
-def test_every_child_is_controlled_by_its_route(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_sec_every_child_is_controlled_by_its_route(plane: Plane, operator: Operator, namespace: str) -> None:
     made = create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     for place in ROUTER | SMALL:
@@ -83,7 +83,7 @@ def applied(operator: Operator, namespace: str) -> list[str]:
     return [line for line in operator.log().splitlines() if namespace in line and "applied " in line]
 
 
-def test_an_edit_by_hand_is_put_back(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o11_an_edit_by_hand_is_put_back(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     asked = image(plane, namespace)
@@ -106,7 +106,7 @@ PROBE = "/spec/template/spec/containers/0/livenessProbe"
     ],
     ids=["port", "ports", "budget", "probe", "data", "token"],
 )
-def test_an_edit_that_contradicts_what_is_asked_for_is_put_back(
+def test_o11_an_edit_that_contradicts_what_is_asked_for_is_put_back(
     plane: Plane, operator: Operator, namespace: str, kind: Kind, name: str, changes: dict[str, Any]
 ) -> None:
     create(plane, namespace)
@@ -121,14 +121,14 @@ def content(live: dict[str, Any]) -> dict[str, Any]:
     return {field: live.get(field) for field in ("spec", "data", "automountServiceAccountToken")}
 
 
-def test_the_replicas_that_are_kept_cannot_be_scaled_away(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o11_the_replicas_that_are_kept_cannot_be_scaled_away(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace, backends=[VLLM | {"scaling": {"minReplicas": 2}}])
     settle(plane, namespace, ROUTER | SMALL)
     plane.admin.merge(DEPLOYMENT, namespace, "chat--small", {"spec": {"replicas": 0}}, "scale")
     until("2 replicas", lambda: deployment(plane, namespace, "chat--small")["spec"]["replicas"] == 2)
 
 
-def test_what_others_add_stays(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o11_what_others_add_stays(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     plane.admin.merge(DEPLOYMENT, namespace, "chat--small", {"metadata": {"annotations": {"team": "a"}}})
@@ -138,7 +138,9 @@ def test_what_others_add_stays(plane: Plane, operator: Operator, namespace: str)
 
 
 @pytest.mark.parametrize("place", sorted(ROUTER | SMALL))
-def test_a_deleted_child_is_made_again(plane: Plane, operator: Operator, namespace: str, place: str) -> None:
+def test_o12_a_deleted_child_is_made_again_within_five_seconds(
+    plane: Plane, operator: Operator, namespace: str, place: str
+) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     kind, name = place.split("/")
@@ -163,7 +165,7 @@ def test_a_removed_backend_takes_its_children_along(plane: Plane, operator: Oper
     settle(plane, namespace, ROUTER)
 
 
-def test_a_deleted_route_takes_everything_along(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o13_a_deleted_route_takes_everything_along(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     plane.admin.delete(MODEL_ROUTE, namespace, "chat")

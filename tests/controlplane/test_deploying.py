@@ -61,7 +61,7 @@ def test_all_that_is_made_is_admitted(plane: Plane, strict: str) -> None:
         assert "warning" not in answer.headers, answer.headers
 
 
-def test_every_pod_is_admitted_where_pods_must_be_restricted(plane: Plane, strict: str) -> None:
+def test_sec_every_pod_is_admitted_where_pods_must_be_restricted(plane: Plane, strict: str) -> None:
     plane.admin.create(SERVICE_ACCOUNT, strict, {"metadata": {"name": "chat-router"}})
     until("its account", lambda: plane.admin.get(SERVICE_ACCOUNT, strict, "default"))
     templates = [o["spec"]["template"] for o in rendered(strict) if o["kind"] in ("Deployment", "DaemonSet")]
@@ -179,7 +179,7 @@ def test_a_token_that_is_missing_is_named_and_replicas_that_run_go_on(
     until("it is ready", lambda: route(plane, namespace)["status"]["readyBackends"] == "1/1")
 
 
-def test_a_template_that_reaches_too_far_leaves_what_was(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_sec_a_template_that_reaches_too_far_leaves_what_was(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     before = deployment(plane, namespace, "chat--small")["metadata"]["generation"]

@@ -115,7 +115,7 @@ def test_o23_an_autoscaler_of_the_cluster_keeps_the_floor(plane: Plane, operator
     assert number(plane, namespace) == 3
 
 
-def test_without_keda_it_is_said_what_to_do_and_with_it_all_goes_on(
+def test_o23_without_keda_it_is_said_what_to_do_and_with_it_all_goes_on(
     plane: Plane, operator: Operator, namespace: str, keda: Any
 ) -> None:
     create(plane, namespace, backends=[backend("KEDA", serverAddress=URL), HOSTED])

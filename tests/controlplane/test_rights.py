@@ -80,7 +80,7 @@ def take_names(plane: Plane, namespace: str, taken: str) -> None:
             plane.admin.create(kind, taken, body | {"metadata": {"name": made["metadata"]["name"]}})
 
 
-def test_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str, complete: Operator, keda: Any) -> None:
+def test_sec_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str, complete: Operator, keda: Any) -> None:
     namespace = hooked
     keda()
     create(plane, namespace, backends=[CACHED, KEYED, SCALED, KEDAS, PULLED])

@@ -64,7 +64,7 @@ def test_the_floor_rises_before_the_peak_and_falls_after_it(
     assert told(plane, namespace, "ScheduleClosed") == ["peak: replicas that are kept now: small 1"]
 
 
-def test_of_windows_that_overlap_the_highest_counts(plane: Plane, clocked: ClockedOperator, namespace: str) -> None:
+def test_o22_of_windows_that_overlap_the_highest_counts(plane: Plane, clocked: ClockedOperator, namespace: str) -> None:
     clocked.set_to("2026-05-04T12:00+02:00")
     lunch = {"name": "lunch", "cron": "0 13 * * Mon-Fri", "duration": "1h", "timeZone": BERLIN}
     begin(plane, namespace, PEAK, lunch | {"minReplicas": {"small": 6}})

@@ -54,28 +54,28 @@ def test_a_route_whose_pods_do_not_start_is_not_ready(plane: Plane, operator: Op
     assert (backend["readyReplicas"], backend["desiredReplicas"]) == (0, 1)
 
 
-def test_a_missing_secret_is_named_with_its_path(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o19_a_missing_secret_is_named_with_its_path(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace, backends=[KEYED])
     message = becomes(plane, namespace, "ResolvedRefs", "False", "SecretNotFound")
     assert "spec.backends[0].external.apiKeySecretRef" in message
     assert '"openai"' in message
 
 
-def test_a_secret_that_comes_later_is_found(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o19_a_secret_that_comes_later_is_found(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace, backends=[KEYED])
     becomes(plane, namespace, "ResolvedRefs", "False")
     put_secret(plane, namespace, token=CANARY)
     becomes(plane, namespace, "ResolvedRefs", "True", seconds=15)
 
 
-def test_a_missing_key_is_named(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o19_a_missing_key_is_named(plane: Plane, operator: Operator, namespace: str) -> None:
     put_secret(plane, namespace, other=CANARY)
     create(plane, namespace, backends=[KEYED])
     message = becomes(plane, namespace, "ResolvedRefs", "False")
     assert '"token"' in message
 
 
-def test_a_key_is_found_nowhere_but_in_its_secret(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o19_a_key_is_found_nowhere_but_in_its_secret(plane: Plane, operator: Operator, namespace: str) -> None:
     put_secret(plane, namespace, token=CANARY)
     create(plane, namespace, backends=[KEYED])
     becomes(plane, namespace, "ResolvedRefs", "True")
@@ -167,7 +167,7 @@ def lax(plane: Plane) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("lax")
-def test_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o16_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     before = snapshot(plane, namespace)
@@ -179,7 +179,7 @@ def test_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, operator
 
 
 @pytest.mark.usefixtures("lax")
-def test_a_spec_that_was_mended_is_accepted(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o16_a_spec_that_was_mended_is_accepted(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace, rules=INVALID)
     becomes(plane, namespace, "Accepted", "False")
     plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"spec": {"rules": None}})
@@ -218,14 +218,16 @@ def message(plane: Plane, namespace: str) -> str:
     return told
 
 
-def test_an_image_that_cannot_be_pulled_is_named(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o20_an_image_that_cannot_be_pulled_is_named(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     say_of_pods(plane, namespace, ready=False, state={"waiting": {"reason": "ImagePullBackOff"}})
     until("the image in the status", lambda: 'image "vllm:none" cannot be pulled' in message(plane, namespace))
 
 
-def test_a_crash_loop_is_told_once_and_then_written_no_more(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o20_a_crash_loop_is_told_once_and_then_written_no_more(
+    plane: Plane, operator: Operator, namespace: str
+) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     ended = {"terminated": {"reason": "Error", "exitCode": 1}}

@@ -32,24 +32,24 @@ def test_a_spec_that_the_crd_lets_through_is_refused_with_its_path(plane: Plane,
 
 
 class TestSecrets:
-    def test_who_may_not_read_a_secret_may_not_have_it_sent(self, plane: Plane, hooked: str) -> None:
+    def test_sec_who_may_not_read_a_secret_may_not_have_it_sent(self, plane: Plane, hooked: str) -> None:
         put_secret(plane, hooked, token="sk-1")
         answer = apply(hooks.user(plane, hooked, "dev", hooks.ROUTES), hooked, backends=keyed())
         assert answer.status_code == 403
         told = 'spec.backends[0].external.apiKeySecretRef: you may not read Secret "openai" of namespace'
         assert told in answer.json()["message"]
 
-    def test_who_may_read_it_may(self, plane: Plane, hooked: str) -> None:
+    def test_sec_who_may_read_it_may(self, plane: Plane, hooked: str) -> None:
         put_secret(plane, hooked, token="sk-1")
         answer = apply(hooks.user(plane, hooked, "dev", hooks.ROUTES, READ), hooked, backends=keyed())
         assert answer.is_success, answer.text
 
-    def test_another_host_is_another_question(self, plane: Plane, hooked: str) -> None:
+    def test_sec_another_host_is_another_question(self, plane: Plane, hooked: str) -> None:
         assert apply(plane.admin, hooked, backends=keyed()).is_success
         dev = hooks.user(plane, hooked, "dev", hooks.ROUTES)
         assert apply(dev, hooked, backends=keyed("https://evil.example/v1")).status_code == 403
 
-    def test_another_change_is_none(self, plane: Plane, hooked: str) -> None:
+    def test_sec_another_change_is_none(self, plane: Plane, hooked: str) -> None:
         assert apply(plane.admin, hooked, backends=keyed()).is_success
         dev = hooks.user(plane, hooked, "dev", hooks.ROUTES)
         answer = apply(dev, hooked, backends=[keyed()[0] | {"weight": 7}])
@@ -85,7 +85,7 @@ def test_a_bundle_that_someone_takes_away_is_put_back(plane: Plane, hooked: str)
     until("an answer", lambda: apply(plane.admin, hooked).is_success)
 
 
-def test_the_key_is_in_its_secret_and_nowhere_else(plane: Plane, operator: Operator, hooked: str) -> None:
+def test_sec_the_key_is_in_its_secret_and_nowhere_else(plane: Plane, operator: Operator, hooked: str) -> None:
     data = plane.admin.get(SECRET, HOME, "modelroute-webhook")["data"]
     body = "".join(base64.b64decode(data["tls.key"]).decode().splitlines()[1:-1])
     assert body not in operator.log().replace("\n", "")
@@ -107,7 +107,7 @@ def test_o16_what_got_in_while_nobody_answered_is_said_in_a_condition(
     assert after == before
 
 
-def test_the_configurations_are_of_our_kinds_alone() -> None:
+def test_sec_the_configurations_are_of_our_kinds_alone() -> None:
     rendered = list(yaml.safe_load_all(Path(hooks.RENDERED).read_text()))
     kinds = [kind.name for kind in WEBHOOK_CONFIGURATIONS]
     asked = [hook for o in rendered if o and o["kind"] in kinds for hook in o["webhooks"]]

@@ -70,7 +70,7 @@ def test_o18_a_route_can_be_deleted(plane: Plane, down: list[str], which: int, p
     until("it is gone", lambda: route(plane, down[which]) is None)
 
 
-def test_o18_a_namespace_can_be_deleted(plane: Plane, down: list[str]) -> None:
+def test_o14_o18_a_namespace_can_be_deleted(plane: Plane, down: list[str]) -> None:
     path = f"/api/v1/namespaces/{down[3]}"
     plane.admin.must("DELETE", path)
     until("it is gone", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=60)

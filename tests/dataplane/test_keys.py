@@ -30,7 +30,7 @@ async def test_a_backend_without_a_key_gets_no_authorization(plane: Plane) -> No
     assert "authorization" not in up.received[0].headers
 
 
-async def test_a_changed_key_is_used_from_the_next_request(plane: Plane) -> None:
+async def test_o19_a_changed_key_is_used_from_the_next_request(plane: Plane) -> None:
     up = await plane.upstream()
     plane.secret("big/key", "old")
     router = await plane.route(hosted(up))

@@ -36,12 +36,12 @@ def container(name: str) -> dict[str, Any]:
 
 
 @SCOPES
-def test_no_right_is_given_by_a_star(name: str) -> None:
+def test_sec_no_right_is_given_by_a_star(name: str) -> None:
     assert not [rule for rule in rules(name, *ROLES) if "*" in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])]
 
 
 @SCOPES
-def test_nobody_may_take_another_ones_rights(name: str) -> None:
+def test_sec_nobody_may_take_another_ones_rights(name: str) -> None:
     verbs = {verb for rule in rules(name, *ROLES) for verb in rule["verbs"]}
     assert verbs.isdisjoint({"escalate", "bind", "impersonate"})
     groups = {group for rule in rules(name, *ROLES) for group in rule["apiGroups"]}
@@ -49,26 +49,26 @@ def test_nobody_may_take_another_ones_rights(name: str) -> None:
 
 
 @SCOPES
-def test_nobody_may_reach_into_a_pod_or_ask_for_a_token(name: str) -> None:
+def test_sec_nobody_may_reach_into_a_pod_or_ask_for_a_token(name: str) -> None:
     resources = {resource for rule in rules(name, *ROLES) for resource in rule["resources"]}
     inside = {"pods/exec", "pods/attach", "pods/portforward", "pods/proxy", "pods/ephemeralcontainers", "nodes/proxy"}
     assert resources.isdisjoint(inside | {"serviceaccounts/token"})
 
 
 @SCOPES
-def test_secrets_are_read_by_name_and_never_listed(name: str) -> None:
+def test_sec_secrets_are_read_by_name_and_never_listed(name: str) -> None:
     of_secrets = [rule for rule in rules(name, *ROLES) if "secrets" in rule["resources"]]
     assert of_secrets
     assert {verb for rule in of_secrets for verb in rule["verbs"]}.isdisjoint({"list", "watch", "deletecollection"})
 
 
-def test_with_namespaces_named_no_right_is_the_clusters() -> None:
+def test_sec_with_namespaces_named_no_right_is_the_clusters() -> None:
     assert rules("namespaced", "ClusterRole") == []
     assert not objects(text("namespaced"), "ClusterRoleBinding")
 
 
 @SCOPES
-def test_no_process_is_root_or_anybody_known(name: str) -> None:
+def test_sec_no_process_is_root_or_anybody_known(name: str) -> None:
     security = pod(name)["securityContext"]
     assert security["runAsNonRoot"] is True
     assert min(security["runAsUser"], security["runAsGroup"]) > 10000

@@ -41,7 +41,7 @@ def test_a_child_concerns_the_route_of_its_label() -> None:
     assert [c["metadata"]["name"] for c in cache.labelled(CHAT)] == ["d"]
 
 
-def test_what_is_older_or_the_same_is_passed_over() -> None:
+def test_o10_what_is_older_or_the_same_is_passed_over() -> None:
     cache = Cache()
     cache.put(DEPLOYMENT, seen("d", 5, labels=OWN, spec=5))
     assert cache.put(DEPLOYMENT, seen("d", 5, labels=OWN, spec=6)) == set()
@@ -149,7 +149,7 @@ def test_the_end_of_a_predecessor_leaves_its_successor() -> None:
     assert cache.get(CONFIG_MAP, "team-a", "c")
 
 
-def test_a_late_answer_does_not_revive_what_is_gone() -> None:
+def test_o10_a_late_answer_does_not_revive_what_is_gone() -> None:
     cache = Cache()
     cache.put(CONFIG_MAP, seen("c", 1, labels=OWN))
     cache.remove(CONFIG_MAP, seen("c", 5))

@@ -166,7 +166,7 @@ class Met(World):
         return asyncio.run(self.reconciler.reconcile(KEY))
 
 
-def test_a_new_child_costs_one_request() -> None:
+def test_o10_a_new_child_costs_one_request() -> None:
     world = World()
     world.reconcile()
     children = [w for w in world.cluster.writes if "ModelRoute" not in w]
@@ -174,7 +174,7 @@ def test_a_new_child_costs_one_request() -> None:
     assert world.cluster.looks == []
 
 
-def test_what_has_the_name_of_a_child_is_not_written_over() -> None:
+def test_o10_what_has_the_name_of_a_child_is_not_written_over() -> None:
     world = Met(theirs())
     assert world.reconcile() == FOREIGN_SECONDS
     assert "data" not in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
@@ -197,7 +197,7 @@ def test_a_name_that_was_given_back_is_taken() -> None:
     assert "data" in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
 
 
-def test_a_child_that_the_watch_does_not_show_yet_is_taken_in() -> None:
+def test_o10_a_child_that_the_watch_does_not_show_yet_is_taken_in() -> None:
     world = Met(theirs(**{"modelroute.dev/route": "chat"}))
     world.reconcile()
     assert "data" in world.cluster.objects[CONFIG_MAP.name, SNAPSHOT]
@@ -216,7 +216,7 @@ def test_a_name_that_is_taken_is_looked_at_again() -> None:
     assert world.reconcile() == FOREIGN_SECONDS
 
 
-def test_a_predecessors_children_are_left_to_the_garbage_collector() -> None:
+def test_o13_a_predecessors_children_are_left_to_the_garbage_collector() -> None:
     world = World()
     world.reconcile()
     theirs = world.cluster.objects[SERVICE.name, "chat-router"]
@@ -235,7 +235,7 @@ def test_events_come_after_the_status_and_once() -> None:
     assert world.cluster.events == []
 
 
-def test_a_route_that_is_going_is_left_alone() -> None:
+def test_o13_a_route_that_is_going_is_left_alone() -> None:
     world = World()
     world.cluster.objects[MODEL_ROUTE.name, "chat"]["metadata"]["deletionTimestamp"] = "2026-05-01T08:00:00Z"
     assert world.reconcile() is None
@@ -249,7 +249,7 @@ def test_a_route_that_is_gone_is_nothing_to_do() -> None:
     assert cluster.writes == []
 
 
-def test_a_namespace_that_ends_is_no_error() -> None:
+def test_o14_a_namespace_that_ends_is_no_error() -> None:
     world = World()
     world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
     world.cluster.refuse["patch", "ConfigMap/chat-router-snapshot"].ending = True

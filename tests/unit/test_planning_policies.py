@@ -21,11 +21,11 @@ def policies(settings: Any = SETTINGS, **spec: Any) -> dict[str, KubeObject]:
     return {o["metadata"]["name"]: o["spec"] for o in objects if o["kind"] == "NetworkPolicy"}
 
 
-def test_there_are_none_unless_the_installation_wants_them() -> None:
+def test_sec_there_are_none_unless_the_installation_wants_them() -> None:
     assert policies(world.SETTINGS) == {}
 
 
-def test_replicas_are_reached_by_routers_and_the_operator_alone() -> None:
+def test_sec_replicas_are_reached_by_routers_and_the_operator_alone() -> None:
     found = policies()["chat-backends"]
     assert found["podSelector"]["matchLabels"] == {
         "modelroute.dev/route": "chat",
@@ -39,7 +39,7 @@ def test_replicas_are_reached_by_routers_and_the_operator_alone() -> None:
     assert found["policyTypes"] == ["Ingress"]
 
 
-def test_it_picks_the_pods_that_are_made() -> None:
+def test_sec_it_picks_the_pods_that_are_made() -> None:
     made = world.made(world.of_vllm(), "Deployment", "chat--small")["spec"]["template"]["metadata"]["labels"]
     router = world.made(world.of_vllm(), "Deployment", "chat-router")["spec"]["template"]["metadata"]["labels"]
     found = policies()
@@ -48,21 +48,21 @@ def test_it_picks_the_pods_that_are_made() -> None:
     assert found["chat-backends"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"].items() <= router.items()
 
 
-def test_anybody_asks_a_router_and_the_operator_looks_after_it() -> None:
+def test_sec_anybody_asks_a_router_and_the_operator_looks_after_it() -> None:
     assert policies()["chat-router"]["ingress"] == [
         {"ports": [{"port": 8000, "protocol": "TCP"}]},
         {"ports": [{"port": 8001, "protocol": "TCP"}], "from": [OPERATOR]},
     ]
 
 
-def test_what_scrapes_metrics_is_let_in_where_it_is_named() -> None:
+def test_sec_what_scrapes_metrics_is_let_in_where_it_is_named() -> None:
     scraper = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     found = policies(replace(SETTINGS, monitoring_namespace="monitoring"))
     sources = found["chat-backends"]["ingress"][0]["from"], found["chat-router"]["ingress"][1]["from"]
     assert [source[-1] for source in sources] == [scraper, scraper]
 
 
-def test_there_is_none_for_what_is_not_run() -> None:
+def test_sec_there_is_none_for_what_is_not_run() -> None:
     assert (set(policies(backends=[HOSTED])), set(policies(router={"mode": "None"}, backends=BOTH))) == (
         {"chat-router"},
         {"chat-backends"},

@@ -82,7 +82,7 @@ class TestValidate:
 
 
 class TestSecrets:
-    def test_the_user_is_asked_about_as_they_are(self) -> None:
+    def test_sec_the_user_is_asked_about_as_they_are(self) -> None:
         cluster = Kube("openai")
         assert answered(review(route(backends=[KEYED])), cluster)["allowed"] is True
         [spec] = cluster.asked
@@ -90,24 +90,24 @@ class TestSecrets:
         resource = {"namespace": "team-a", "verb": "get", "resource": "secrets", "name": "openai"}
         assert spec["resourceAttributes"] == resource
 
-    def test_who_may_not_read_it_is_told_the_field(self) -> None:
+    def test_sec_who_may_not_read_it_is_told_the_field(self) -> None:
         found = answered(review(route(backends=[KEYED])), Kube())
         assert (found["allowed"], found["status"]["code"]) == (False, 403)
         assert found["status"]["message"].startswith(
             'spec.backends[0].external.apiKeySecretRef: you may not read Secret "openai" of namespace team-a'
         )
 
-    def test_nobody_is_asked_about_what_stays_as_it_was(self) -> None:
+    def test_sec_nobody_is_asked_about_what_stays_as_it_was(self) -> None:
         cluster = Kube()
         assert answered(review(route(backends=[KEYED]), route(backends=[KEYED])), cluster)["allowed"] is True
         assert cluster.asked == []
 
-    def test_beside_something_that_cannot_be_read_all_is_new(self) -> None:
+    def test_sec_beside_something_that_cannot_be_read_all_is_new(self) -> None:
         cluster = Kube("openai")
         answered(review(route(backends=[KEYED]), {"kind": "ModelRoute"}), cluster)
         assert len(cluster.asked) == 1
 
-    def test_when_it_cannot_be_asked_nothing_is_kept(self) -> None:
+    def test_sec_when_it_cannot_be_asked_nothing_is_kept(self) -> None:
         cluster = Kube("openai")
         cluster.refuse["create", "SubjectAccessReview/"] = ApiError(Call("create", ACCESS_REVIEW, None), 0, "down")
         found = answered(review(route(backends=[KEYED])), cluster)
@@ -188,7 +188,7 @@ WHOLE = review(route(backends=[HOSTED]))
     ],
     ids=range(15),
 )
-def test_what_is_no_review_is_a_400(body: bytes) -> None:
+def test_sec_what_is_no_review_is_a_400(body: bytes) -> None:
     status, text = post(body)
     assert (status, len(text) < 500) == (400, True)
 
@@ -206,7 +206,7 @@ def test_a_route_that_lacks_its_parts_is_refused(seen: Any) -> None:
     assert answered(review(seen))["status"]["code"] == 422
 
 
-def test_three_mebibytes_are_a_413() -> None:
+def test_sec_three_mebibytes_are_a_413() -> None:
     large = json.dumps(review(route(backends=[HOSTED], models=["x" * 3 * 2**20]))).encode()
     assert post(large)[0] == 413
 
