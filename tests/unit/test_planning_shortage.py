@@ -74,6 +74,13 @@ def test_a_slow_start_is_only_that() -> None:
     assert ready(COLD, backends=[VLLM, HOSTED])[:2] == ("True", "SomeBackendsNotReady")
 
 
+def test_o20_why_one_does_not_run_is_said_though_another_does() -> None:
+    pulled = 'image "vllm:none" cannot be pulled'
+    seen = replace(world.settled(world.route(), slices=world.ready("10.0.0.1")), troubles={"chat--small": pulled})
+    message = f"small 1/1 warm, big external; small: 1 of 1 replicas are ready: {pulled}"
+    assert ready(world.with_router(seen, readyReplicas=2)) == ("True", "AllBackendsReady", message)
+
+
 def test_o21_it_is_told_once_and_by_its_name() -> None:
     asked: dict[str, Any] = {"backends": [VLLM, HOSTED]}
     old = world.planned(world.route(**asked), COLD).status

@@ -3,7 +3,7 @@
 Called by ``status`` and ``plan``. Never keeps anything of an old condition but the time of its last change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
@@ -121,21 +121,26 @@ def _pods(route: t.ModelRoute, router: RouterStatus) -> str:
     return f"{router.ready_replicas} of {router.desired_replicas} {what} are ready"
 
 
+class Serving(NamedTuple):
+    """Who may answer: the status of each backend, what routers are given of them, and by backend what is wrong with its
+    pods, in a sentence."""
+
+    backends: Sequence[BackendStatus]
+    snapshot: Snapshot
+    troubles: Mapping[str, str]
+
+
 def ready(
-    route: t.ModelRoute,
-    router: RouterStatus,
-    acks: Acks,
-    backends: Sequence[BackendStatus],
-    snapshot: Snapshot,
-    missing: Sequence[Missing],
+    route: t.ModelRoute, router: RouterStatus, acks: Acks, serving: Serving, missing: Sequence[Missing]
 ) -> Verdict:
     """Whether clients get answers: a router is ready, lets them in, and somebody can answer what no rule decides.
 
     Where the operator runs no router, and as long as no pod has one in it, the backends alone decide.
     A backend that is down while others stand in for it makes the reason SomeBackendsNotReady, not the status False.
+    Why pods of a backend do not run is said after the counts, though others of it may.
     It becomes True only when a router says that it runs the newest snapshot; later ones are a matter of Programmed.
     """
-    cold = {b.name for b in snapshot.backends if not b.endpoints}
+    backends, cold = serving.backends, {b.name for b in serving.snapshot.backends if not b.endpoints}
     summary = ", ".join(_brief(b, can_answer=b.name not in cold) for b in backends)
     mode = route.spec.router.mode
     if mode == "Gateway" and not router.desired_replicas:
@@ -147,18 +152,16 @@ def ready(
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)
     waiting = cold - {b.name for b in backends if b.desired_replicas == 0}
-    short = "; ".join(f"{b.name}: {b.message}" for b in backends if b.name in cold and lacks_device(b.message))
+    wrong = [f"{b.name}: {b.message}" for b in backends if b.name in serving.troubles]
+    message = "; ".join((summary, *wrong))
+    short = any(b.name in cold and lacks_device(b.message) for b in backends)
     if not any(b.effective_weight for b in backends):
-        return _not_all("False", "NoBackendReady", summary, short)
+        return Verdict("Ready", "False", "InsufficientGPU" if short else "NoBackendReady", message)
     before = condition_of(route.status, "Ready")
     if router.desired_replicas and not (acks.exact or acks.unknown or (before and before.status == "True")):
         return Verdict("Ready", "False", "RouterNotReady", "no router pod has taken up the configuration yet")
-    return _not_all("True", "SomeBackendsNotReady" if waiting else "AllBackendsReady", summary, short)
-
-
-def _not_all(status: Literal["True", "False"], reason: str, summary: str, short: str) -> Verdict:
-    """Of backends that lack a GPU it is said: they do not just start slowly."""
-    return Verdict("Ready", status, "InsufficientGPU" if short else reason, f"{summary}; {short}" if short else summary)
+    reason = "InsufficientGPU" if short else "SomeBackendsNotReady" if waiting else "AllBackendsReady"
+    return Verdict("Ready", "True", reason, message)
 
 
 def _brief(backend: BackendStatus, *, can_answer: bool) -> str:

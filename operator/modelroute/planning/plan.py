@@ -141,11 +141,12 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
         trouble=status.router_trouble(route, observed),
         rolled_out=status.rolled_out(found.gateway, observed) if found.gateway else written,
     )
+    serving = conditions.Serving(backends, found.snapshot, status.backend_troubles(route, observed))
     verdicts = (
         conditions.accepted(_large(found.size, route.status)),
         conditions.resolved_refs(found.missing),
         conditions.programmed(route, routers, found.acks, delivery),
-        conditions.ready(route, routers, found.acks, backends, found.snapshot, found.missing),
+        conditions.ready(route, routers, found.acks, serving, found.missing),
     )
     canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
     return Status(
