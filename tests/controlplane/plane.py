@@ -245,9 +245,12 @@ class Operator:
 
     def metric(self, name: str) -> float:
         """The sum over all labels; 0 while it does not answer."""
+        return sum(float(x.rsplit(" ", 1)[1]) for x in self.metrics().splitlines() if x.startswith(name))
+
+    def metrics(self) -> str:
+        """All that it counts; empty while it does not answer."""
         status, text = self._ask("metrics")
-        lines = text.splitlines() if status else []
-        return sum(float(x.rsplit(" ", 1)[1]) for x in lines if x.startswith(name))
+        return text if status else ""
 
     def leads(self) -> bool:
         return self.metric("modelroute_leader") == 1

@@ -12,12 +12,25 @@ from modelroute.controller.kinds import MODEL_ROUTE
 from tests.controlplane.endstate import end_state
 from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, create, put_service, settle, touch
-from tests.fakes.manifests import HOSTED, MISTAKES, VLLM, manifest
+from tests.fakes.manifests import BOTH, HOSTED, MISTAKES, VLLM, manifest
 from tests.fakes.mortal_operator import DEATH
 from tests.fakes.specs import spec
 
 FIRST = {"backends": [CACHED, HOSTED], "fallbacks": [{"backend": "big"}]}
 SECOND = {"backends": [VLLM | {"weight": 3}, KEYED], "router": {"replicas": 3}}
+AUTOSCALED = {"engine": "HPA", "maxReplicas": 4}
+CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "all": (FIRST, SECOND, 4),
+    "HPA to BuiltIn": (
+        {"backends": [VLLM | {"scaling": AUTOSCALED}]},
+        {"backends": [VLLM | {"scaling": AUTOSCALED | {"engine": "BuiltIn"}}]},
+        2,
+    ),
+    "Gateway to Sidecar": ({}, {"backends": BOTH, "router": {"mode": "Sidecar"}}, 4),
+    "Sidecar to None": ({"router": {"mode": "Sidecar"}}, {"backends": BOTH, "router": {"mode": "None"}}, 1),
+    "a cache less": ({"backends": [CACHED]}, {"backends": [HOSTED]}, 4),
+}
+"""A change, and how many writes it takes at least."""
 MOST_WRITES = 20
 SHORT = "--lease-duration=2"  # it waits for someone who may have worked there without a lease
 ROUNDS, ROUTES = 20, 10
@@ -77,16 +90,21 @@ def test_o09_g10_killed_after_each_write_of_a_first_reconcile_it_ends_alike(alon
         assert state == unharmed
 
 
-def test_o09_g10_killed_after_each_write_of_a_change_it_ends_alike(alone: Plane) -> None:
+@pytest.mark.parametrize(("before", "after", "least"), CHANGES.values(), ids=CHANGES)
+def test_o09_g10_killed_after_each_write_of_a_change_it_ends_alike(
+    alone: Plane, before: dict[str, Any], after: dict[str, Any], least: int
+) -> None:
     prepared = [alone.namespace() for _ in range(MOST_WRITES)]
     for namespace in prepared:
-        create(alone, namespace, **FIRST)
+        create(alone, namespace, **before)
     work(alone)
-    used = deaths(alone, prepared, lambda n: alone.admin.replace(MODEL_ROUTE, n, "chat", "/spec", SECOND))
-    assert len(used) > 4, "it wrote less than what changes"
+    used = deaths(alone, prepared, lambda n: alone.admin.replace(MODEL_ROUTE, n, "chat", "/spec", after))
+    assert len(used) > least, "it wrote less than what changes"
     *killed, unharmed = ends(alone, used)
     for state in killed:
         assert state == unharmed
+    for namespace in prepared:
+        alone.admin.must("DELETE", f"/api/v1/namespaces/{namespace}")
 
 
 @pytest.mark.timeout(900)

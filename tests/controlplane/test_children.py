@@ -47,8 +47,10 @@ def test_sec_every_child_is_controlled_by_its_route(plane: Plane, operator: Oper
     settle(plane, namespace, ROUTER | SMALL)
     for place in ROUTER | SMALL:
         kind, name = place.split("/")
-        [owner] = plane.admin.get(CHILDREN[kind], namespace, name)["metadata"]["ownerReferences"]
+        child = plane.admin.get(CHILDREN[kind], namespace, name)["metadata"]
+        [owner] = child["ownerReferences"]
         assert (owner["uid"], owner["controller"]) == (made["metadata"]["uid"], True), place
+        assert child["namespace"] == made["metadata"]["namespace"], place
 
 
 def test_nothing_is_put_on_the_route_itself(plane: Plane, operator: Operator, namespace: str) -> None:
@@ -146,7 +148,7 @@ def test_o12_a_deleted_child_is_made_again_within_five_seconds(
     kind, name = place.split("/")
     lost = plane.admin.get(CHILDREN[kind], namespace, name)["metadata"]["uid"]
     plane.admin.delete(CHILDREN[kind], namespace, name)
-    until("another one", lambda: (plane.admin.get(CHILDREN[kind], namespace, name) or lost) != lost, seconds=20)
+    until("another one", lambda: (plane.admin.get(CHILDREN[kind], namespace, name) or lost) != lost, seconds=5)
 
 
 def test_a_child_that_lost_its_labels_is_known_by_its_owner(plane: Plane, operator: Operator, namespace: str) -> None:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from modelroute.controller.kinds import DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
+from modelroute.controller.kinds import CHILDREN, DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
 from modelroute.controller.watching import SETTLE_SECONDS
 from tests.controlplane.between import HANG, RESET, Answer, Asked, Between, Fate
 from tests.controlplane.plane import Operator, Plane, until
-from tests.controlplane.routes import ROUTER, SMALL, create, names, settle, touch
+from tests.controlplane.routes import ROUTER, SMALL, condition, create, names, settle, touch
 from tests.fakes.manifests import HOSTED
 
 SILENCE = 3
 DEAD = 2.5 * SILENCE
+CHILD_WRITES = tuple(f"patch {CHILDREN[place.split('/')[0]].plural}/" for place in ROUTER | SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -75,33 +76,92 @@ def test_o01_a_change_is_seen_though_the_watch_has_gone_silent(
 EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
 
 
-@pytest.mark.parametrize(
+GONE = pytest.mark.parametrize(
     "gone",
     [Answer(200, body={"type": "ERROR", "object": EXPIRED}), Answer(410, body=EXPIRED)],
     ids=["event", "status"],
 )
+
+
+class Expiring:
+    """The fate of the first watch of each kind: ``gone``; what follows a new listing passes."""
+
+    def __init__(self, gone: Answer) -> None:
+        self.gone = gone
+        self.told: set[str] = set()
+
+    def __call__(self, asked: Asked) -> Fate:
+        path = asked.target.split("?")[0]
+        if not asked.watches or path in self.told:
+            return None
+        self.told.add(path)
+        return self.gone
+
+
+def cut_watches(proxy: Between) -> None:
+    proxy.fate = lambda asked: RESET if asked.watches else None
+    proxy.reset()
+
+
+@GONE
 def test_o02_what_was_deleted_while_the_watch_was_gone_is_missed_by_nobody(
     plane: Plane, proxy: Between, behind: Operator, namespace: str, gone: Answer
 ) -> None:
     settled(plane, namespace)
-    told: set[str] = set()
-
-    def expire(asked: Asked) -> Fate:
-        """The first watch of each kind; what follows a new listing passes."""
-        path = asked.target.split("?")[0]
-        if not asked.watches or path in told:
-            return None
-        told.add(path)
-        return gone
-
-    proxy.fate = lambda asked: RESET if asked.watches else None
-    proxy.reset()
+    expire, mark = Expiring(gone), plane.mark()
+    cut_watches(proxy)
     plane.admin.delete(DEPLOYMENT, namespace, "chat--small")
     plane.admin.delete(DISRUPTION_BUDGET, namespace, "chat-router")
     until("they are gone", lambda: len(names(plane, namespace)) == len(ROUTER | SMALL) - 2)
     proxy.fate = expire
     settle(plane, namespace, ROUTER | SMALL)
-    assert told
+    touch(plane, behind, namespace)
+    assert expire.told
+    made = Counter(write for write in plane.writes(mark, namespace) if "/chat-" in write and "/chat/" not in write)
+    assert made == {"patch deployments/chat--small/": 1, "patch poddisruptionbudgets/chat-router/": 1}
+
+
+@GONE
+def test_o02_a_route_that_was_deleted_while_the_watch_was_gone_comes_to_nothing(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str, gone: Answer
+) -> None:
+    settled(plane, namespace)
+    expire = Expiring(gone)
+    cut_watches(proxy)
+    plane.admin.delete(MODEL_ROUTE, namespace, "chat")
+    until("the route is gone", lambda: plane.admin.get(MODEL_ROUTE, namespace, "chat") is None)
+    until("no children", lambda: names(plane, namespace) == set(), seconds=60)
+    mark, other = plane.mark(), plane.namespace()
+    proxy.fate = expire
+    settled(plane, other)
+    touch(plane, behind, other)
+    assert expire.told
+    assert plane.writes(mark, namespace) == []
+    assert names(plane, namespace) == set()
+
+
+def test_o10_a_stale_view_of_own_writes_makes_nothing_twice(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    def stale(asked: Asked) -> bool:
+        """Whether it would tell of Deployments or Services."""
+        return asked.method == "GET" and asked.target.split("?")[0].endswith(("/deployments", "/services"))
+
+    mark = plane.mark()
+    proxy.fate = lambda asked: HANG if stale(asked) else None
+    proxy.freeze(stale)
+    create(plane, namespace)
+    until("all children", lambda: names(plane, namespace) == ROUTER | SMALL)
+    for _ in range(2):
+        touch(plane, behind, namespace)
+    proxy.fate = lambda _: None
+    proxy.reset()
+    settle(plane, namespace, ROUTER | SMALL)
+    touch(plane, behind, namespace)
+    made = Counter(write for write in plane.writes(mark, namespace) if write.startswith(CHILD_WRITES))
+    assert made == dict.fromkeys(made, 1)
+    assert len(made) == len(ROUTER | SMALL)
+    assert condition(plane, namespace, "Programmed")["reason"] != "NameConflict"
 
 
 def test_o03_connections_that_are_reset_for_a_while_are_made_again(
@@ -197,3 +257,25 @@ def test_o08_a_route_whose_requests_hang_does_not_hold_up_others(
     settled(plane, other)
     touch(plane, behind, other)
     assert names(plane, namespace) == set()
+
+
+FULL = {"message": "etcdserver: mvcc: database space exceeded", "kind": "Status", "status": "Failure", "code": 500}
+
+
+def test_o30_a_change_that_comes_while_nothing_can_be_written_is_carried_out_after(
+    plane: Plane, proxy: Between, behind: Operator, namespace: str
+) -> None:
+    settled(plane, namespace)
+    proxy.fate = lambda asked: None if asked.method == "GET" else Answer(500, body=FULL)
+    began = time.monotonic()
+    change(plane, namespace)
+    while time.monotonic() < began + 15:
+        assert behind.health() == (200, "ok\n")
+        time.sleep(0.5)
+    tries = proxy.since(began, lambda asked: asked.method != "GET")
+    assert tries, "else nothing was refused"
+    assert len(tries) / (time.monotonic() - began) < 5
+    assert names(plane, namespace) == ROUTER | SMALL
+    proxy.fate = lambda _: None
+    until("it leads again", behind.leads, 30)
+    settle(plane, namespace, ROUTER)

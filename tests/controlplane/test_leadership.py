@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -26,13 +26,13 @@ class Rival(NamedTuple):
 class Pair:
     """Two operators with a lease of their own."""
 
-    def __init__(self, plane: Plane) -> None:
+    def __init__(self, plane: Plane, program: Sequence[str] = ("modelroute.cli.main",)) -> None:
         homes = plane.namespace(), plane.namespace()
         self.home = homes[0]
         self.rivals = []
         for home in homes:
             kubeconfig = plane.identity(home, clusterwide=True, lease_in=self.home)
-            operator = Operator(kubeconfig, lease_in=self.home)
+            operator = Operator(kubeconfig, lease_in=self.home, program=program)
             self.rivals.append(Rival(operator, f"system:serviceaccount:{home}:{OPERATOR}"))
 
     def sorted(self) -> tuple[Rival, Rival]:

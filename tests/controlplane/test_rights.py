@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from modelroute.controller.kinds import CHILDREN, EVENT, MANAGED, MODEL_ROUTE, POD, SCALED_OBJECT, SECRET, SERVICE
-from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES
+from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
 from modelroute.planning.names import SIDECAR_LABEL
+from tests.controlplane.api import Api
 from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.replicas import address, gate, make_replica
 from tests.controlplane.routes import (
@@ -119,3 +121,33 @@ def test_sec_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str,
     applied = {(group, resource, "create") for group, resource, verb in used(plane) if verb == "patch"}
     assert verbs(used(plane)) <= verbs(stated)
     assert verbs(stated) <= verbs(used(plane)) | applied
+
+
+def may(plane: Plane, namespace: str) -> set[tuple[str, str, str, str]]:
+    """As `kubectl auth can-i --list` as the operator: group, resource, verb, and name or nothing."""
+    asking = Api(yaml.safe_load(plane.operator_kubeconfig.read_text()))
+    plane.users.append(asking)
+    review = {"kind": "SelfSubjectRulesReview", "apiVersion": "authorization.k8s.io/v1"}
+    path = f"/apis/{review['apiVersion']}/selfsubjectrulesreviews"
+    found = asking.must("POST", path, review | {"spec": {"namespace": namespace}})["status"]
+    assert not found["incomplete"], found
+    return expanded(found["resourceRules"])
+
+
+def expanded(rules: list[dict[str, list[str]]]) -> set[tuple[str, str, str, str]]:
+    """Without what the API server gives to everybody: to ask about oneself."""
+    return {
+        (group, resource, verb, name)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames") or [""]
+        if not resource.startswith("selfsubject")
+    }
+
+
+def test_sec_what_the_operator_may_is_what_is_stated(plane: Plane, running: Operator, namespace: str) -> None:
+    everywhere = expanded(policy_rules(RULES)) | expanded(policy_rules(CLUSTER_RULES))
+    assert may(plane, namespace) == everywhere
+    assert may(plane, HOME) == everywhere | expanded(policy_rules(LEASE_RULES)) | expanded(policy_rules(OWN_RULES))

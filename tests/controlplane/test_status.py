@@ -31,6 +31,7 @@ from tests.fakes.manifests import HOSTED, MISTAKES, VLLM, manifest
 
 INVALID = MISTAKES["a header that cannot be"].spec["rules"]
 CANARY = "sk-planted-7f3a"
+ERRORS = 'modelroute_reconciles_total{outcome="error"}'
 
 
 def test_a_route_whose_replicas_answer_is_ready(
@@ -170,12 +171,15 @@ def lax(plane: Plane) -> Iterator[None]:
 def test_o16_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
-    before = snapshot(plane, namespace)
+    before, failed, said = snapshot(plane, namespace), operator.metric(ERRORS), len(operator.log())
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec", {"backends": [HOSTED], "rules": INVALID})
     message = becomes(plane, namespace, "Accepted", "False", "InvalidSpec")
     assert "spec.rules[0].when.headers" in message
     settle(plane, namespace, ROUTER | SMALL)
+    touch(plane, operator, namespace)
     assert snapshot(plane, namespace) == before
+    assert operator.metric(ERRORS) == failed
+    assert "Traceback" not in operator.log()[said:]
 
 
 @pytest.mark.usefixtures("lax")

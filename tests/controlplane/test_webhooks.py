@@ -11,10 +11,12 @@ from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, SECRET, WEBHOOK
 from tests.controlplane import hooks
 from tests.controlplane.plane import BINARIES, HOME, Operator, Plane, until
 from tests.controlplane.routes import KEYED, apply, becomes, create, put_secret
-from tests.fakes.manifests import HOSTED, manifest
+from tests.fakes import deploying, timely
+from tests.fakes.manifests import HOSTED, MISTAKES, manifest
 
 READ = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["openai"], "verbs": ["get"]}
 WHOLE = MODEL_ROUTE.path()
+WRONG_SPECS = MISTAKES | timely.MISTAKES | deploying.MISTAKES
 
 
 def keyed(url: str = "https://api.example.com/v1") -> list[dict[str, Any]]:
@@ -29,6 +31,18 @@ def test_a_spec_that_the_crd_lets_through_is_refused_with_its_path(plane: Plane,
         answer = apply(plane.admin, hooked, backends=[HOSTED], **WRONG)
     assert answer.status_code == 422
     assert 'spec.rules[0].prefer[0]: "nobody" is not a backend of this route (big)' in answer.json()["message"]
+
+
+def test_sec_the_webhook_alone_refuses_every_mistake_that_the_crd_does(plane: Plane, hooked: str) -> None:
+    """A second line, should a CRD of another version be in force."""
+    passed, elsewhere = [], []
+    with hooks.crd_without_rules(plane):
+        for name, mistake in WRONG_SPECS.items():
+            given = manifest(namespace=hooked, **mistake.spec)
+            answer = plane.admin.ask("POST", MODEL_ROUTE.path(hooked), given, dryRun="All")
+            passed += [name] if answer.is_success else []
+            elsewhere += [name] if mistake.path not in answer.text else []
+    assert (passed, elsewhere) == ([], [])
 
 
 class TestSecrets:

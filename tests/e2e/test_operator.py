@@ -112,3 +112,22 @@ def restarts(cluster: Cluster) -> dict[str, list[int]]:
     """Of the replicas' containers, by pod: others would have other names."""
     pods = cluster.get("-n", "demo", "pods", "-l", "modelroute.dev/backend=small")["items"]
     return {p["metadata"]["name"]: [s["restartCount"] for s in p["status"]["containerStatuses"]] for p in pods}
+
+
+def test_o29_when_the_node_of_the_leader_dies_another_leads_and_nothing_is_lost(
+    quickstart: Cluster, load: Load
+) -> None:
+    load.more(20)
+    home = ("-n", "modelroute-system")
+
+    def holder() -> str:
+        found: str = quickstart.get(*home, "lease", "modelroute-operator")["spec"].get("holderIdentity", "")
+        return found
+
+    before = quickstart.until("a leader", 60, holder)
+    pod = before.rpartition("_")[0]
+    quickstart.kubectl(*home, "delete", "pod", pod, "--force", "--grace-period=0", "--wait=false")
+    quickstart.until("another holder", 15, lambda: holder() not in ("", before))  # the lease of ten seconds, and five
+    load.more(20)
+    quickstart.kubectl(*home, "rollout", "status", "deployment/modelroute-operator", "--timeout=180s")
+    assert load.lost == []
