@@ -145,7 +145,7 @@ def test_o10_a_stale_view_of_own_writes_makes_nothing_twice(
 ) -> None:
     def stale(asked: Asked) -> bool:
         """Whether it would tell of Deployments or Services."""
-        return asked.method == "GET" and asked.target.split("?")[0].endswith(("/deployments", "/services"))
+        return asked.watches and asked.target.split("?")[0].endswith(("/deployments", "/services"))
 
     mark = plane.mark()
     proxy.fate = lambda asked: HANG if stale(asked) else None
