@@ -61,7 +61,7 @@ def test_it_ends_when_it_is_told_to(plane: Plane, stopped: Operator) -> None:
     assert stopped.end() == 0
 
 
-def test_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator, namespace: str) -> None:
+def test_o09_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator, namespace: str) -> None:
     create(plane, namespace)
     stopped.start()
     until("a first child", lambda: names(plane, namespace))
@@ -121,7 +121,7 @@ async def reconcile(plane: Plane, namespace: str, writes: int) -> bool:
     return True
 
 
-def test_a_crash_after_any_write_is_made_good(
+def test_o09_a_crash_after_any_write_is_made_good(
     plane: Plane, stopped: Operator, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(plane.operator_kubeconfig))
@@ -135,7 +135,7 @@ def test_a_crash_after_any_write_is_made_good(
     assert route(plane, namespace)["status"]["observedGeneration"] == 1
 
 
-def test_a_right_that_is_lacking_is_named_and_the_rest_goes_on(
+def test_o28_a_right_that_is_lacking_is_named_and_the_rest_goes_on(
     plane: Plane, operator: Operator, namespace: str
 ) -> None:
     without = [r for r in policy_rules() if r["resources"] != ["deployments"]]
@@ -151,7 +151,7 @@ def test_a_right_that_is_lacking_is_named_and_the_rest_goes_on(
     assert made == {place for place in ROUTER | SMALL if DEPLOYMENT.name not in place}
 
 
-def test_a_right_that_is_given_back_is_used(plane: Plane, operator: Operator, namespace: str) -> None:
+def test_o28_a_right_that_is_given_back_is_used(plane: Plane, operator: Operator, namespace: str) -> None:
     plane.allow([r for r in policy_rules() if r["resources"] != ["configmaps"]])
     try:
         create(plane, namespace)
