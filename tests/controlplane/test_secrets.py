@@ -11,6 +11,12 @@ from tests.controlplane.routes import KEYED, ROUTER, becomes, create, deployment
 OLD, NEW = "sk-planted-old-51c2", "sk-planted-new-e07b"
 
 
+def leaked(seen: str) -> list[str]:
+    """What of the keys is to be seen there, as it is or as a Secret has it."""
+    forms = [form for key in (OLD, NEW) for form in (key, base64.b64encode(key.encode()).decode())]
+    return [form for form in forms if form in seen]
+
+
 def router_pods(plane: Plane, namespace: str) -> set[str]:
     pods = plane.admin.all(POD, namespace, "app.kubernetes.io/component=router")
     return {pod["metadata"]["uid"] for pod in pods}
@@ -32,7 +38,7 @@ def test_o19_a_key_that_is_rotated_restarts_nothing(plane: Plane, operator: Oper
     assert deployment(plane, namespace, "chat-router")["metadata"]["generation"] == generation
     assert router_pods(plane, namespace) == pods
     said = f"{route(plane, namespace)} {plane.admin.all(EVENT, namespace)} {operator.log()}"
-    assert (OLD in said, NEW in said) == (False, False)
+    assert leaked(said) == []
 
 
 def listed(plane: Plane, namespace: str) -> Iterator[tuple[str, Any]]:
@@ -60,4 +66,4 @@ def test_sec_a_planted_key_is_in_no_object_metric_or_log(plane: Plane, operator:
     }
     seen = f"{found} {operator.metrics()} {operator.log()}"
     assert operator.metrics()
-    assert (OLD in seen, base64.b64encode(OLD.encode()).decode() in seen) == (False, False)
+    assert leaked(seen) == []

@@ -1,7 +1,7 @@
 """O26: an upgrade of the operator restarts no replica, nor does a downgrade. ``previous`` is what it made before.
 
 The pod template of what runs must stay as it is, though a new backend's has a readiness gate. When a release is made,
-``planning`` is copied over ``previous``.
+``planning`` is copied over ``previous``, and the CRD beside it, which the tests of what is stored install.
 """
 
 from pathlib import Path
