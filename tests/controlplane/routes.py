@@ -26,7 +26,7 @@ from tests.fakes.manifests import VLLM, manifest
 ROUTER_PODS = "app.kubernetes.io/component=router"
 ROUTER = {"Deployment/chat-router", "Service/chat-router", "ServiceAccount/chat-router"}
 ROUTER |= {"PodDisruptionBudget/chat-router", "ConfigMap/chat-router-snapshot"}
-SMALL = {"Deployment/chat--small", "Service/chat--small"}
+SMALL = {"Deployment/chat--small", "Service/chat--small", "PodDisruptionBudget/chat--small"}
 CACHE = "PersistentVolumeClaim/chat--small-cache"
 CACHED = VLLM | {"vllm": {"model": "org/small", "modelCache": {"size": "1Gi"}}}
 KEYED: dict[str, Any] = {

@@ -41,7 +41,8 @@ URL = "http://prometheus.monitoring.svc"
 SCALED = VLLM | {"name": "hpa", "scaling": {"engine": "HPA"}}
 KEDAS = VLLM | {"name": "keda", "scaling": {"engine": "KEDA", "serverAddress": URL}}
 PULLED = VLLM | {"name": "pulled", "vllm": {"model": "m", "prePull": True, "nodeSelector": {"a": "b"}}}
-OTHERS = {f"{kind}/chat--{name}" for name in ("hpa", "keda", "pulled") for kind in ("Deployment", "Service")}
+EACH = ("Deployment", "Service", "PodDisruptionBudget")
+OTHERS = {f"{kind}/chat--{name}" for name in ("hpa", "keda", "pulled") for kind in EACH}
 OTHERS |= {"HorizontalPodAutoscaler/chat--hpa", "DaemonSet/chat--pulled-pull"}
 POLICIES = {"NetworkPolicy/chat-router", "NetworkPolicy/chat-backends"}
 
@@ -102,7 +103,7 @@ def test_sec_all_stated_rights_are_used_and_no_others(plane: Plane, hooked: str,
         plane.make_pods_ready(namespace, "backend", host)
         until("a gate is open", lambda: gate(plane, namespace, "a")["status"] == "True", seconds=60)
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [VLLM | {"name": "next"}])
-    settle(plane, namespace, ROUTER | POLICIES | {"Deployment/chat--next", "Service/chat--next"})
+    settle(plane, namespace, ROUTER | POLICIES | {f"{kind}/chat--next" for kind in EACH})
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
     settle(plane, namespace, ROUTER | {"NetworkPolicy/chat-router"})
     until("no ScaledObject", lambda: plane.admin.get(SCALED_OBJECT, namespace, "chat--keda") is None)

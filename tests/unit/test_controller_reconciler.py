@@ -134,6 +134,14 @@ def test_without_the_right_to_see_pods_the_status_is_told_all_the_same() -> None
     assert world.condition("Programmed")["reason"] == "Forbidden"
 
 
+def test_a_secret_that_it_may_not_read_stops_nothing() -> None:
+    world = World(backends=[KEYED])
+    world.cluster.deny("get", SECRET, "openai", 403)
+    assert world.reconcile() == UNRESOLVED_SECONDS
+    assert world.condition("ResolvedRefs")["reason"] == "SecretNotReadable"
+    assert world.condition("Programmed")["reason"] != "Forbidden"
+
+
 def test_what_may_not_be_looked_at_is_not_overwritten() -> None:
     world = Met(theirs())
     world.cluster.deny("get", CONFIG_MAP, SNAPSHOT, 403)

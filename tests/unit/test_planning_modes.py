@@ -8,7 +8,7 @@ import pytest
 from modelroute.planning import pods
 from modelroute.planning.names import SIDECAR
 from modelroute.planning.observed import KubeObject, Observed, Told
-from modelroute.planning.plan import Plan
+from modelroute.planning.plan import Plan, plan
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED
 
@@ -101,6 +101,13 @@ class TestSidecar:
         assert (status, reason) == ("True", "NoSidecars")
         assert message.startswith("no pod carries the label modelroute.dev/sidecar: chat yet")
         assert said(found, "Ready")[0] == "True"
+
+    def test_without_webhooks_it_says_that_no_pod_will_ever_get_one(self) -> None:
+        asked, alone = route("Sidecar"), replace(world.SETTINGS, injection=False)
+        found = plan(asked, world.settled(asked), alone, world.moment(world.NOW))
+        status, reason, message = said(found, "Programmed")
+        assert (status, reason) == ("False", "NoInjection")
+        assert message.startswith("this operator serves no webhooks, so pods get no router")
 
     def test_it_is_programmed_when_every_router_is_ready(self) -> None:
         found = settled("Sidecar", pod("a"), pod("b"))

@@ -22,6 +22,8 @@ ROUTER = {
     "PodDisruptionBudget/chat-router",
     "Deployment/chat-router",
 }
+OF_SMALL = {f"{kind}/chat--small" for kind in ("Service", "PodDisruptionBudget", "Deployment")}
+OF_SMALL |= {"PersistentVolumeClaim/chat--small-cache"}
 LONG: dict[str, Any] = {
     "backends": [HOSTED | {"name": f"b{i}", "parameters": {"systemPrompt": "x" * 32768}} for i in range(30)]
 }
@@ -39,8 +41,7 @@ def condition(status: Status, type_: str) -> tuple[str, str, str]:
 class TestObjects:
     def test_a_vllm_backend_has_children_and_others_have_none(self) -> None:
         found = names(world.planned(world.route(backends=[CACHED, world.BEHIND, world.KEYED])).objects)
-        own = {"PersistentVolumeClaim/chat--small-cache", "Service/chat--small", "Deployment/chat--small"}
-        assert found - ROUTER == own
+        assert found - ROUTER == OF_SMALL
 
     def test_what_pods_need_comes_before_them(self) -> None:
         kinds = [o["kind"] for o in world.planned(world.route(backends=[CACHED])).objects]
@@ -66,7 +67,7 @@ class TestOrphans:
 
     def test_a_backend_takes_its_children_along(self) -> None:
         found = names(self.plan(HOSTED).orphans)
-        assert found == {"PersistentVolumeClaim/chat--small-cache", "Service/chat--small", "Deployment/chat--small"}
+        assert found == OF_SMALL
 
     def test_a_claim_goes_when_it_is_no_longer_asked_for(self) -> None:
         assert names(self.plan(VLLM, HOSTED).orphans) == {"PersistentVolumeClaim/chat--small-cache"}

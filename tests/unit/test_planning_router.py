@@ -8,7 +8,7 @@ from modelroute.planning.observed import KubeObject
 from modelroute.planning.resources import router as maker
 from modelroute.snapshot.codec import decode
 from tests.fakes import world
-from tests.fakes.manifests import HOSTED
+from tests.fakes.manifests import HOSTED, VLLM
 
 NAME = "chat-router"
 CERTIFIED: Any = {"router": {"tls": {"secretRef": {"name": "cert"}}}}
@@ -126,9 +126,12 @@ class TestService:
 
 
 @pytest.mark.parametrize("replicas", [1, 2])
-def test_a_node_with_a_router_can_be_drained(replicas: int) -> None:
-    found = world.made(world.route(router={"replicas": replicas}), "PodDisruptionBudget", NAME)["spec"]
+@pytest.mark.parametrize("name", [NAME, "chat--small"])
+def test_a_node_can_be_drained_of_routers_and_of_replicas_one_at_a_time(name: str, replicas: int) -> None:
+    asked = world.route(backends=[VLLM | {"scaling": {"minReplicas": replicas}}], router={"replicas": replicas})
+    found = world.made(asked, "PodDisruptionBudget", name)["spec"]
     assert (found["maxUnavailable"], found["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert found["selector"] == world.made(asked, "Deployment", name)["spec"]["selector"]
 
 
 def test_the_snapshot_is_what_routers_read() -> None:

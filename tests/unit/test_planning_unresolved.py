@@ -154,6 +154,29 @@ def test_replicas_that_run_have_what_they_need(backend: Any) -> None:
     assert found.ready_replicas == 1
 
 
+HIDDEN = Observed(hidden=frozenset({"openai", "chat-keys", "cert"}))
+"""The operator may not read these Secrets; others are not there."""
+
+
+def test_what_the_operator_may_not_read_is_not_known() -> None:
+    found = resolved(HIDDEN, backends=[world.KEYED])
+    problem = 'the operator may not read Secret "openai", so whether it has all that it needs is not known'
+    assert found == ("Unknown", "SecretNotReadable", f"spec.backends[0].external.apiKeySecretRef: {problem}")
+
+
+def test_what_is_known_to_be_missing_comes_before_what_is_not_known() -> None:
+    assert resolved(HIDDEN, backends=[world.KEYED, world.BEHIND])[:2] == ("False", "ServiceNotFound")
+
+
+def test_traffic_goes_on_where_the_operator_may_not_read_keys() -> None:
+    """The routers mount them, and find out themselves."""
+    found = world.planned(world.route(backends=[world.KEYED], router=KEYS), HIDDEN)
+    assert found.snapshot.backends[0].endpoints
+    assert "may not read" not in found.status.backends[0].message
+    [ready] = [c for c in found.status.conditions if c.type == "Ready"]
+    assert ready.reason != "ClientKeysMissing"
+
+
 def test_every_secret_that_is_named_is_looked_for() -> None:
     """A webhook that asks whether a user may read what a manifest names asks for just these."""
     asked = world.route(backends=[TOKEN, PULLED | {"name": "b"}, MOUNTED | {"name": "c"}])

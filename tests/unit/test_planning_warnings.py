@@ -1,5 +1,6 @@
 """What is legal and yet a risk is said, by its field; what is not is not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from modelroute.planning.warnings import warnings
 from tests.fakes import world
 from tests.fakes.manifests import BOTH, HOSTED, VLLM
 
+POLICED = replace(world.SETTINGS, network_policies=True)
+SLEEPY: dict[str, Any] = {"backends": [VLLM | {"scaling": {"maxReplicas": 2, "idle": {"action": "Sleep"}}}]}
 ZERO = {"scaling": {"minReplicas": 0}}
 COLD = {"fallbacks": [{"backend": "big", "failures": ["ColdStart"]}]}
 CANARY = {"canary": {"backend": "big"}}
@@ -57,6 +60,10 @@ RISKY: dict[str, tuple[dict[str, Any], str]] = {
         scaled(HOSTED, minReplicas=0, engine="External", idle={"after": "1h"}),
         "spec.backends[0].scaling.idle: action ScaleToZero does nothing here; engine External decides",
     ),
+    "apps beside the router may put it to sleep": (
+        SLEEPY | {"router": {"mode": "Sidecar"}},
+        "spec.backends[0].scaling.idle: action Sleep makes replicas serve vLLM's development paths",
+    ),
     "a canary alone": ({"backends": BOTH} | CANARY, 'spec.canary: no fallback takes over what "big" fails'),
     "a canary that is its own fallback": (
         {"backends": BOTH, "fallbacks": [{"backend": "big"}]} | CANARY,
@@ -92,14 +99,21 @@ CALM: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("spec", "starts"), RISKY.values(), ids=RISKY.keys())
 def test_a_risk_is_said_once_and_by_its_field(spec: dict[str, Any], starts: str) -> None:
-    assert len([sentence for sentence in warnings(world.route(**spec)) if sentence.startswith(starts)]) == 1
+    assert len([sentence for sentence in warnings(world.route(**spec), POLICED) if sentence.startswith(starts)]) == 1
 
 
 @pytest.mark.parametrize("spec", CALM.values(), ids=CALM.keys())
 def test_what_is_no_risk_is_not_said(spec: dict[str, Any]) -> None:
-    assert warnings(world.route(**spec)) == ()
+    assert warnings(world.route(**spec), POLICED) == ()
+
+
+def test_it_is_said_that_without_policies_every_pod_may_put_a_replica_to_sleep() -> None:
+    [told] = warnings(world.route(**SLEEPY), world.SETTINGS)
+    assert told.startswith("spec.backends[0].scaling.idle: action Sleep")
+    assert told.endswith("the operator runs without NetworkPolicies: every pod reaches them")
+    assert len(told) <= 256
 
 
 @pytest.mark.parametrize("spec", [spec for spec, _ in RISKY.values()], ids=RISKY.keys())
 def test_the_api_server_cuts_no_sentence(spec: dict[str, Any]) -> None:
-    assert [s for s in warnings(world.route(**spec)) if len(s) > 256] == []
+    assert [s for s in warnings(world.route(**spec), POLICED) if len(s) > 256] == []

@@ -68,6 +68,7 @@ def options(args: argparse.Namespace) -> Options:
         image_pull_policy=args.image_pull_policy,
         cluster_domain=args.cluster_domain,
         prometheus_url=args.prometheus_url,
+        injection=bool(args.webhook_port),
         network_policies=args.network_policies,
         operator_namespace=args.operator_namespace,
         monitoring_namespace=args.monitoring_namespace,

@@ -9,7 +9,7 @@ from enum import Enum
 from modelroute.api import types as t
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
+from modelroute.controller.calls import FORBIDDEN, ApiError
 from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import CHILDREN, SCALED_OBJECT, SERVICE
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
@@ -54,12 +54,14 @@ class Observer:
         services = {s: found for s in refs.services if (found := self._cache.get(SERVICE, namespace, s))}
         refusals: list[ApiError] = []
         secrets: dict[str, frozenset[str] | None] = {}
+        hidden: set[str] = set()
         for secret in sorted(refs.secrets):
             try:
                 secrets[secret] = await self._cluster.secret_keys(namespace, secret)
             except ApiError as error:
-                secrets[secret] = None
-                refusals.append(_lasting(error))
+                hidden.add(secret)
+                if error.status != FORBIDDEN:  # that is for the installation to decide, and stops nothing
+                    refusals.append(_lasting(error))
         claims: set[str] = set()
         for claim in sorted(refs.claims):
             try:
@@ -78,6 +80,7 @@ class Observer:
             slices={s: self._cache.slices(namespace, s) for s in refs.slices},
             services=services,
             secrets=secrets,
+            hidden=frozenset(hidden),
             claims=frozenset(claims),
             troubles=self._cache.troubles(Key(namespace, name)),
             pods=self._cache.pods(Key(namespace, name)),

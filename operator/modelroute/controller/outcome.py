@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 
 from modelroute.api.status import Condition, Status, condition_of
-from modelroute.controller.calls import ApiError
+from modelroute.controller.calls import FORBIDDEN, ApiError
 from modelroute.planning.events import Event
 
 PROGRAMMED = "Programmed"
 MESSAGE_LIMIT = 1024
-FORBIDDEN = 403
 
 
 def with_refusals(planned: Status, refusals: Sequence[ApiError], old: Status | None, now: str) -> Status:

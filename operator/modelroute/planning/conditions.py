@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     """A condition without its times."""
 
     type: str
-    status: Literal["True", "False"]
+    status: Literal["True", "False", "Unknown"]
     reason: str
     message: str
 
@@ -60,7 +60,9 @@ def resolved_refs(missing: Sequence[Missing]) -> Verdict:
     """Whether all that the spec refers to is there."""
     if not missing:
         return Verdict("ResolvedRefs", "True", "ResolvedRefs", "all references are resolved")
-    return Verdict("ResolvedRefs", "False", missing[0].reason, "; ".join(f"{m.path}: {m.problem}" for m in missing))
+    first = min(missing, key=lambda m: m.unknown)
+    status: Literal["False", "Unknown"] = "Unknown" if first.unknown else "False"
+    return Verdict("ResolvedRefs", status, first.reason, "; ".join(f"{m.path}: {m.problem}" for m in missing))
 
 
 class Delivery(NamedTuple):
@@ -72,6 +74,7 @@ class Delivery(NamedTuple):
     oversize: str
     trouble: str
     rolled_out: bool
+    injection: bool  # whether pods that ask for a router get one
 
 
 def programmed(route: t.ModelRoute, router: RouterStatus, acks: Acks, delivery: Delivery) -> Verdict:
@@ -84,7 +87,7 @@ def programmed(route: t.ModelRoute, router: RouterStatus, acks: Acks, delivery: 
     if route.spec.router.mode != "Gateway" and not delivery.rolled_out:
         return Verdict("Programmed", "False", "SnapshotNotWritten", "the configuration is being written")
     if route.spec.router.mode != "Gateway" and not router.desired_replicas:
-        return _without_router(route, router)
+        return _without_router(route, router, injection=delivery.injection)
     pods = _pods(route, router)
     if delivery.trouble:
         return Verdict("Programmed", "False", "RoutersFailing", f"{pods}: {delivery.trouble}")
@@ -108,10 +111,13 @@ def _acknowledged(router: RouterStatus, acks: Acks) -> Verdict:
     return Verdict("Programmed", "True", "RoutersUpToDate", run)
 
 
-def _without_router(route: t.ModelRoute, router: RouterStatus) -> Verdict:
+def _without_router(route: t.ModelRoute, router: RouterStatus, *, injection: bool) -> Verdict:
     written = f"the configuration is written, revision {router.revision}"
     if route.spec.router.mode == "None":
         return Verdict("Programmed", "True", "SnapshotWritten", f"{written}; no router is run")
+    if not injection:
+        none = "this operator serves no webhooks, so pods get no router; use mode Gateway, or install it with webhooks"
+        return Verdict("Programmed", "False", "NoInjection", none)
     nobody = f"no pod carries the label {SIDECAR_LABEL}: {route.metadata.name} yet"
     return Verdict("Programmed", "True", "NoSidecars", f"{nobody}; {written}")
 
@@ -147,7 +153,7 @@ def ready(
         return Verdict("Ready", "False", "RouterNotReady", "spec.router.replicas is 0: no router pod is asked for")
     if router.desired_replicas and not router.ready_replicas:
         return Verdict("Ready", "False", "RouterNotReady", _pods(route, router))
-    closed = next((m.problem for m in missing if m.path == CLIENT_KEYS), "")
+    closed = next((m.problem for m in missing if m.path == CLIENT_KEYS and not m.unknown), "")
     if closed and mode != "None":
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)

@@ -41,7 +41,7 @@ CONTENT_ANNOTATION = f"{t.GROUP}/content"
 
 
 def backend(route: str, name: str) -> str:
-    """The Deployment and the Service of a vLLM backend."""
+    """The Deployment, the Service and the PodDisruptionBudget of a vLLM backend."""
     return f"{route}--{name}"
 
 
@@ -71,8 +71,13 @@ def prepull(route: str, name: str) -> str:
 
 
 def backends_policy(route: str) -> str:
-    """The NetworkPolicy of all replicas of a route's vLLM backends."""
+    """The NetworkPolicy of the replicas of a route's vLLM backends, but for those that may sleep."""
     return f"{route}-backends"
+
+
+def sleepers_policy(route: str) -> str:
+    """The NetworkPolicy of the replicas of those that may sleep."""
+    return f"{route}-sleepers"
 
 
 def router(route: str) -> str:

@@ -100,6 +100,7 @@ class Observed:
     slices: Mapping[str, tuple[KubeObject, ...]] = field(default_factory=dict)  # EndpointSlices by Service name
     services: Mapping[str, KubeObject] = field(default_factory=dict)  # Services that targetRefs name, where they exist
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # the keys of each Secret; None: missing
+    hidden: frozenset[str] = frozenset()  # Secrets that the operator may not read: nobody knows what is in them
     claims: frozenset[str] = frozenset()  # those of the claims that the route names which exist
     troubles: Mapping[str, str] = field(default_factory=dict)  # what keeps pods from running, by Deployment
     pods: tuple[Pod, ...] = ()  # of backends, routers and sidecars, in a stable order

@@ -65,7 +65,7 @@ class Refusal:
 def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float) -> Plan:
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
     lost = missing(route, observed, settings)
-    unusable = {m.backend for m in lost if not m.of_replicas}  # those that run have what they need
+    unusable = {m.backend for m in lost if not (m.of_replicas or m.unknown)}  # those that run have what they need
     endpoints = endpoints_of(route, observed, unusable)
     loads, loads_due = loads_of(route, observed, endpoints, now)
     started = starts.known(route, observed, now)
@@ -140,6 +140,7 @@ def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: 
         oversize=_oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else "",
         trouble=status.router_trouble(route, observed),
         rolled_out=status.rolled_out(found.gateway, observed) if found.gateway else written,
+        injection=settings.injection,
     )
     serving = conditions.Serving(backends, found.snapshot, status.backend_troubles(route, observed))
     verdicts = (
@@ -175,6 +176,7 @@ def _backend_children(
             live = observed.child("PersistentVolumeClaim", names.cache(route.metadata.name, backend.name))
             yield vllm.claim(route, backend, cache, live)
         yield vllm.service(route, backend)
+        yield vllm.disruption_budget(route, backend)
         found, live = scaled[backend.name], observed.child("Deployment", name)
         least = found.status.floor if found.status else backend.scaling.min_replicas
         by_keda = observed.child("ScaledObject", name) is not None

@@ -96,7 +96,7 @@ def backend_statuses(
     """One entry a backend, in the manifest's order; ``found`` has all of them."""
     weights = _percentages(snapshot)
     ready = {b.name: len(b.endpoints) for b in snapshot.backends}
-    problems = {m.backend: f"{m.path}: {m.problem}" for m in missing}
+    problems = {m.backend: f"{m.path}: {m.problem}" for m in missing if not m.unknown}
     return tuple(
         BackendStatus(
             name=b.name,

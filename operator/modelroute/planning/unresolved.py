@@ -15,12 +15,15 @@ from modelroute.planning.settings import Settings
 CLIENT_KEYS = "spec.router.auth.apiKeysSecretRef"
 """The path of what a router that starts lets no client in without."""
 
+HIDDEN = "SecretNotReadable"
+"""The reason of a Secret that the operator may not read."""
+
 _Problem = tuple[str, str, str]
 """Reason, path and sentence."""
 
 
 class Missing(NamedTuple):
-    """A reference that leads nowhere; ``path`` is the field as kubectl writes it.
+    """A reference that leads nowhere, or may; ``path`` is the field as kubectl writes it.
 
     ``backend`` is whose it is; empty: the router's.
     """
@@ -34,6 +37,11 @@ class Missing(NamedTuple):
     def of_replicas(self) -> bool:
         """Whether only replicas that are yet to start lack it: those that run go on."""
         return ".vllm." in self.path or ".scaling." in self.path
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it may well be there: who is given it finds out."""
+        return self.reason == HIDDEN
 
 
 def missing(route: t.ModelRoute, observed: Observed, settings: Settings) -> tuple[Missing, ...]:
@@ -52,7 +60,7 @@ def _of(backend: t.Backend, namespace: str, observed: Observed) -> Iterator[_Pro
     if backend.external and backend.external.api_key_secret_ref:
         ref, path = backend.external.api_key_secret_ref, "external.apiKeySecretRef"
         for reason, problem in _secret(ref.name, (ref.key,), namespace, observed):
-            yield reason, path if reason == "SecretNotFound" else f"{path}.key", problem
+            yield reason, f"{path}.key" if reason == "SecretKeyNotFound" else path, problem
     if backend.target_ref:
         yield from _service(backend.target_ref, namespace, observed)
     if backend.vllm:
@@ -96,11 +104,12 @@ def _of_router(router: t.Router, namespace: str, observed: Observed) -> Iterator
 def _secret(name: str, wanted: Collection[str], namespace: str, observed: Observed) -> Iterator[tuple[str, str]]:
     """Reason and sentence for what is not there of the Secret ``name`` with the ``wanted`` keys."""
     keys = observed.secrets.get(name)
-    if keys is None:
+    if name in observed.hidden:
+        yield HIDDEN, f'the operator may not read Secret "{name}", so whether it has all that it needs is not known'
+    elif keys is None:
         yield "SecretNotFound", f'Secret "{name}" is not in namespace {namespace}'
-        return
     for key in wanted:
-        if key not in keys:
+        if keys is not None and key not in keys:
             yield "SecretKeyNotFound", f'Secret "{name}" has no key "{key}"'
 
 

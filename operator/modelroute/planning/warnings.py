@@ -6,16 +6,17 @@ Called by the validating webhook. Never refuses anything; what cannot be right i
 from collections.abc import Iterator
 
 from modelroute.api import types as t
+from modelroute.planning.settings import Settings
 
 _TRUST = "--trust-remote-code"
 
 
-def warnings(route: t.ModelRoute) -> tuple[str, ...]:
+def warnings(route: t.ModelRoute, settings: Settings) -> tuple[str, ...]:
     """All of them, in the manifest's order."""
     of_backends = (
         f"spec.backends[{i}].{sentence}"
         for i, backend in enumerate(route.spec.backends)
-        for sentence in _of_backend(route.spec, backend)
+        for sentence in (*_of_backend(route.spec, backend), *_of_sleep(route.spec, backend, settings))
     )
     return (*of_backends, *_of_canary(route.spec), *(f"spec.router.{sentence}" for sentence in _of(route.spec.router)))
 
@@ -36,6 +37,17 @@ def _of_backend(spec: t.Spec, backend: t.Backend) -> Iterator[str]:
         )
     if backend.scaling.idle != t.Idle() and not _idles(backend.scaling):
         yield f"scaling.idle: action {backend.scaling.idle.action} does nothing here; {_why_idle(backend.scaling)}"
+
+
+def _of_sleep(spec: t.Spec, backend: t.Backend, settings: Settings) -> Iterator[str]:
+    """A replica that may sleep serves paths that put it to sleep, and a policy knows no paths."""
+    if not backend.vllm or backend.scaling.idle.action != "Sleep":
+        return
+    paths = "scaling.idle: action Sleep makes replicas serve vLLM's development paths (/sleep, /collective_rpc)"
+    if not settings.network_policies:
+        yield f"{paths}, and the operator runs without NetworkPolicies: every pod reaches them"
+    elif spec.router.mode == "Sidecar":
+        yield f"{paths}, which all containers of a pod with a router in it reach; mode Gateway keeps them from clients"
 
 
 def _is_pinned(image: str) -> bool:

@@ -39,7 +39,7 @@ class Admission:
         except InvalidManifestError as error:
             return Verdict(_INVALID, str(error))
         denied = await self._denied(ask, exposed(_old(ask), route))
-        return denied or Verdict(warnings=warnings(route))
+        return denied or Verdict(warnings=warnings(route, self._settings))
 
     async def inject(self, ask: Ask) -> Verdict:
         """A pod's router. Refuses the pod that cannot have it: without it, its requests would go to nobody."""

@@ -94,6 +94,18 @@ def pod(selector: dict[str, str], spec: dict[str, Any]) -> KubeObject:
     }
 
 
+def budget(selector: dict[str, str]) -> KubeObject:
+    """A PodDisruptionBudget's spec: one pod at a time may be evicted.
+
+    Not minAvailable, which would let no node of a single pod be drained.
+    """
+    return {
+        "maxUnavailable": 1,
+        "selector": {"matchLabels": selector},
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that cannot become ready must not block a drain
+    }
+
+
 def http_get(path: str, port: str | int, period: int, failures: int, timeout: int = 2) -> KubeObject:
     """A probe: ``path`` every ``period`` seconds, lost after ``failures`` tries of ``timeout`` seconds."""
     return {

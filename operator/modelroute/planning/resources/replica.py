@@ -79,7 +79,7 @@ def _container(backend: t.Backend, vllm: t.VLLM) -> KubeObject:
         f"--shutdown-timeout={_drain(vllm)}",
         *([f"--tensor-parallel-size={shards}"] if shards > 1 else []),
         # On a CPU vLLM refuses the flag, and sleeps without it.
-        *(["--enable-sleep-mode"] if _may_sleep(backend) and vllm.gpus else []),
+        *(["--enable-sleep-mode"] if may_sleep(backend) and vllm.gpus else []),
         *_adapters(vllm),
         *vllm.args,  # last, since the last of a flag's values wins
     ]
@@ -109,7 +109,8 @@ def _container(backend: t.Backend, vllm: t.VLLM) -> KubeObject:
     }
 
 
-def _may_sleep(backend: t.Backend) -> bool:
+def may_sleep(backend: t.Backend) -> bool:
+    """Whether its replicas serve the paths by which they are put to sleep."""
     return backend.scaling.idle.action == "Sleep"
 
 
@@ -130,7 +131,7 @@ def _environment(backend: t.Backend, vllm: t.VLLM) -> list[KubeObject]:
         "VLLM_CACHE_ROOT": f"{_CACHE}/vllm",
         "XDG_CACHE_HOME": f"{_CACHE}/xdg",
         # Sleeping and waking are paths of its development mode; routers forward none of them.
-        **({"VLLM_SERVER_DEV_MODE": "1"} if _may_sleep(backend) else {}),
+        **({"VLLM_SERVER_DEV_MODE": "1"} if may_sleep(backend) else {}),
     }
     environment: list[KubeObject] = [{"name": name, "value": value} for name, value in values.items()]
     if token := vllm.hub_token_secret_ref:

@@ -46,13 +46,8 @@ def service(route: t.ModelRoute) -> KubeObject:
 
 
 def disruption_budget(route: t.ModelRoute) -> KubeObject:
-    """One router at a time may be evicted. Not minAvailable, which would let no node of a single router be drained."""
-    spec = {
-        "maxUnavailable": 1,
-        "selector": {"matchLabels": names.router_selector(route.metadata.name)},
-        "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a router that cannot become ready must not block a drain
-    }
-    return _child("PodDisruptionBudget", route, {"spec": spec})
+    """One router at a time may be evicted."""
+    return _child("PodDisruptionBudget", route, {"spec": objects.budget(names.router_selector(route.metadata.name))})
 
 
 def deployment(route: t.ModelRoute, settings: Settings) -> KubeObject:

@@ -1,4 +1,4 @@
-"""The children of a vLLM backend: a Deployment, its Service, and the claim for its model cache.
+"""The children of a vLLM backend: a Deployment, its Service and PodDisruptionBudget, the claim for its model cache.
 
 Called by ``plan``. What a replica is made of is in ``replica``.
 """
@@ -76,6 +76,13 @@ def service(route: t.ModelRoute, backend: t.Backend) -> KubeObject:
     name = names.backend(route.metadata.name, backend.name)
     spec = {"type": "ClusterIP", "selector": selector, "ports": ports}
     return objects.child("Service", name, route.metadata, selector, {"spec": spec})
+
+
+def disruption_budget(route: t.ModelRoute, backend: t.Backend) -> KubeObject:
+    """One replica at a time may be evicted: nodes with GPUs hold several, and a successor takes minutes to answer."""
+    selector = names.backend_selector(route.metadata.name, backend.name)
+    name, spec = names.backend(route.metadata.name, backend.name), objects.budget(selector)
+    return objects.child("PodDisruptionBudget", name, route.metadata, selector, {"spec": spec})
 
 
 def claim(route: t.ModelRoute, backend: t.Backend, cache: t.ModelCache, live: KubeObject | None) -> KubeObject:
