@@ -13,6 +13,8 @@ CHART = ROOT / "charts/modelroute"
 BIN = Path(os.environ.get("CLUSTER_DIR", Path.home() / ".cache/modelroute-cluster")) / "bin"
 ENVIRONMENT = os.environ | {"PATH": f"{os.environ['PATH']}:{BIN}"}
 
+POLICED = ("default", "namespaced", "full")
+"""Those of ``VALUES`` with NetworkPolicies, two replicas and the right to read Secrets."""
 VALUES = {
     "default": [],
     "namespaced": [
@@ -20,6 +22,12 @@ VALUES = {
         "--set=image.pullSecrets[0].name=registry",
         "--set=priorityClassName=system-cluster-critical",
         "--set=image.router.tag=2.0.0",
+    ],
+    "bare": [
+        "--set=webhooks.enabled=false",
+        "--set=networkPolicies.enabled=false",
+        "--set=readSecrets=false",
+        "--set=replicas=1",
     ],
     "full": [
         "--set=serviceMonitor.enabled=true",

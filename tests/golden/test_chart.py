@@ -126,6 +126,12 @@ def test_nothing_is_cluster_wide_when_namespaces_are_named() -> None:
         ("networkPolicies.monitoringNamespace=A B", "/networkPolicies/monitoringNamespace"),
         ("prometheusUrl=prometheus:9090", "/prometheusUrl"),
         ("serviceMonitor.interval=30", "/serviceMonitor/interval"),
+        ("serviceMonitor.interval=0s", "/serviceMonitor/interval"),
+        ("image=null", "missing property 'image'"),
+        ("networkPolicies=null", "missing property 'networkPolicies'"),
+        ("webhooks.enabled=null", "missing property 'enabled'"),
+        ("image.operator.repository=reg/x:latest", "/image/operator/repository"),
+        ("replicas=0", "nobody answers the webhooks"),
         ("resources.memory=1Gi", "/resources"),
         ("affinity.podAffinty.x=1", "/affinity"),
     ],
@@ -134,3 +140,16 @@ def test_a_value_that_cannot_be_is_refused(wrong: str, told: str) -> None:
     done = helm("template", "modelroute", CHART, f"--set={wrong}")
     assert done.returncode == 1
     assert told in done.stderr
+
+
+@pytest.mark.parametrize("fine", ["image.operator.repository=reg:5000/a/x", "webhooks.enabled=false,replicas=0"])
+def test_a_value_that_can_be_is_taken(fine: str) -> None:
+    assert helm("template", "modelroute", CHART, f"--set={fine}").returncode == 0
+
+
+def test_no_value_can_be_taken_away() -> None:
+    """Helm drops what is null, and templates would trip over it, or turn something off."""
+    values, schema = (yaml.safe_load((CHART / f"values.{kind}").read_text()) for kind in ("yaml", "schema.json"))
+    assert set(schema["required"]) == set(values)
+    for name in ("image", "crds", "webhooks", "networkPolicies", "serviceMonitor"):
+        assert set(schema["properties"][name]["required"]) == set(values[name])

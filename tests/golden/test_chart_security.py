@@ -7,9 +7,12 @@ import pytest
 
 from modelroute.api.routers import Sidecar
 from modelroute.cli import operator
+from modelroute.planning.names import SIDECAR_LABEL
+from modelroute.planning.resources import objects as pods
 from modelroute.planning.resources import replica, router
-from tests.fakes.chart import ROOT, VALUES, objects, rendered
+from tests.fakes.chart import POLICED, ROOT, VALUES, objects, rendered
 
+USUAL = pytest.mark.parametrize("name", POLICED)
 SCOPES = pytest.mark.parametrize("name", VALUES)
 ROLES = ("Role", "ClusterRole")
 
@@ -55,7 +58,7 @@ def test_sec_nobody_may_reach_into_a_pod_or_ask_for_a_token(name: str) -> None:
     assert resources.isdisjoint(inside | {"serviceaccounts/token"})
 
 
-@SCOPES
+@USUAL
 def test_sec_secrets_are_read_by_name_and_never_listed(name: str) -> None:
     of_secrets = [rule for rule in rules(name, *ROLES) if "secrets" in rule["resources"]]
     assert of_secrets
@@ -101,7 +104,7 @@ def test_probes_are_distinct(name: str) -> None:
     assert "startupProbe" in found
 
 
-@SCOPES
+@USUAL
 def test_replicas_keep_apart_and_are_not_evicted_together(name: str) -> None:
     [deployment] = objects(text(name), "Deployment")
     assert deployment["spec"]["replicas"] == 2
@@ -127,7 +130,7 @@ def ports(rules: list[dict[str, Any]], peer: str) -> dict[int, Any]:
     return {port["port"]: rule.get(peer) for rule in rules for port in rule["ports"]}
 
 
-@SCOPES
+@USUAL
 def test_all_other_traffic_of_the_operator_is_denied(name: str) -> None:
     [deployment] = objects(text(name), "Deployment")
     assert policy(name)["podSelector"] == deployment["spec"]["selector"]
@@ -154,7 +157,7 @@ def test_without_a_namespace_for_monitoring_nobody_may_read_metrics() -> None:
 
 def test_the_operator_reaches_the_api_server_dns_and_the_ports_of_pods_it_asks() -> None:
     pods: list[Any] = [{"namespaceSelector": {}}]
-    outside = dict.fromkeys((443, 6443, 53))
+    outside = dict.fromkeys((443, 6443, 16443, 53))
     asked = (replica.PORT, router.ADMIN_PORT, Sidecar().admin_port)
     assert ports(policy("default")["egress"], "to") == outside | dict.fromkeys(asked, pods)
 
@@ -181,7 +184,7 @@ def arguments(rendered: str) -> list[str]:
     return found
 
 
-@SCOPES
+@USUAL
 def test_the_operator_knows_each_of_its_flags(name: str) -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     operator.add_arguments(parser)
@@ -197,11 +200,29 @@ def test_the_address_of_prometheus_is_handed_on() -> None:
 def test_what_is_scraped_is_named_by_the_services_and_pods_own_labels() -> None:
     full = text("full")
     [service] = [s for s in objects(full, "Service") if s["metadata"]["name"] != "modelroute-webhook"]
-    [monitor], [of_pods] = (objects(full, kind) for kind in ("ServiceMonitor", "PodMonitor"))
+    [monitor], [of_pods, of_sidecars] = (objects(full, kind) for kind in ("ServiceMonitor", "PodMonitor"))
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert [e["port"] for e in monitor["spec"]["endpoints"]] == [p["name"] for p in service["spec"]["ports"]]
-    assert of_pods["spec"]["namespaceSelector"] == {"any": True}
+    assert of_pods["spec"]["namespaceSelector"] == of_sidecars["spec"]["namespaceSelector"] == {"any": True}
+    assert of_sidecars["spec"]["selector"] == {"matchExpressions": [{"key": SIDECAR_LABEL, "operator": "Exists"}]}
     assert monitor["metadata"]["labels"]["release"] == of_pods["metadata"]["labels"]["release"] == "prometheus"
+
+
+def test_without_the_right_to_read_secrets_there_is_none() -> None:
+    assert not [rule for rule in rules("bare", *ROLES) if "secrets" in rule["resources"]]
+
+
+@SCOPES
+def test_an_operator_that_ends_answers_until_nobody_asks_it_any_more(name: str) -> None:
+    assert container(name)["lifecycle"] == {"preStop": {"sleep": {"seconds": pods.PRE_STOP_SECONDS}}}
+    assert pod(name)["terminationGracePeriodSeconds"] == pods.PRE_STOP_SECONDS + 30
+
+
+def test_an_annotation_of_ones_own_takes_the_place_of_ours() -> None:
+    key = "kubectl.kubernetes.io/default-container"
+    rendered = text("default", f"--set=podAnnotations.{key.replace('.', chr(92) + '.')}=mine")
+    assert rendered.count(key) == 1
+    assert f"{key}: mine" in rendered
 
 
 @SCOPES

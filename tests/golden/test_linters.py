@@ -29,6 +29,7 @@ SETS = [
     "chart/default",
     "chart/namespaced",
     "chart/full",
+    "chart/bare",
     "planning/small",
     "planning/full",
     "planning/deploying",

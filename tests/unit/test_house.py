@@ -1,12 +1,15 @@
 """The limits that keep the code pleasant to live in; what ruff cannot hold is held here."""
 
 import ast
+import re
 import subprocess
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PARSERS = {"httptools": "0.9.0", "msgspec": "0.22.0", "uvloop": "0.23.0"}
 MAX_MODULE, MAX_FUNCTION, MAX_P95 = 300, 60, 40
 
 
@@ -83,7 +86,40 @@ def test_lock_files_pin_by_hash_and_name_no_registry() -> None:
         assert hashes >= pins > 0, lock.name
 
 
+@pytest.mark.parametrize("image", ["router", "operator"])
+def test_what_parses_strangers_bytes_changes_only_on_purpose(image: str) -> None:
+    """Read its advisories first: each one that concerns a router gets a case in the corpus of spoiled requests."""
+    lock = dict(re.findall(r"^([a-z-]+)==(\S+)", (ROOT / f"requirements/{image}.lock").read_text(), re.MULTILINE))
+    parsers = {name: lock[name] for name in ("httptools", "msgspec", "uvloop")}
+    assert parsers == PARSERS
+    assert {name: metadata.version(name) for name in PARSERS} == PARSERS
+
+
 def test_the_router_image_stays_light() -> None:
     lock = (ROOT / "requirements/router.lock").read_text().splitlines()
     pinned = {line.split("==")[0] for line in lock if "==" in line}
     assert pinned == {"cronsim", "httptools", "msgspec", "prometheus-client", "pyyaml", "tzdata", "uvloop"}
+
+
+@pytest.mark.parametrize("path", tracked("*.md"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_link_leads_somewhere(path: Path) -> None:
+    links = re.findall(r"\[([^]\n]*)\]\(([^)#\s]+)", path.read_text())
+    here = [(text, path.parent / target) for text, target in links if "://" not in target]
+    assert [str(target) for _, target in here if not target.exists()] == []
+    numbered = [(text, target.name) for text, target in here if text.startswith("ADR ")]
+    assert [text for text, name in numbered if int(text.split()[1]) != int(name[:4])] == []
+
+
+def test_the_operators_manual_has_every_metric_and_reason() -> None:
+    manual, own = (ROOT / "docs/operator.md").read_text(), ROOT / "operator/modelroute"
+    metrics = re.findall(r'"(modelroute_[a-z_]+)"', (own / "controller/metrics.py").read_text())
+    told = [
+        (own / f"{name}.py").read_text()
+        for name in ("planning/conditions", "planning/unresolved", "controller/outcome")
+    ]
+    reasons = {word for text in told for word in re.findall(r'"([A-Z][a-z]+(?:[A-Z][A-Za-z]+)+)"', text)} - FINE
+    assert [name for name in {*metrics, *reasons} if name not in manual] == []
+
+
+FINE = {"ResolvedRefs", "AllBackendsReady", "RoutersUpToDate", "SnapshotWritten"}
+"""Types, and reasons of what is as it should be."""

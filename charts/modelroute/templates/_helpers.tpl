@@ -65,10 +65,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]
+{{- if .Values.readSecrets }}
 # Whether a key that a ModelRoute names is there. Never listed; the routers mount it, the operator keeps nothing of it.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
+{{- end }}
 # What keeps a pod from running; and an annotation on the router's brings a new configuration to them at once.
 - apiGroups: [""]
   resources: [pods]

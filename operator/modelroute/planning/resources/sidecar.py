@@ -127,6 +127,7 @@ def _container(route: t.ModelRoute, settings: Settings) -> KubeObject:
             f"--admin-port={asked.sidecar.admin_port}",
             f"--drain={DRAIN_SECONDS}",
         ],
+        "ports": [{"name": "router-admin", "containerPort": asked.sidecar.admin_port}],  # by which metrics are scraped
         "resources": objects.resources(asked.resources),
         # The other containers start when it holds: the router has read its configuration before it listens.
         "startupProbe": objects.http_get("/healthz", asked.sidecar.admin_port, 1, 60),
