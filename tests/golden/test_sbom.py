@@ -11,7 +11,7 @@ from tests.fakes.chart import ROOT
 
 @pytest.mark.parametrize("image", ["router", "operator"])
 def test_it_has_every_package_of_the_image_with_its_hashes(image: str) -> None:
-    command = [sys.executable, ROOT / "images/sbom.py", image]
+    command = [sys.executable, str(ROOT / "images/sbom.py"), image]
     told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     lock = (ROOT / f"requirements/{image}.lock").read_text()
     assert (told["bomFormat"], told["specVersion"]) == ("CycloneDX", "1.5")
@@ -21,5 +21,5 @@ def test_it_has_every_package_of_the_image_with_its_hashes(image: str) -> None:
 
 
 def test_of_an_unknown_image_nothing_is_told() -> None:
-    command = [sys.executable, ROOT / "images/sbom.py", "other"]
+    command = [sys.executable, str(ROOT / "images/sbom.py"), "other"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 1
