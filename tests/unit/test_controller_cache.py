@@ -57,6 +57,14 @@ def test_a_new_version_without_news_concerns_nobody() -> None:
     assert cache.put(DEPLOYMENT, seen("d", 2, labels=OWN)) == set()
 
 
+@pytest.mark.parametrize("kind", [CONFIG_MAP, DEPLOYMENT, SERVICE], ids=lambda k: k.name)
+@pytest.mark.parametrize("entry", [{}, {"manager": "modelroute"}], ids=["nobody", "never"])
+def test_who_wrote_it_and_when_need_not_be_said(kind: Kind, entry: dict[str, str]) -> None:
+    cache, odd = Cache(), seen("d", 1, labels=OWN)
+    odd["metadata"]["managedFields"] = [entry]
+    assert cache.put(kind, odd) == {CHAT}
+
+
 def managed(version: int, *managers: str) -> Any:
     """A Deployment whose number of replicas these have written, the last one holding it."""
     found = seen("d", version, labels=OWN, spec={"replicas": 2})

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib.metadata import requires, version
 from typing import Any, cast
 
 import kopf
 import pytest
 
+from modelroute.controller import metrics
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
 from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
@@ -99,6 +101,29 @@ def test_where_a_kind_cannot_be_listed_no_route_is_worked_on() -> None:
     play(script)
 
 
+ODD = {"metadata": config_map(1)["metadata"] | {"name": "odd", "labels": 7}}
+
+
+def test_one_that_is_odd_does_not_hide_the_others_of_a_listing(caplog: pytest.LogCaptureFixture) -> None:
+    async def script(world: World) -> None:
+        for found in (config_map(1, "a"), ODD, config_map(1, "z")):
+            world.cluster.keep(CONFIG_MAP, found)
+        await world.watches.begin(world.cluster)
+
+    assert len(play(script).cache.labelled(CHAT)) == 2
+    assert "ConfigMap team-a/odd is passed over" in caplog.text
+
+
+def test_nor_does_its_event_end_the_watch() -> None:
+    async def script(world: World) -> None:
+        await world.event(CONFIG_MAP, "ADDED", ODD)
+
+    passed_over = metrics.UNREADABLE.labels("ConfigMap")._value
+    before = passed_over.get()
+    play(script)
+    assert passed_over.get() == before + 1
+
+
 def test_no_object_waits_for_any_other() -> None:
     """O24: kopf's indexes wake each waiting object for each one that is listed, N times N in all."""
     registry = Watches(Cache(), Added()).registry()
@@ -180,6 +205,19 @@ def test_o01_a_watch_that_is_silent_is_begun_anew_before_long() -> None:
     longest = kopf_settings().watching.inactivity_timeout
     assert longest > 60  # the API server's bookmarks come so often
     assert longest + RECONNECT_SECONDS <= 90
+
+
+def test_o01_a_watch_ends_by_itself_and_is_given_up_soon_after() -> None:
+    watching = kopf_settings().watching
+    assert watching.server_timeout == 300
+    assert watching.client_timeout == 330
+
+
+def test_o01_kopf_is_one_that_heeds_a_silent_watch() -> None:
+    """Before 1.44 the setting of it was unknown, and passed over."""
+    [pin] = [r for r in requires("modelroute") or () if r.startswith("kopf")]
+    assert "1.44" in pin
+    assert tuple(map(int, version("kopf").split(".")[:2])) >= (1, 44)
 
 
 @pytest.mark.parametrize("kind", [k for k in WATCHED if k.selector], ids=lambda k: k.name)

@@ -92,3 +92,9 @@ def test_a_container_of_a_template_does_not_tell_when_a_replica_started() -> Non
     logs, vllm = ({"name": n, "state": {"running": {"startedAt": f"2026-01-01T00:0{m}:00Z"}}} for n, m in MINUTES)
     found = facts({"metadata": {"name": "p"}, "status": {"containerStatuses": [logs, vllm]}})
     assert found.started == unix("2026-01-01T00:05:00Z")
+
+
+def test_devices_are_counted_however_their_number_is_written() -> None:
+    asking = unscheduled("0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    asking["spec"] = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "1k"}}}]}
+    assert trouble(asking) == "no node has 1000 free nvidia.com/gpu"

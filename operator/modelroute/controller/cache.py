@@ -73,12 +73,13 @@ class Cache:
         if version <= (old.version if old else self._gone.get(place, -1)):
             return frozenset()
         content = _essence(kind, seen)
+        concerns = self._concerned(place, content)  # before anything changes: where it is odd, this raises
         concerned = self._concerned(place, old.content) if old else frozenset()
         if old:
             self._unlink(place, old.content)
         self._entries[place] = _Entry(version, content)
         self._link(place, content)
-        return frozenset() if old and old.content == content else concerned | self._concerned(place, content)
+        return frozenset() if old and old.content == content else concerned | concerns
 
     def remove(self, kind: Kind, gone: KubeObject) -> frozenset[Key]:
         """Forget ``gone``, unless another object has taken its place. The routes that it concerns."""
@@ -193,9 +194,9 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
         meta = {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", "labels")}
         return {"metadata": meta, "pod": pods.facts(seen)}
     meta = {k: v for k, v in seen["metadata"].items() if k not in ("managedFields", "resourceVersion")}
-    ours = [f for f in seen["metadata"].get("managedFields") or () if f["manager"] == FIELD_MANAGER]
+    ours = [f for f in seen["metadata"].get("managedFields") or () if f.get("manager") == FIELD_MANAGER]
     if kind is CONFIG_MAP and ours:  # of these it is asked when they were written
-        meta["managedFields"] = [{"time": f["time"]} for f in ours]
+        meta["managedFields"] = [{"time": f["time"]} for f in ours if "time" in f]
     if kind is DEPLOYMENT and any("f:replicas" in f.get("fieldsV1", {}).get("f:spec", {}) for f in ours):
         # Of these, whether the number of replicas is as we set it, and of which version that is true.
         meta["managedFields"] = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]

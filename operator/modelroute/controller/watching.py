@@ -8,18 +8,19 @@ for every other one, which takes minutes for some thousands.
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import kopf
 
 from modelroute.controller import metrics
-from modelroute.controller.cache import Cache
+from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
 from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import WATCHED, Kind
 from modelroute.controller.listening import Ear, Login
 from modelroute.controller.workqueue import WorkQueue, backoff, jittered
+from modelroute.planning.observed import KubeObject
 
 RESYNC_SECONDS = 600.0
 SETTLE_SECONDS = 2.0
@@ -90,7 +91,7 @@ class Watches:
     async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> int:
         """How many things were news."""
         items, version = await cluster.select(kind, namespace, kind.selector)
-        changed = [self._cache.put(kind, item) for item in items]
+        changed = [_heeded(self._cache.put, kind, item) for item in items]
         changed.append(self._cache.retain(kind, items, version, namespace))
         for key in frozenset().union(*changed):
             self._queue.add(key)
@@ -99,10 +100,21 @@ class Watches:
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
             change = self._cache.remove if type == "DELETED" else self._cache.put
-            for key in change(kind, dict(body)):
+            for key in _heeded(change, kind, dict(body)):
                 self._queue.add(key)
 
         kopf.on.event(kind.group, kind.version, kind.plural, registry=registry, id=f"event-{kind.plural}")(event)
+
+
+def _heeded(change: Callable[[Kind, KubeObject], frozenset[Key]], kind: Kind, seen: KubeObject) -> frozenset[Key]:
+    """Have the cache heed ``seen``; the routes that it concerns. One that is odd must not hide the others."""
+    try:
+        return change(kind, seen)
+    except Exception:  # the edge of an object: what others write into theirs is not ours to trust
+        metrics.UNREADABLE.labels(kind.name).inc()
+        meta = seen.get("metadata") or {}
+        log.exception("%s %s/%s is passed over", kind.name, meta.get("namespace"), meta.get("name"))
+        return frozenset()
 
 
 class _Endless:

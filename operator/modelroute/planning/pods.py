@@ -11,6 +11,7 @@ from modelroute.api.podchecks import MAIN
 from modelroute.planning import names
 from modelroute.planning.moments import unix
 from modelroute.planning.observed import KubeObject, Pod
+from modelroute.planning.quantity import quantity
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _ENDED = ("Failed", "Succeeded")
@@ -101,7 +102,8 @@ def _unschedulable(pod: KubeObject, why: str) -> str:
 
 
 def _limit(container: KubeObject, resource: str) -> int:
-    return int(((container.get("resources") or {}).get("limits") or {}).get(resource) or 0)
+    limits = (container.get("resources") or {}).get("limits") or {}
+    return quantity(str(limits.get(resource) or 0)) // 1000
 
 
 def _reasons(scheduler: str) -> str:

@@ -1,6 +1,6 @@
 """The value of a Kubernetes quantity, for comparing two ways to write it.
 
-Used by ``drift`` and by the claim of a model cache. Never makes a quantity: what the manifest says is passed on.
+Used by ``drift``, ``pods`` and the claim of a model cache. Never makes one: what the manifest says is passed on.
 """
 
 import math
