@@ -52,7 +52,7 @@ class WorkQueue:
             self.add(key)
 
     async def run(self, workers: int, ready: asyncio.Event) -> None:
-        """Handle keys from ``ready`` on, until cancelled; then what was due later is forgotten."""
+        """Handle keys from ``ready`` on, until cancelled; then all that was to be handled is forgotten."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(workers):
@@ -62,6 +62,10 @@ class WorkQueue:
                 timer.cancel()
             for known in (self._later, self._failing, self._held):
                 known.clear()
+            # A key that changed while it was handled is in no queue: it would pass for one that waits, for ever.
+            self._dirty.clear()
+            self._waiting = asyncio.Queue()
+            metrics.QUEUED.set(0)
 
     def longest(self) -> float:
         """Seconds that the oldest of the running reconciles has taken so far."""
