@@ -1,12 +1,13 @@
 """The one way to pods: short requests over plain HTTP to addresses that the cluster gave.
 
-Used by whoever asks a pod. Never follows a redirect, never goes by a proxy of the environment, keeps no connection,
-and reads no more of an answer than is looked at.
+Used by whoever asks a pod. Never follows a redirect, never goes by a proxy of the environment, keeps no connection
+and no cookie, and reads no more of an answer than is looked at.
 """
 
 import asyncio
 import ssl
 import time
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import NamedTuple
 
 import httpx
@@ -39,6 +40,7 @@ class Pods:
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # not used; httpx' own takes 30 ms to make
             trust_env=False,
             follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # none is kept
             limits=httpx.Limits(max_keepalive_connections=0),
         )
 
