@@ -121,7 +121,7 @@ def test_a_replica_sleeps_and_wakes_and_its_mark_goes_when_it_has_answered(
         async with Inside(namespace) as operator:
             await operator.list()
             for errand in errands:
-                operator.beside.errands.hand(operator.key, [errand], ["small-a"])
+                operator.beside.errands.hand(operator.key, [errand], ["small-a"], ["small"])
                 await operator.idle()
             return " ".join(operator.beside.errands.seen(operator.key).stuck.values())
 

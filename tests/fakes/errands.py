@@ -30,13 +30,14 @@ class World:
             self.cluster.keep(POD, {"metadata": {"name": f"small-{number + 1}", "labels": labels}})
         self.cluster.fill(self.cache)
         self.looks = 0
+        self.backends = {"small"}
         self.wanted: list[Errand] = []
         self.errands = Errands(self.cluster, self.cache, self.pods, self.look, lambda: NOW)
 
     def look(self, key: Key) -> None:
         """What a reconcile does."""
         self.looks += 1
-        self.errands.hand(key, self.wanted, {pod.name for pod in self.cache.pods(key)})
+        self.errands.hand(key, self.wanted, {pod.name for pod in self.cache.pods(key)}, self.backends)
 
     def pod(self, name: str = "small-1") -> Pod:
         [found] = [pod for pod in self.cache.pods(KEY) if pod.name == name]

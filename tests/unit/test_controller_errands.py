@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from modelroute.controller import metrics
-from modelroute.controller.errands import LAST_RETRY, REST_SECONDS, WORKERS
+from modelroute.controller.cache import Key
+from modelroute.controller.errands import LAST_RETRY, MOST_OF_ROUTE, REST_SECONDS
 from modelroute.controller.kinds import POD
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Mark, Sleep, WarmUp
@@ -141,9 +142,27 @@ class TestOnce:
     def test_it_is_marked_though_it_is_being_asked(self) -> None:
         assert World(chat=asyncio.Event()).run(GATE, SLEEPING).pod().sleeping is not None
 
-    def test_there_are_no_more_at_once_than_workers(self) -> None:
-        many = [ping(f"small-{n}", address=f"10.0.0.{n}:8000") for n in range(WORKERS + 20)]
-        assert World(chat=asyncio.Event()).run(*many).pods.most_at_once == WORKERS
+    MANY = tuple(ping(f"small-{n}", address=f"10.0.0.{n}:8000") for n in range(70))
+
+    def test_of_one_route_no_more_are_asked_at_once_than_that(self) -> None:
+        assert World(chat=asyncio.Event()).run(*self.MANY).pods.most_at_once == MOST_OF_ROUTE
+
+    def test_replicas_of_others_do_not_wait_for_those_that_hang(self) -> None:
+        world, other = World(chat=asyncio.Event()), Key("team-b", "code")
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            world.errands.hand(other, [SLEEP], ["small-1"], ["small"])
+            await asyncio.sleep(1)
+
+        assert "10.0.0.1:8000 /sleep?level=1" in world.within(test, *self.MANY[2:]).pods.asked
+
+    def test_each_replica_has_its_turn_though_all_fail(self) -> None:
+        world = World(count=len(self.MANY), chat=FAILS).run(*self.MANY, seconds=60)
+        assert {line.split()[0] for line in world.pods.asked} == {errand.address for errand in self.MANY}
+
+    def test_marks_do_not_wait_for_replicas(self) -> None:
+        assert World(chat=asyncio.Event()).run(*self.MANY, SLEEPING).pod().sleeping is not None
 
     def test_each_end_is_looked_at(self) -> None:
         world = World(health=DEAD)
@@ -197,3 +216,29 @@ class TestResults:
 
         world.within(test, GATE)
         assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples] == []
+
+    def test_what_ends_after_its_route_makes_no_series_again(self) -> None:
+        gate = asyncio.Event()
+        world = World(chat=gate)
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            world.errands.forget(KEY)
+            world.wanted = []
+            gate.set()
+            await asyncio.sleep(1)
+
+        world.within(test, ping(slot=MORNING))
+        assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples] == []
+
+    def test_those_of_a_backend_that_went_are_removed(self) -> None:
+        world = World()
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples]
+            world.backends = set()
+            world.look(KEY)
+            assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples] == []
+
+        world.within(test, ping(slot=MORNING))

@@ -11,7 +11,8 @@ import pytest
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
-from modelroute.controller.errands import Errands, Seen, errand_pod
+from modelroute.controller.errands import Errands, Seen
+from modelroute.controller.errandwords import errand_pod
 from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, POD
 from modelroute.controller.reconciler import Reconciler
 from modelroute.planning import names
@@ -42,7 +43,13 @@ class Handed(Errands):
         self.world = world
         self.given: list[tuple[list[str], set[str], bool]] = []
 
-    def hand(self, key: Key, wanted: Sequence[Errand], present: Collection[str]) -> None:
+    def hand(
+        self,
+        key: Key,
+        wanted: Sequence[Errand],
+        present: Collection[str],
+        backends: Collection[str],
+    ) -> None:
         wrote = "patch Deployment/chat--small" in self.world.cluster.writes
         self.given.append(([errand_pod(e) for e in wanted], set(present), wrote))
 

@@ -48,7 +48,7 @@ class Beside:
         ``due`` says of what pods say whether the number of replicas would be another.
         """
         self._sampler.follow(key, planned.asking, due)
-        self.errands.hand(key, planned.errands, present)
+        self.errands.hand(key, planned.errands, present, {backend.name for backend in planned.status.backends})
 
     def forget(self, key: Key) -> None:
         """The route is gone."""

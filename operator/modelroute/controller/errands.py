@@ -7,6 +7,7 @@ run, again.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from modelroute.controller.asking.client import Pods, UnansweredError
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
 from modelroute.controller.cluster import Cluster
+from modelroute.controller.errandwords import TELLING, errand_pod, figures, ms
 from modelroute.controller.kinds import POD
 from modelroute.controller.publishing import Publisher
 from modelroute.controller.replica import ReplicaError
@@ -26,8 +28,10 @@ from modelroute.planning.events import Event
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Pinged
 
-WORKERS = 64
-"""Errands at once. One may wait a minute for a replica that hangs, and others must not wait for that."""
+ASKERS, WRITERS = 256, 8
+"""Errands at once: those that ask a pod, which may hang for minutes, and those that only tell the API server."""
+MOST_OF_ROUTE = 8
+"""Pods of one route that are asked at once: however many of them hang, those of others are not held up."""
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 REST_SECONDS = 5.0
 """What was done is not done again so long, though it is planned: what came of it may be seen a moment later."""
@@ -82,7 +86,7 @@ class Errands:
         self._again = again
         self._clock = clock
         self._publisher = Publisher(cluster)
-        self._waiting: asyncio.Queue[tuple[Key, Errand]] = asyncio.Queue()
+        self._waiting = _queues()
         self._taken: dict[Key, dict[_Place, Errand]] = {}  # waiting or under way
         self._routes: dict[Key, _Route] = {}
 
@@ -90,19 +94,21 @@ class Errands:
         """Run what is handed over, until cancelled; what was under way then is given up."""
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(WORKERS):
-                    group.create_task(self._work())
+                for asks, workers in ((True, ASKERS), (False, WRITERS)):
+                    for _ in range(workers):
+                        group.create_task(self._work(asks))
         finally:
             for key in list(self._routes):
                 self.forget(key)
             self._taken.clear()
-            self._waiting = asyncio.Queue()
+            self._waiting = _queues()
 
-    def hand(self, key: Key, wanted: Sequence[Errand], present: Collection[str]) -> None:
+    def hand(self, key: Key, wanted: Sequence[Errand], present: Collection[str], backends: Collection[str]) -> None:
         """Run ``wanted``, but what is being run, and what failed a moment ago.
 
         ``present``: the pods, and endpoints of Services, that there are; what is known of others is forgotten, and so
-        are failures of what is wanted no more.
+        are failures of what is wanted no more, and the metrics of all but ``backends``. What there is no room for waits
+        for the next call: one follows on the end of each errand.
         """
         known = self._routes.get(key)
         if known is None:
@@ -115,12 +121,18 @@ class Errands:
         known.slept = {pod: errand for pod, errand in known.slept.items() if pod in present}
         known.done = {errand: until for errand, until in known.done.items() if now < until}
         known.failing = {what: f for what, f in known.failing.items() if what in still}
-        for errand in wanted:
-            place, failing = _place(errand), known.failing.get(_what(errand))
-            if place not in taken and errand not in known.done and (failing is None or now >= failing.due):
-                taken = self._taken.setdefault(key, {})
-                taken[place] = errand
-                self._waiting.put_nowait((key, errand))
+        for gone in known.backends.difference(backends):
+            known.backends.remove(gone)
+            _remove_metrics(key, gone)
+        for errand in sorted(wanted, key=lambda e: self._due(known, e)):  # so that each has its turn
+            place = _place(errand)
+            if place in taken or errand in known.done or now < self._due(known, errand):
+                continue
+            if place[1] and sum(asked for _, asked in taken) >= MOST_OF_ROUTE:
+                continue
+            taken = self._taken.setdefault(key, {})
+            taken[place] = errand
+            self._waiting[place[1]].put_nowait((key, errand))
 
     def seen(self, key: Key) -> Seen:
         """What is known of the errands of ``key``."""
@@ -137,12 +149,16 @@ class Errands:
         """The route is gone; what is under way for it comes to nothing."""
         known = self._routes.pop(key, None)
         for backend in known.backends if known else ():
-            for metric in (metrics.WARMUP_SECONDS, metrics.WARMUP_FAILURES):
-                metric.remove(*key, backend)
+            _remove_metrics(key, backend)
 
-    async def _work(self) -> None:
+    @staticmethod
+    def _due(known: _Route, errand: Errand) -> float:
+        failing = known.failing.get(_what(errand))
+        return failing.due if failing else -math.inf
+
+    async def _work(self, asks: bool) -> None:  # noqa: FBT001 - a key of the queues
         while True:
-            key, errand = await self._waiting.get()
+            key, errand = await self._waiting[asks].get()
             try:
                 if key in self._routes:
                     await self._attempt(key, errand)
@@ -191,35 +207,41 @@ class Errands:
         if not asked.gate:
             return None
         opened = max(self._clock(), asked.loaded)
-        await self._set_gate(key, asked.pod, "True", opened, ("Answered", _figures(pinged)))
-        return Event("Normal", "WarmedUp", f"{asked.pod}: {_figures(pinged)}; takes traffic now")
+        await self._set_gate(key, asked.pod, "True", opened, ("Answered", figures(pinged)))
+        return Event("Normal", "WarmedUp", f"{asked.pod}: {figures(pinged)}; takes traffic now")
 
     async def _wake(self, key: Key, errand: Wake) -> Event:
         asked = errand.warm_up
         took = await replica.wake(self._pods, asked.address, asked.timeout)
         pinged = await self._ping(key, asked, took)
         await self._mark(key, Mark(asked.pod, ((names.SLEEPING_ANNOTATION, None),)))
-        how = "it cannot sleep" if took is None else f"awake after {_ms(took)}"
-        return Event("Normal", "WokeUp", f"{asked.pod}: {how}, {_figures(pinged)}; takes traffic now")
+        how = "it cannot sleep" if took is None else f"awake after {ms(took)}"
+        return Event("Normal", "WokeUp", f"{asked.pod}: {how}, {figures(pinged)}; takes traffic now")
 
     async def _ping(self, key: Key, asked: WarmUp, woke: float | None = None) -> Pinged:
         """Warm it up, and remember how that ended; its error is raised, too, but that of a slot, which has one try."""
-        labels = (*key, asked.backend)
-        if known := self._routes.get(key):
-            known.backends.add(asked.backend)
         try:
             timed = await replica.warm_up(self._pods, asked)
         except (ReplicaError, UnansweredError) as error:
-            metrics.WARMUP_FAILURES.labels(*labels).inc()
+            if labels := self._labels(key, asked.backend):
+                metrics.WARMUP_FAILURES.labels(*labels).inc()
             pinged = Pinged(self._clock(), error=str(error), slot=asked.slot, wake_seconds=woke)
             self._remember(key, asked.pod, pinged)
             if asked.slot is None:
                 raise
             return pinged
-        metrics.WARMUP_SECONDS.labels(*labels).observe(timed.answer)
+        if labels := self._labels(key, asked.backend):
+            metrics.WARMUP_SECONDS.labels(*labels).observe(timed.answer)
         pinged = Pinged(self._clock(), timed.health, timed.answer, slot=asked.slot, wake_seconds=woke)
         self._remember(key, asked.pod, pinged)
         return pinged
+
+    def _labels(self, key: Key, backend: str) -> tuple[str, ...]:
+        """Of a metric that goes with the route; none where it went meanwhile."""
+        if known := self._routes.get(key):
+            known.backends.add(backend)
+            return (*key, backend)
+        return ()
 
     async def _mark(self, key: Key, mark: Mark) -> None:
         if pod := self._cache.get(POD, key.namespace, mark.pod):
@@ -261,27 +283,14 @@ class Errands:
             self._taken.pop(key, None)
 
 
-class _Telling(NamedTuple):
-    """How failures of one kind of errand are told, and from how many in a row on."""
-
-    reason: str
-    lacks: str
-    patience: int = 3
+def _queues() -> dict[bool, asyncio.Queue[tuple[Key, Errand]]]:
+    """What waits: that which asks a pod, and that which does not."""
+    return {True: asyncio.Queue(), False: asyncio.Queue()}
 
 
-TELLING: Mapping[type[Errand], _Telling] = {
-    WarmUp: _Telling("WarmupFailed", "gets no requests before its first answer"),
-    CloseGate: _Telling("WarmupFailed", "gets requests though its container was started again"),
-    Mark: _Telling("MarkFailed", "cannot be marked"),
-    Sleep: _Telling("SleepFailed", "does not go to sleep", patience=1),
-    Wake: _Telling("WakeFailed", "does not wake up", patience=1),
-}
-"""A replica that has just come may need a second try; one that sleeps is wanted now."""
-
-
-def errand_pod(errand: Errand) -> str:
-    """Whom it is about."""
-    return errand.warm_up.pod if isinstance(errand, Wake) else errand.pod
+def _remove_metrics(key: Key, backend: str) -> None:
+    for metric in (metrics.WARMUP_SECONDS, metrics.WARMUP_FAILURES):
+        metric.remove(*key, backend)
 
 
 def _place(errand: Errand) -> _Place:
@@ -290,11 +299,3 @@ def _place(errand: Errand) -> _Place:
 
 def _what(errand: Errand) -> _What:
     return errand_pod(errand), type(errand)
-
-
-def _figures(pinged: Pinged) -> str:
-    return f"/health {_ms(pinged.health_seconds)}, first answer {_ms(pinged.answer_seconds)}"
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"
