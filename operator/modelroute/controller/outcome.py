@@ -12,7 +12,7 @@ from modelroute.api.status import Condition, Status, condition_of
 from modelroute.controller.calls import FORBIDDEN, ApiError
 from modelroute.planning.events import Event
 
-PROGRAMMED = "Programmed"
+PROGRAMMED, ACCEPTED = "Programmed", "Accepted"
 MESSAGE_LIMIT = 1024
 
 
@@ -35,6 +35,18 @@ def refusal_events(written: Status, refusals: Sequence[ApiError], old: Status | 
     if not refusals or condition is None or (before and before.message == condition.message):
         return ()
     return (Event("Warning", condition.reason, condition.message),)
+
+
+def unjudged(old: Status | None) -> Status | None:
+    """``old`` without what it says of a spec: what the last good one is planned on while another is refused."""
+    return old and msgspec.structs.replace(old, conditions=tuple(c for c in old.conditions if c.type != ACCEPTED))
+
+
+def with_verdict(planned: Status, refused: Status) -> Status:
+    """``planned``, of the last good spec, with what ``refused`` says of the one that is there now."""
+    verdict = condition_of(refused, ACCEPTED)
+    conditions = tuple(verdict if verdict and c.type == ACCEPTED else c for c in planned.conditions)
+    return msgspec.structs.replace(planned, observed_generation=refused.observed_generation, conditions=conditions)
 
 
 def encoded(status: Status) -> dict[str, object]:

@@ -17,7 +17,7 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.parse import parse
-from modelroute.api.status import PastStart
+from modelroute.api.status import PastStart, Status
 from modelroute.controller import metrics, outcome
 from modelroute.controller.asking.heard import Picture
 from modelroute.controller.beside import Beside
@@ -32,7 +32,7 @@ from modelroute.planning import names
 from modelroute.planning.drift import needs_apply
 from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.plan import Plan, plan, refused
+from modelroute.planning.plan import Plan, Refusal, plan, refused
 from modelroute.planning.pods import facts
 from modelroute.planning.scaling.scale import due
 from modelroute.planning.settings import Settings
@@ -68,6 +68,7 @@ class Reconciler:
         self._publisher = Publisher(cluster)
         self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
+        self._accepted: dict[Key, t.ModelRoute] = {}  # the last that could be read
 
     async def reconcile(self, key: Key) -> float | None:
         """Make the cluster as the route wants it; the seconds to the next look, if one is due though nothing changes.
@@ -80,18 +81,34 @@ class Reconciler:
             return None
         old = outcome.read(live.get("status"))
         try:
-            return await self._carry_through(key, live, msgspec.structs.replace(parse(live), status=old))
-        except InvalidManifestError as error:
-            refusal = refused(msgspec.convert(live["metadata"], t.Metadata), old, error, self._clock())
-            if await self._write_status(key, live, outcome.encoded(refusal.status)):
-                await self._publisher.publish(live, refusal.events)
+            try:
+                route = self._accepted[key] = parse(live)
+            except InvalidManifestError as error:
+                return await self._refuse(key, live, old, error)
+            return await self._carry_through(key, live, msgspec.structs.replace(route, status=old))
         except ApiError as error:
             if not error.ending:
                 raise
             log.info("the namespace is being deleted", extra={"route": str(key)})
         return None
 
-    async def _carry_through(self, key: Key, live: KubeObject, route: t.ModelRoute) -> float | None:
+    async def _refuse(
+        self, key: Key, live: KubeObject, old: Status | None, error: InvalidManifestError
+    ) -> float | None:
+        """Tell why it is refused; the last spec that was not goes on, if this operator has seen one."""
+        meta = msgspec.convert(live["metadata"], t.Metadata)
+        refusal = refused(meta, old, error, self._clock())
+        good = self._accepted.get(key)
+        if good and good.metadata.uid == meta.uid:
+            route = msgspec.structs.replace(good, status=outcome.unjudged(old))
+            return await self._carry_through(key, live, route, refusal)
+        if await self._write_status(key, live, outcome.encoded(refusal.status)):
+            await self._publisher.publish(live, refusal.events)
+        return None
+
+    async def _carry_through(
+        self, key: Key, live: KubeObject, route: t.ModelRoute, refusal: Refusal | None = None
+    ) -> float | None:
         for _ in range(PASSES):
             now = self._clock()
             view, planned = await self._look(route, now)
@@ -102,8 +119,10 @@ class Reconciler:
         self._beside.follow(key, planned, self._present(key, planned), partial(self._is_due, told, view.observed))
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
+        events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
+        if refusal:
+            status, events = outcome.with_verdict(status, refusal.status), (*events, *refusal.events)
         if await self._write_status(key, live, outcome.encoded(status)):
-            events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
             _measure(planned.started)
             await self._publisher.publish(live, events)
         if refusals:
@@ -229,6 +248,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._beside.forget(key)
         self._touched.pop(key, None)
+        self._accepted.pop(key, None)
         for known in [k for k in self._written if k[0] == key]:
             del self._written[known]
 

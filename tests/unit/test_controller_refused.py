@@ -1,0 +1,98 @@
+"""A spec that is refused stops nothing but itself: the last good one goes on."""
+
+import asyncio
+from typing import Any
+
+from modelroute.controller.cache import Cache, Key
+from modelroute.controller.kinds import DEPLOYMENT, MODEL_ROUTE
+from modelroute.controller.reconciler import Reconciler
+from modelroute.planning.settings import Settings
+from tests.fakes.kube import FakeCluster
+from tests.fakes.manifests import VLLM, manifest
+
+KEY = Key("team-a", "chat")
+BAD = {"backends": [VLLM | {"name": "a"}, VLLM | {"name": "a"}]}
+
+
+class World:
+    """A route that was good once, and whose spec is not any more."""
+
+    def __init__(self) -> None:
+        self.cluster, self.now = FakeCluster(), 1000.0
+        self.begin()
+        self.change(1, manifest()["spec"])
+        self.reconcile()
+        self.change(2, BAD)
+
+    def begin(self) -> None:
+        """A new operator."""
+        self.reconciler = Reconciler(self.cluster, Cache(), Settings("modelroute/router:test"), lambda: self.now)
+        self.cache = self.reconciler._cache
+
+    def change(self, generation: int, spec: dict[str, Any]) -> None:
+        live = self.cluster.objects.get((MODEL_ROUTE.name, "chat")) or manifest(namespace="team-a")
+        live = live | {"spec": spec, "metadata": live["metadata"] | {"generation": generation}}
+        self.cluster.keep(MODEL_ROUTE, live)
+
+    def reconcile(self) -> None:
+        self.now += 10
+        self.cluster.writes.clear()
+        self.cluster.fill(self.cache)
+        asyncio.run(self.reconciler.reconcile(KEY))
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]
+        return found
+
+    def accepted(self) -> dict[str, Any]:
+        [found] = [c for c in self.status()["conditions"] if c["type"] == "Accepted"]
+        assert isinstance(found, dict)
+        return found
+
+
+def test_what_the_last_good_one_needs_is_made_again() -> None:
+    world = World()
+    del world.cluster.objects[DEPLOYMENT.name, "chat--small"]
+    world.cache.remove(DEPLOYMENT, world.cache.get(DEPLOYMENT, "team-a", "chat--small") or {})
+    world.reconcile()
+    assert "patch Deployment/chat--small" in world.cluster.writes
+
+
+def test_the_status_says_that_the_new_one_is_refused() -> None:
+    world = World()
+    world.reconcile()
+    assert (world.accepted()["status"], world.accepted()["reason"]) == ("False", "InvalidSpec")
+    assert (world.accepted()["observedGeneration"], world.status()["observedGeneration"]) == (2, 2)
+    assert world.cluster.events.count("InvalidSpec") == 1
+
+
+def test_it_is_told_once() -> None:
+    world = World()
+    world.reconcile()
+    world.cluster.events.clear()
+    world.reconcile()
+    assert (world.cluster.writes, world.cluster.events) == ([], [])
+
+
+def test_a_spec_that_was_mended_is_accepted() -> None:
+    world = World()
+    world.reconcile()
+    world.change(3, manifest()["spec"])
+    world.reconcile()
+    assert world.accepted()["status"] == "True"
+    assert "Accepted" in world.cluster.events
+
+
+def test_another_route_of_the_name_gets_nothing_of_it() -> None:
+    world = World()
+    world.cluster.objects[MODEL_ROUTE.name, "chat"]["metadata"]["uid"] = "another"
+    world.cluster.objects.pop((DEPLOYMENT.name, "chat--small"))
+    world.reconcile()
+    assert world.cluster.writes == ["patch ModelRoute/chat"]
+
+
+def test_an_operator_that_never_saw_a_good_one_only_tells() -> None:
+    world = World()
+    world.begin()
+    world.reconcile()
+    assert world.cluster.writes == ["patch ModelRoute/chat"]
