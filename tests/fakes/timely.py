@@ -39,6 +39,11 @@ MISTAKES = {
         'no time zone; write one of the IANA\'s, such as "Europe/Berlin"',
         beyond_cel=True,
     ),
+    "a warm-up without end": Mistake(
+        backends({"warmup": {"request": {"timeout": "10m1s"}}}),
+        "spec.backends[0].warmup.request.timeout",
+        "timeout is above 10m",
+    ),
     "four fields of five": Mistake(by_cron("0 7 * *"), "spec.schedules[0].cron", '"0 7 * *" is not a cron expression'),
     "a minute past the hour": Mistake(
         by_cron("60 7 * * *"),

@@ -240,6 +240,15 @@ _HEALTH = (
     ),
 )
 
+_WARMUP_REQUEST = (
+    rule(
+        '!has(self.timeout) || duration(self.timeout) <= duration("10m")',
+        "timeout is above 10m",
+        lambda r: seconds(r.timeout) > 600,
+        ".timeout",
+    ),
+)
+
 _BACKOFF = (
     rule(
         "!has(self.min) || !has(self.max) || duration(self.min) <= duration(self.max)",
@@ -264,6 +273,7 @@ RULES: dict[type, tuple[Rule, ...]] = {
     t.RouteTimeouts: (_some_time("total"),),
     t.Health: _HEALTH,
     t.Backoff: _BACKOFF,
+    t.WarmupRequest: _WARMUP_REQUEST,
     t.MaxTokens: _MAX_TOKENS,
     t.Temperature: _TEMPERATURE,
     t.Canary: _CANARY,
