@@ -7,8 +7,7 @@ import pytest
 
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.cluster import Cluster, credentials
-from modelroute.controller.kinds import DEPLOYMENT, POD, WATCHED
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.kinds import POD, WATCHED
 from modelroute.controller.reconciler import Reconciler
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.settings import Settings
@@ -19,8 +18,6 @@ from tests.controlplane.routes import (
     ROUTER,
     ROUTER_PODS,
     SMALL,
-    becomes,
-    condition,
     create,
     names,
     route,
@@ -133,30 +130,3 @@ def test_o09_a_crash_after_any_write_is_made_good(
     assert crashes >= len(ROUTER | SMALL | {CACHE})
     assert names(plane, namespace) == ROUTER | SMALL | {CACHE}
     assert route(plane, namespace)["status"]["observedGeneration"] == 1
-
-
-def test_o28_a_right_that_is_lacking_is_named_and_the_rest_goes_on(
-    plane: Plane, operator: Operator, namespace: str
-) -> None:
-    without = [r for r in policy_rules() if r["resources"] != ["deployments"]]
-    reading = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]}
-    plane.allow([*without, reading])
-    create(plane, namespace)
-    try:
-        message = becomes(plane, namespace, "Programmed", "False", "Forbidden")
-        made = names(plane, namespace)
-    finally:
-        plane.allow(policy_rules())
-    assert "cannot patch Deployment/chat--small" in message
-    assert made == {place for place in ROUTER | SMALL if DEPLOYMENT.name not in place}
-
-
-def test_o28_a_right_that_is_given_back_is_used(plane: Plane, operator: Operator, namespace: str) -> None:
-    plane.allow([r for r in policy_rules() if r["resources"] != ["configmaps"]])
-    try:
-        create(plane, namespace)
-        becomes(plane, namespace, "Programmed", "False", "Forbidden")
-    finally:
-        plane.allow(policy_rules())
-    settle(plane, namespace, ROUTER | SMALL)
-    until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden")

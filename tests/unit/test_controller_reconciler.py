@@ -142,6 +142,17 @@ def test_a_secret_that_it_may_not_read_stops_nothing() -> None:
     assert world.condition("Programmed")["reason"] != "Forbidden"
 
 
+def test_o28_a_snapshot_is_not_written_while_addresses_may_not_be_seen() -> None:
+    """It would have no endpoints."""
+    world = World()
+    world.cluster.deny("list", POD, "", 403)
+    world.cache.note_refusal(POD, None, world.cluster.refuse["list", "Pod/"])
+    with pytest.raises(ApiError):
+        world.reconcile()
+    assert "patch ConfigMap/chat-router-snapshot" not in world.cluster.writes
+    assert world.condition("Programmed")["reason"] == "Forbidden"
+
+
 def test_what_may_not_be_looked_at_is_not_overwritten() -> None:
     world = Met(theirs())
     world.cluster.deny("get", CONFIG_MAP, SNAPSHOT, 403)

@@ -101,6 +101,22 @@ def test_where_a_kind_cannot_be_listed_no_route_is_worked_on() -> None:
     play(script)
 
 
+def test_o28_what_may_not_be_listed_does_not_hold_up_the_rest() -> None:
+    async def script(world: World) -> None:
+        world.cluster.keep(MODEL_ROUTE, {"metadata": {"name": "chat"}})
+        world.cluster.deny("list", CONFIG_MAP, "", 403)
+        await world.watches.begin(world.cluster)
+        assert world.watches.ready.is_set()
+        assert [str(why) for why in world.cache.refusals("team-a")] == ["cannot list ConfigMap: no"]
+        world.cluster.refuse.clear()
+        world.cluster.keep(CONFIG_MAP, config_map(1))
+        await world.resync(RESYNC_SECONDS)
+
+    world = play(script)
+    assert world.cache.refusals("team-a") == ()
+    assert world.cache.labelled(CHAT)
+
+
 ODD = {"metadata": config_map(1)["metadata"] | {"name": "odd", "labels": 7}}
 
 

@@ -62,9 +62,8 @@ class Operator:
 
     async def run(self, on_start: Callable[[], None]) -> None:
         """Work until cancelled; whatever else ends it is raised. ``on_start`` is called when kopf runs."""
-        scope = next(iter(self._options.namespaces), None)
-        while not await self._cluster.serves_routes(scope):
-            log.warning("the CustomResourceDefinition of ModelRoutes is not installed; waiting for it")
+        while why := await self._hidden():
+            log.warning("%s; waiting", why)
             await asyncio.sleep(jittered(4))
         watches, settings = self._watches, kopf_settings(self._options.watch_silence)
         try:
@@ -84,6 +83,19 @@ class Operator:
     async def _follow(self) -> None:
         """Until the lease is got, and again after; the work while it is held."""
         await self._leadership.run(self._watches.ready, self._cache.anything_told, self._lead)
+
+    async def _hidden(self) -> str:
+        """Why no ModelRoute may be seen in any namespace; empty: in one they may."""
+        why = ""
+        for scope in self._options.namespaces or (None,):
+            try:
+                if await self._cluster.serves_routes(scope):
+                    return ""
+            except ApiError as error:
+                if not error.lasting:
+                    raise
+                why = str(error)
+        return why or "the CustomResourceDefinition of ModelRoutes is not installed"
 
     async def _lead(self) -> None:
         """All that writes, from when the lease is got until it is lost. Nothing is remembered of an earlier time."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from modelroute.controller.calls import ApiError
 from modelroute.controller.kinds import (
     CHILDREN,
     CONFIG_MAP,
@@ -64,6 +65,7 @@ class Cache:
         self._users: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)  # routes by the Service of a targetRef
         # Versions at which objects went, so that a late answer does not revive them, also if they were never seen.
         self._gone: dict[_Place, int] = {}
+        self._unseen: dict[tuple[Kind, str | None], ApiError] = {}  # what may not be listed, and where
 
     def put(self, kind: Kind, seen: KubeObject) -> frozenset[Key]:
         """Keep ``seen``, unless something newer is known. The routes that it concerns; none if it says nothing new."""
@@ -109,6 +111,25 @@ class Cache:
             and (place, entry.content["metadata"]["uid"]) not in present
         ]
         return frozenset().union(*(self.remove(kind, o) for o in missed))
+
+    def note_refusal(self, kind: Kind, namespace: str | None, why: ApiError | None) -> frozenset[Key]:
+        """Whether ``kind`` may be listed there: None says that it may. The routes to which that is news."""
+        if why is None and (kind, namespace) not in self._unseen:
+            return frozenset()
+        news = (kind, namespace) not in self._unseen or why is None
+        if why:
+            self._unseen[kind, namespace] = why
+        else:
+            del self._unseen[kind, namespace]
+        return frozenset(key for key in self.routes() if news and namespace in (None, key.namespace))
+
+    def refusals(self, namespace: str) -> tuple[ApiError, ...]:
+        """Why some of what is in ``namespace`` may not be seen; what is known of it may be old."""
+        return tuple(why for (_, place), why in self._unseen.items() if place in (None, namespace))
+
+    def unseen(self, kind: Kind) -> int:
+        """In how many places ``kind`` may not be listed."""
+        return sum(known == kind for known, _ in self._unseen)
 
     def get(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:
         """The object of that name."""

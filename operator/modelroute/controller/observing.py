@@ -11,9 +11,12 @@ from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import FORBIDDEN, ApiError
 from modelroute.controller.cluster import Cluster
-from modelroute.controller.kinds import CHILDREN, SCALED_OBJECT, SERVICE
+from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, POD, SCALED_OBJECT, SERVICE, SLICE
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, references
+
+_ADDRESSES = {SERVICE.name, SLICE.name, POD.name}
+"""What says where replicas are."""
 
 
 class Relation(Enum):
@@ -34,7 +37,10 @@ class View:
     def hides(self, desired: KubeObject) -> bool:
         """Whether it is not known what stands in the place of ``desired``, or it is someone else's."""
         place = f"{desired['kind']}/{desired['metadata']['name']}"
-        return place in self.observed.foreign or place in {error.target for error in self.refusals}
+        targets = {error.target for error in self.refusals}
+        if desired["kind"] == CONFIG_MAP.name and targets & _ADDRESSES:
+            return True  # it would name no replica, and take all requests from those that there are
+        return place in self.observed.foreign or bool({place, desired["kind"]} & targets)
 
 
 class Observer:
@@ -52,7 +58,7 @@ class Observer:
         namespace, name = route.metadata.namespace, route.metadata.name
         refs = references(route)
         services = {s: found for s in refs.services if (found := self._cache.get(SERVICE, namespace, s))}
-        refusals: list[ApiError] = []
+        refusals = list(self._cache.refusals(namespace))
         secrets: dict[str, frozenset[str] | None] = {}
         hidden: set[str] = set()
         for secret in sorted(refs.secrets):

@@ -60,7 +60,7 @@ class Watches:
         await self._login.close()
 
     async def begin(self, cluster: Cluster) -> None:
-        """List everything, and be ready. To be called before kopf runs; ApiError where that cannot be done."""
+        """List everything that may be, and be ready. To be called before kopf runs; ApiError in other trouble."""
         self.ear.begin()
         for kind, namespace in itertools.product(WATCHED, self._namespaces):
             await self._list(cluster, kind, namespace)
@@ -90,12 +90,27 @@ class Watches:
 
     async def _list(self, cluster: Cluster, kind: Kind, namespace: str | None) -> int:
         """How many things were news."""
-        items, version = await cluster.select(kind, namespace, kind.selector)
+        try:
+            items, version = await cluster.select(kind, namespace, kind.selector)
+        except ApiError as error:
+            if not error.lasting:
+                raise
+            self._note(kind, namespace, error)
+            return 0
+        self._note(kind, namespace, None)
         changed = [_heeded(self._cache.put, kind, item) for item in items]
         changed.append(self._cache.retain(kind, items, version, namespace))
         for key in frozenset().union(*changed):
             self._queue.add(key)
         return sum(1 for keys in changed if keys)
+
+    def _note(self, kind: Kind, namespace: str | None, why: ApiError | None) -> None:
+        """Kopf goes on trying to list what may not be, and a listing of everything follows on that."""
+        if why:
+            log.warning("%s; the rest goes on", why)
+        for key in self._cache.note_refusal(kind, namespace, why):
+            self._queue.add(key)
+        metrics.UNSEEN.labels(kind.plural).set(self._cache.unseen(kind))
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         async def event(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name
