@@ -12,7 +12,7 @@ import pytest
 
 from modelroute.api import types as t
 from modelroute.controller.asking.client import Answer, Pods, UnansweredError
-from modelroute.controller.asking.sampler import AT_ONCE, FAST, RATE, Sampler
+from modelroute.controller.asking.sampler import AT_ONCE, FAST, MOST_RATE, OF_ONE_ROUTE, Sampler
 from modelroute.controller.cache import Key
 from modelroute.planning.asking import RESTING, SCALED, Asking, Replica, Scaled
 from tests.fakes.clock import InstantLoop
@@ -235,7 +235,7 @@ class TestBound:
     def many(self, world: World, seconds: float) -> None:
         async def script() -> None:
             for key in self.KEYS:
-                world.sampler.follow(key, asking(routers=2))
+                world.sampler.follow(key, asking(routers=2, interval=SCALED))
             await asyncio.sleep(seconds)
 
         world.during(script)
@@ -244,8 +244,8 @@ class TestBound:
         world = World()
         self.many(world, 120)
         by_second = Counter(int(time) for time, _ in world.pods.asked)
-        assert max(by_second.values()) <= 2 * RATE  # the burst
-        assert len(world.pods.asked) / 120 == pytest.approx(RATE, rel=0.05)
+        assert max(by_second.values()) <= 2 * MOST_RATE  # the burst
+        assert len(world.pods.asked) / 120 == pytest.approx(MOST_RATE, rel=0.05)
 
     def test_each_has_its_turn(self) -> None:
         world = World()
@@ -257,7 +257,7 @@ class TestBound:
 
         async def script() -> None:
             for key in self.KEYS:
-                world.sampler.follow(key, asking(routers=2))
+                world.sampler.follow(key, asking(routers=2, interval=SCALED))
             await asyncio.sleep(120)
             world.sampler.follow(CHAT, asking())
             await asyncio.sleep(1)
@@ -270,3 +270,23 @@ class TestBound:
         world.pods.takes = 2.0
         self.many(world, 20)
         assert world.pods.at_once == AT_ONCE
+
+    def test_800_pods_of_one_route_do_not_keep_those_of_another_from_being_seen_often(self) -> None:
+        world, small = World(), Key("team-b", "code")
+
+        async def script() -> None:
+            world.sampler.follow(CHAT, asking(routers=800, interval=SCALED))
+            world.sampler.follow(small, replace(asking(interval=SCALED), routers=(("x", "10.1.1.1:1"),)))
+            await asyncio.sleep(120)
+
+        world.during(script)
+        times = [time for time, url in world.pods.asked if "10.1.1.1" in url]
+        assert max(after - before for before, after in pairwise(times)) < 10
+        times = [time for time, url in world.pods.asked if "10.0.9.0:" in url]
+        assert max(after - before for before, after in pairwise(times)) < 10
+
+    def test_of_one_route_no_more_at_once_than_that(self) -> None:
+        world = World()
+        world.pods.takes = 2.0
+        follow(world, 20, asking(routers=100))
+        assert world.pods.at_once == OF_ONE_ROUTE

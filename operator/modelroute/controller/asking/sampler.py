@@ -23,10 +23,13 @@ from modelroute.planning.asking import Asking
 from modelroute.planning.loads import CALM_SECONDS
 from modelroute.planning.observed import Engine, Told
 
-RATE = 50.0
-"""Requests a second, at most, over any time that is much longer than ``BURST_SECONDS``."""
+RATE, MOST_RATE, ROUND_SECONDS = 50.0, 300.0, 5.0
+"""Requests a second, at most, over any time that is much longer than ``BURST_SECONDS``: as many as it takes to ask all
+pods within a round, from the first up to the second number."""
+SHARE = 0.5
+"""Of the rate: what one route may take of it, however many pods it has."""
 BURST_SECONDS = 1.0
-AT_ONCE = 32
+AT_ONCE, OF_ONE_ROUTE = 128, 16
 TIMEOUT = 2.0
 FAST = 0.25
 """Seconds between two looks while a snapshot is on its way; a router that lags for long is asked less often."""
@@ -46,10 +49,16 @@ class _Followed:
     since: float  # the loop's time at which the revision or the routers last changed
     heard: Heard = field(default_factory=Heard)
     due: float = math.inf
+    ready: float = 0.0  # when the look that is next, or under way, was due
     looking: bool = False
     news: tuple[object, ...] = ()
     loads: tuple[object, ...] = ()
     loads_told: float = -math.inf
+
+    @property
+    def cost(self) -> int:
+        """Requests of one look."""
+        return len(self.asking.routers) + len(self.asking.replicas)
 
 
 class Sampler:
@@ -66,6 +75,7 @@ class Sampler:
         self._ready: list[tuple[float, int, Key]] = []  # those that are due, by when they should have been served
         self._woken = asyncio.Event()
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._size = 0  # pods to be asked, of all routes
         self._free = -math.inf  # when the bound allows the next request
 
     def follow(self, key: Key, asking: Asking, due: Callable[[Picture], bool] = lambda _: False) -> None:
@@ -80,11 +90,14 @@ class Sampler:
         known = self._routes.get(key)
         if known is None:
             self._routes[key] = known = _Followed(asking, due, now)
+            self._size += known.cost
             self._schedule(key, known, now)
             return
         known.due_by = due
         if known.asking != asking:
+            self._size -= known.cost
             old, known.asking = known.asking, asking
+            self._size += known.cost
             known.heard.forget_others(asking)
             if (old.revision, old.routers) != (asking.revision, asking.routers):
                 known.since = now
@@ -92,7 +105,8 @@ class Sampler:
 
     def forget(self, key: Key) -> None:
         """Nobody is to be asked any more."""
-        self._routes.pop(key, None)
+        if known := self._routes.pop(key, None):
+            self._size -= known.cost
 
     def seen(self, key: Key) -> Picture:
         """What was heard of ``key``; what a caller gets does not change later."""
@@ -111,6 +125,7 @@ class Sampler:
                     group.create_task(self._look(key, known))
         finally:
             self._routes.clear()
+            self._size = 0
 
     async def _next(self) -> tuple[Key, _Followed]:
         """The next route to look at, when it may be."""
@@ -122,8 +137,8 @@ class Sampler:
             if self._ready and self._free <= now:
                 _, _, key = heapq.heappop(self._ready)
                 if (known := self._routes.get(key)) and not known.looking:
-                    cost = len(known.asking.routers) + len(known.asking.replicas)
-                    self._free = max(self._free, now - BURST_SECONDS) + cost / RATE
+                    self._free = max(self._free, now - BURST_SECONDS) + known.cost / self._rate
+                    metrics.SAMPLING_LAG.set(now - known.ready)
                     return key, known
                 continue
             wakes = [self._free] if self._ready else [entry[0] for entry in self._waiting[:1]]
@@ -140,6 +155,7 @@ class Sampler:
         if known.looking:
             self._schedule(key, known, due + FAST)
         else:
+            known.ready = due
             pause = self._pause(known, due)
             heapq.heappush(self._ready, (due + _STRETCH * pause, number, key))
 
@@ -150,6 +166,15 @@ class Sampler:
             self._woken.set()
 
     def _pause(self, known: _Followed, now: float) -> float:
+        least = known.cost / (SHARE * self._rate)
+        return max(least, self._wished(known, now))
+
+    @property
+    def _rate(self) -> float:
+        return min(MOST_RATE, max(RATE, self._size / ROUND_SECONDS))
+
+    @staticmethod
+    def _wished(known: _Followed, now: float) -> float:
         age = now - known.since
         if known.heard.lagging(known.asking, refusals_count=age > _REFUSAL_SECONDS):
             return min(known.asking.interval, next(pause for until, pause in _PACES if age < until))
@@ -180,25 +205,26 @@ class Sampler:
             self._again(key)
 
     async def _ask(self, key: Key, asking: Asking) -> Answers:
-        routers = [self._of_router(key, address) for _, address in asking.routers]
-        replicas = [self._of_replica(r.address) for r in asking.replicas]
+        own = asyncio.Semaphore(OF_ONE_ROUTE)  # pods that hang keep others of their route waiting, and no one else's
+        routers = [self._of_router(key, address, own) for _, address in asking.routers]
+        replicas = [self._of_replica(r.address, own) for r in asking.replicas]
         pods = [*(pod for pod, _ in asking.routers), *(r.pod for r in asking.replicas)]
         return dict(zip(pods, await asyncio.gather(*routers, *replicas), strict=True))
 
-    async def _of_router(self, key: Key, address: str) -> Told | UnansweredError:
+    async def _of_router(self, key: Key, address: str, own: asyncio.Semaphore) -> Told | UnansweredError:
         try:
-            return told_of(await self._get("router", f"http://{address}/status"), key)
+            return told_of(await self._get("router", f"http://{address}/status", own), key)
         except UnansweredError as error:
             return error
 
-    async def _of_replica(self, address: str) -> Engine | UnansweredError:
+    async def _of_replica(self, address: str, own: asyncio.Semaphore) -> Engine | UnansweredError:
         try:
-            return engine_of(await self._get("replica", f"http://{address}/metrics"))
+            return engine_of(await self._get("replica", f"http://{address}/metrics", own))
         except UnansweredError as error:
             return error
 
-    async def _get(self, what: str, url: str) -> Answer:
-        async with self._slots:
+    async def _get(self, what: str, url: str, own: asyncio.Semaphore) -> Answer:
+        async with own, self._slots:
             try:
                 answer = await self._pods.get(url, TIMEOUT)
             except UnansweredError:
