@@ -6,18 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from modelroute.controller.backoff import FIRST_RETRY, LAST_RETRY, backoff
 from modelroute.controller.cache import Key
 from modelroute.controller.calls import ApiError, Call
 from modelroute.controller.kinds import SERVICE
-from modelroute.controller.workqueue import (
-    FIRST_RETRY,
-    LAST_RETRY,
-    LONGEST_HOLD,
-    TROUBLE_SECONDS,
-    WorkQueue,
-    backoff,
-    jittered,
-)
+from modelroute.controller.workqueue import LONGEST_HOLD, TROUBLE_SECONDS, WorkQueue
 from tests.fakes.clock import InstantLoop
 
 CHAT, CODE = Key("a", "chat"), Key("a", "code")
@@ -278,12 +271,3 @@ def test_o24_of_500_routes_that_change_at_once_each_is_handled_and_none_waits_tw
     assert waiting == [500]
     assert sorted(key for _, key in handler.calls) == sorted(many)
     assert handler.at_once == 4
-
-
-def test_waits_are_doubled_up_to_a_bound() -> None:
-    assert [backoff(n) for n in (1, 2, 3)] == [FIRST_RETRY, 2 * FIRST_RETRY, 4 * FIRST_RETRY]
-    assert backoff(10_000) == LAST_RETRY
-
-
-def test_chance_takes_off_half_at_most() -> None:
-    assert all(5 <= jittered(10) <= 10 for _ in range(1000))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelroute.controller import admin, clockwatch, logs
+from modelroute.controller.backoff import backoff, jittered
 from modelroute.controller.beside import Beside
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
@@ -22,7 +23,7 @@ from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.supervising import run_kopf
 from modelroute.controller.watching import SILENCE_SECONDS, Watches, kopf_settings
 from modelroute.controller.webhooks import hooks
-from modelroute.controller.workqueue import WorkQueue, backoff, jittered
+from modelroute.controller.workqueue import WorkQueue
 from modelroute.planning.settings import Settings
 
 WORKERS = 16

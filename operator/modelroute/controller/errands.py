@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from modelroute.controller import metrics, replica
 from modelroute.controller.asking.client import Pods, UnansweredError
+from modelroute.controller.backoff import backoff, jittered
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
 from modelroute.controller.cluster import Cluster
@@ -21,7 +22,6 @@ from modelroute.controller.errandwords import TELLING, errand_pod, figures, ms
 from modelroute.controller.kinds import POD
 from modelroute.controller.publishing import Publisher
 from modelroute.controller.replica import ReplicaError
-from modelroute.controller.workqueue import jittered
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
 from modelroute.planning.events import Event
@@ -123,10 +123,10 @@ class Errands:
         known.failing = {what: f for what, f in known.failing.items() if what in still}
         for gone in known.backends.difference(backends):
             known.backends.remove(gone)
-            _remove_metrics(key, gone)
-        for errand in sorted(wanted, key=lambda e: self._due(known, e)):  # so that each has its turn
+            metrics.forget_warmups(*key, gone)
+        for errand in sorted(wanted, key=lambda e: _due(known, e)):  # so that each has its turn
             place = _place(errand)
-            if place in taken or errand in known.done or now < self._due(known, errand):
+            if place in taken or errand in known.done or now < _due(known, errand):
                 continue
             if place[1] and sum(asked for _, asked in taken) >= MOST_OF_ROUTE:
                 continue
@@ -149,12 +149,7 @@ class Errands:
         """The route is gone; what is under way for it comes to nothing."""
         known = self._routes.pop(key, None)
         for backend in known.backends if known else ():
-            _remove_metrics(key, backend)
-
-    @staticmethod
-    def _due(known: _Route, errand: Errand) -> float:
-        failing = known.failing.get(_what(errand))
-        return failing.due if failing else -math.inf
+            metrics.forget_warmups(*key, backend)
 
     async def _work(self, asks: bool) -> None:  # noqa: FBT001 - a key of the queues
         while True:
@@ -225,16 +220,15 @@ class Errands:
         except (ReplicaError, UnansweredError) as error:
             if labels := self._labels(key, asked.backend):
                 metrics.WARMUP_FAILURES.labels(*labels).inc()
-            pinged = Pinged(self._clock(), error=str(error), slot=asked.slot, wake_seconds=woke)
-            self._remember(key, asked.pod, pinged)
+            failed = Pinged(self._clock(), error=str(error), slot=asked.slot, wake_seconds=woke)
+            pinged = self._remember(key, asked.pod, failed)
             if asked.slot is None:
                 raise
             return pinged
         if labels := self._labels(key, asked.backend):
             metrics.WARMUP_SECONDS.labels(*labels).observe(timed.answer)
-        pinged = Pinged(self._clock(), timed.health, timed.answer, slot=asked.slot, wake_seconds=woke)
-        self._remember(key, asked.pod, pinged)
-        return pinged
+        answered = Pinged(self._clock(), timed.health, timed.answer, slot=asked.slot, wake_seconds=woke)
+        return self._remember(key, asked.pod, answered)
 
     def _labels(self, key: Key, backend: str) -> tuple[str, ...]:
         """Of a metric that goes with the route; none where it went meanwhile."""
@@ -258,9 +252,10 @@ class Errands:
         for key in self._cache.put(POD, pod) if pod else ():
             self._again(key)
 
-    def _remember(self, key: Key, pod: str, pinged: Pinged) -> None:
+    def _remember(self, key: Key, pod: str, pinged: Pinged) -> Pinged:
         if known := self._routes.get(key):
             known.pinged[pod] = pinged
+        return pinged
 
     def _failed(self, key: Key, errand: Errand, why: str) -> Event | None:
         """Put the next try off; what people should know of it, once, when it has failed too often."""
@@ -269,7 +264,7 @@ class Errands:
             return None
         before = known.failing.get(_what(errand))
         times = before.times + 1 if before else 1
-        wait = jittered(min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(times - 1, 16)))
+        wait = jittered(backoff(times, FIRST_RETRY, LAST_RETRY))
         known.failing[_what(errand)] = _Failing(times, loop.time() + wait, why)
         loop.call_later(wait, self._again, key)
         sentence = f"{errand_pod(errand)} {telling.lacks}: {why}"
@@ -288,9 +283,9 @@ def _queues() -> dict[bool, asyncio.Queue[tuple[Key, Errand]]]:
     return {True: asyncio.Queue(), False: asyncio.Queue()}
 
 
-def _remove_metrics(key: Key, backend: str) -> None:
-    for metric in (metrics.WARMUP_SECONDS, metrics.WARMUP_FAILURES):
-        metric.remove(*key, backend)
+def _due(known: _Route, errand: Errand) -> float:
+    failing = known.failing.get(_what(errand))
+    return failing.due if failing else -math.inf
 
 
 def _place(errand: Errand) -> _Place:

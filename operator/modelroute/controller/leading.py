@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelroute.controller import metrics
+from modelroute.controller.backoff import jittered
 from modelroute.controller.calls import CONFLICT, NOT_FOUND, ApiError, Call
 from modelroute.controller.cluster import Cluster
 from modelroute.controller.fencing import Fence
 from modelroute.controller.kinds import LEASE
-from modelroute.controller.workqueue import jittered
 from modelroute.planning.observed import KubeObject
 
 LEASE_NAME = "modelroute-operator"

@@ -16,9 +16,9 @@ import yarl
 
 from modelroute import __version__
 from modelroute.controller import metrics
+from modelroute.controller.backoff import backoff, jittered
 from modelroute.controller.cluster import credentials
 from modelroute.controller.kinds import Kind
-from modelroute.controller.workqueue import backoff, jittered
 
 LOGIN_MEMORY_SECONDS = 60.0
 

@@ -48,3 +48,9 @@ WARMUP_SECONDS = Histogram(
     buckets=(0.05, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
 )
 WARMUP_FAILURES = Counter("modelroute_warmup_failures_total", "Warm-ups that a replica did not answer.", _BACKEND)
+
+
+def forget_warmups(*backend: str) -> None:
+    """The backend is gone: its namespace, its route and its name."""
+    for metric in (WARMUP_SECONDS, WARMUP_FAILURES):
+        metric.remove(*backend)

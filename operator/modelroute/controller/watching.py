@@ -14,12 +14,13 @@ from typing import Any, cast
 import kopf
 
 from modelroute.controller import metrics
+from modelroute.controller.backoff import backoff, jittered
 from modelroute.controller.cache import Cache, Key
 from modelroute.controller.calls import ApiError
 from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import WATCHED, Kind
 from modelroute.controller.listening import Ear, Login
-from modelroute.controller.workqueue import WorkQueue, backoff, jittered
+from modelroute.controller.workqueue import WorkQueue
 from modelroute.planning.observed import KubeObject
 
 RESYNC_SECONDS = 600.0
@@ -27,8 +28,9 @@ SETTLE_SECONDS = 2.0
 """Kopf tells of a new listing object by object; our own follows when most have come."""
 SILENCE_SECONDS = 70.0
 """After which a watch is begun anew: the API server's bookmarks come every 60 s."""
-RECONNECT_SECONDS = 10.0
-"""The longest wait between tries to reach the API server; whatever is watched is not seen until then."""
+FIRST_RECONNECT, RECONNECT_SECONDS = 2.0, 10.0
+"""The first and the longest wait between tries to reach the API server, of each of as many watches as there are kinds;
+whatever is watched is not seen until then."""
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +138,7 @@ class _Endless:
     """Seconds between tries to reach the API server, for ever; kopf's own list ends, and the operator with it."""
 
     def __iter__(self) -> Iterator[float]:
-        return (jittered(min(backoff(n), RECONNECT_SECONDS)) for n in itertools.count(1))
+        return (jittered(backoff(n, FIRST_RECONNECT, RECONNECT_SECONDS)) for n in itertools.count(1))
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):

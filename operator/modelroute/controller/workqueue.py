@@ -5,14 +5,13 @@ Filled by ``watching``, emptied by its own workers, which call the reconciler. N
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable
 
 from modelroute.controller import metrics
+from modelroute.controller.backoff import FIRST_RETRY, backoff, jittered
 from modelroute.controller.cache import Key
 from modelroute.controller.calls import ApiError
 
-FIRST_RETRY, LAST_RETRY = 0.5, 45.0
 TROUBLE_SECONDS, LONGEST_HOLD = 2.0, 10.0
 """What an API server in trouble is spared at least, and how long no change of a route makes it be asked at most."""
 RECONCILE_SECONDS = 120.0
@@ -142,13 +141,3 @@ class WorkQueue:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-def backoff(failures: int) -> float:
-    """Seconds to wait after so many failures in a row, one or more: doubled each time, up to a bound."""
-    return min(LAST_RETRY, FIRST_RETRY * 2.0 ** min(failures - 1, 16))
-
-
-def jittered(seconds: float) -> float:
-    """Up to half less by chance, so that what failed together does not come back together."""
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - nothing is to be kept secret
