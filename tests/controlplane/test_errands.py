@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from modelroute.controller import metrics
-from modelroute.planning import warmup
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake, WarmUp
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.names import SLEEPING_ANNOTATION
-from modelroute.planning.slots import Slot
-from modelroute.planning.warmup import Timetable
+from modelroute.planning.times.moments import rfc3339
+from modelroute.planning.warming import warmup
+from modelroute.planning.warming.slots import Slot
+from modelroute.planning.warming.warmup import Timetable
 from tests.controlplane.inside import Inside
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.replicas import COLD, address, make_replica, notes

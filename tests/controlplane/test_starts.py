@@ -4,8 +4,8 @@ import datetime as dt
 from typing import Any
 
 from modelroute.controller.kinds import POD
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.names import WARM_GATE
+from modelroute.planning.times.moments import rfc3339
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, route, settle, snapshot, touch
 from tests.fakes.manifests import HOSTED, VLLM

@@ -14,11 +14,11 @@ from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Decision, Status
 from modelroute.planning import names
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake
-from modelroute.planning.moments import unix
 from modelroute.planning.observed import Engine, KubeObject, Load, Observed, Pod, Told
 from modelroute.planning.resources.replica import PORT
 from modelroute.planning.scaling.demand import Demand, Sample, after
 from modelroute.planning.scaling.scale import Scaled, scale
+from modelroute.planning.times.moments import unix
 from tests.fakes import world
 
 TICK = 2.0

@@ -6,10 +6,10 @@ from typing import Any
 
 from modelroute.api.status import BackendStatus, Status
 from modelroute.planning.errands import WarmUp
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
-from modelroute.planning.slots import Slot
-from modelroute.planning.warmup import Timetable, Warmth, warmth
+from modelroute.planning.times.moments import rfc3339
+from modelroute.planning.warming.slots import Slot
+from modelroute.planning.warming.warmup import Timetable, Warmth, warmth
 from tests.fakes.manifests import VLLM
 from tests.fakes.world import route
 

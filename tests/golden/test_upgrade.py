@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from modelroute.planning import names
-from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.resources.drift import needs_apply
 from tests.fakes import world
 from tests.golden.test_planning_golden import FULL, SEEN, SMALL
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from modelroute.api import types as t
 from modelroute.planning import quantity
-from modelroute.planning.drift import _WHOLE, needs_apply
 from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.resources.drift import _WHOLE, needs_apply
 from modelroute.snapshot.codec import decode, encode
 from tests.fakes import world
 from tests.fakes.deploying import GOOD

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modelroute.api import types as t
 from modelroute.planning.scaling.demand import Demand, Sample, after, down_window
 from modelroute.planning.scaling.number import Standing, wanted
-from modelroute.planning.schedule import Floor
+from modelroute.planning.times.schedule import Floor
 from tests.fakes import world
 from tests.fakes.fleet import BEGIN, Fleet
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from modelroute.api.status import WarmupStatus
 from modelroute.api.times import cron_problem
-from modelroute.planning import recurring, schedule, slots
+from modelroute.planning.times import recurring, schedule
+from modelroute.planning.warming import slots
 from tests.fakes import world
 from tests.fakes.manifests import VLLM
 

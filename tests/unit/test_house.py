@@ -115,7 +115,7 @@ def test_the_operators_manual_has_every_metric_and_reason() -> None:
     metrics = re.findall(r'"(modelroute_[a-z_]+)"', (own / "controller/metrics.py").read_text())
     told = [
         (own / f"{name}.py").read_text()
-        for name in ("planning/conditions", "planning/unresolved", "controller/outcome")
+        for name in ("planning/status/conditions", "planning/unresolved", "controller/outcome")
     ]
     reasons = {word for text in told for word in re.findall(r'"([A-Z][a-z]+(?:[A-Z][A-Za-z]+)+)"', text)} - FINE
     assert [name for name in {*metrics, *reasons} if name not in manual] == []

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.drift import needs_apply
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.quantity import quantity
+from modelroute.planning.resources.drift import needs_apply
 
 
 def test_what_is_not_there_is_made() -> None:

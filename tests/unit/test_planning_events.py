@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from modelroute.planning.events import Event
 from modelroute.planning.observed import Observed
+from modelroute.planning.status.events import Event
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
 

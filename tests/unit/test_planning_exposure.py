@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning import exposure
-from modelroute.planning.exposure import Exposure, exposed
+from modelroute.planning.admission import exposure
+from modelroute.planning.admission.exposure import Exposure, exposed
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
 

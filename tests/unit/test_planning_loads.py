@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.loads import step
 from modelroute.planning.observed import Engine, Observed, Pod
 from modelroute.planning.plan import Plan
+from modelroute.planning.routing.loads import step
 from modelroute.snapshot.types import Load
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM

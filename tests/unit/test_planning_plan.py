@@ -8,9 +8,10 @@ import pytest
 
 from modelroute.api.status import Status
 from modelroute.errors import InvalidManifestError
-from modelroute.planning import plan as module
 from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.plan import Plan, Refusal, refused
+from modelroute.planning.plan import Plan
+from modelroute.planning.status import report
+from modelroute.planning.status.report import Refusal, refused
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
 
@@ -104,7 +105,7 @@ class TestOversize:
 
     def test_what_just_fits_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
         data = world.made(world.route(), "ConfigMap", "chat-router-snapshot")["data"]["snapshot.json"]
-        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", len(data))
+        monkeypatch.setattr(report, "MAX_SNAPSHOT_BYTES", len(data))
         assert "ConfigMap/chat-router-snapshot" in names(world.planned(world.route()).objects)
 
 
@@ -115,7 +116,7 @@ class TestNearlyTooLarge:
 
     def accepted(self, monkeypatch: pytest.MonkeyPatch, percent: float, old: Status | None = None) -> tuple[str, str]:
         """Status and reason where the snapshot takes so much of what it may."""
-        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", int(self.SHORT * 100 / percent))
+        monkeypatch.setattr(report, "MAX_SNAPSHOT_BYTES", int(self.SHORT * 100 / percent))
         return condition(world.planned(world.route(old=old)).status, "Accepted")[:2]
 
     @pytest.mark.parametrize(("percent", "reason"), [(79.5, "Accepted"), (81, "SnapshotLarge"), (100, "SnapshotLarge")])
@@ -126,13 +127,13 @@ class TestNearlyTooLarge:
 
     @pytest.mark.parametrize(("percent", "reason"), [(76, "SnapshotLarge"), (74, "Accepted")])
     def test_it_ends_well_below(self, monkeypatch: pytest.MonkeyPatch, percent: float, reason: str) -> None:
-        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", self.SHORT)
+        monkeypatch.setattr(report, "MAX_SNAPSHOT_BYTES", self.SHORT)
         warned = world.planned(world.route()).status
         assert self.accepted(monkeypatch, percent, warned) == ("True", reason)
 
     def test_it_is_told_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calm = world.planned(world.route()).status
-        monkeypatch.setattr(module, "MAX_SNAPSHOT_BYTES", self.SHORT)
+        monkeypatch.setattr(report, "MAX_SNAPSHOT_BYTES", self.SHORT)
         first = world.planned(world.route(old=calm))
         again = world.planned(world.route(old=first.status))
         assert [[e.reason for e in found.events] for found in (first, again)] == [["SnapshotLarge"], []]

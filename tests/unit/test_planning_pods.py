@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.moments import unix
 from modelroute.planning.pods import deployment_of, facts, trouble
+from modelroute.planning.times.moments import unix
 
 MINUTES = (("logs", 1), ("vllm", 5))
 BACK_OFF = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}}

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from modelroute.planning import recurring
+from modelroute.planning.times import recurring
 from tests.fakes.world import moment
 
 BERLIN = "Europe/Berlin"

@@ -7,12 +7,12 @@ import pytest
 
 from modelroute.api import types as t
 from modelroute.planning import names
-from modelroute.planning import plan as plan_module
 from modelroute.planning.errands import Mark
-from modelroute.planning.events import Event
 from modelroute.planning.observed import Engine, KubeObject, Observed, Pod, Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.scaling.demand import Sample, after
+from modelroute.planning.status import report
+from modelroute.planning.status.events import Event
 from tests.fakes import world
 from tests.fakes.scaled import NOW, demanded, pod
 
@@ -155,7 +155,7 @@ def test_a_snapshot_that_is_not_written_makes_no_router_let_go(monkeypatch: pyte
     router = Pod("router", "router", "", "10.1.0.1", NOW - 5000, ready=True)
     heard = replace(calm, pods=(*calm.pods, router), told={"router": Told(revision)})
     assert deployment(world.planned(then, heard))["spec"]["replicas"] == 1
-    monkeypatch.setattr(plan_module, "MAX_SNAPSHOT_BYTES", 10)
+    monkeypatch.setattr(report, "MAX_SNAPSHOT_BYTES", 10)
     assert deployment(world.planned(then, heard))["spec"]["replicas"] == 2
 
 

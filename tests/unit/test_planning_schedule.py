@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from modelroute.api import types as t
-from modelroute.planning import schedule
-from modelroute.planning.schedule import Floor
+from modelroute.planning.times import schedule
+from modelroute.planning.times.schedule import Floor
 from tests.fakes import world
 from tests.fakes.manifests import VLLM
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from modelroute.errors import InvalidManifestError
+from modelroute.planning.admission import sidecar
 from modelroute.planning.names import SIDECAR
 from modelroute.planning.observed import KubeObject
-from modelroute.planning.resources import sidecar
 from tests.fakes import world
 
 ASKED = {"mode": "Sidecar"}

@@ -6,8 +6,8 @@ import pytest
 
 from modelroute.api import types as t
 from modelroute.api.status import WarmupStatus
-from modelroute.planning import slots
-from modelroute.planning.slots import Slot
+from modelroute.planning.warming import slots
+from modelroute.planning.warming.slots import Slot
 from tests.fakes import world
 from tests.fakes.manifests import VLLM
 

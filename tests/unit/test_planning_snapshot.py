@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelroute.planning.observed import Observed, references
-from modelroute.planning.snapshot import image_tag, snapshot_of
+from modelroute.planning.routing.snapshot import image_tag, snapshot_of
 from modelroute.snapshot import types as s
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM, hosted

@@ -8,7 +8,7 @@ import pytest
 from modelroute.api.status import PastStart, StartStatus
 from modelroute.planning import pods
 from modelroute.planning.observed import Observed, Pinged, Pod
-from modelroute.planning.starts import Learnt, learn, start_of, woken
+from modelroute.planning.routing.starts import Learnt, learn, start_of, woken
 from modelroute.snapshot.types import Start
 from tests.fakes import world
 from tests.fakes.manifests import VLLM

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelroute.planning.observed import KubeObject
-from modelroute.planning.template import laid_over
+from modelroute.planning.resources.template import laid_over
 from tests.fakes import world
 
 RESTRICTED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}

@@ -4,9 +4,9 @@ import pytest
 
 from modelroute.api.status import WarmupStatus
 from modelroute.planning.errands import CloseGate, WarmUp
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pod
-from modelroute.planning.warmup import first_request, stuck
+from modelroute.planning.times.moments import rfc3339
+from modelroute.planning.warming.warmup import first_request
 from tests.fakes.manifests import VLLM
 from tests.fakes.replicas import NOW, SLOT, SMALL, START, answered, asked, ping, replica, warm
 from tests.fakes.world import of_vllm, planned, ready, route
@@ -98,5 +98,5 @@ class TestWhatIsStuck:
     def test_of_many_some_are_told_and_the_others_counted(self) -> None:
         pods = tuple(replica(f"small-{n}") for n in range(5))
         seen = Observed(pods=pods, stuck={p.name: f"{p.name} fails" for p in pods} | {"gone": "gone fails"})
-        backend = route(backends=[SMALL]).spec.backends[0]
-        assert stuck(seen, backend) == "small-0 fails; small-1 fails; small-2 fails; and 2 more"
+        [backend] = planned(of_vllm(), seen).status.backends
+        assert backend.message.endswith(": small-0 fails; small-1 fails; small-2 fails; and 2 more")

@@ -7,11 +7,11 @@ from typing import Any
 from modelroute.api import types as t
 from modelroute.api.status import WarmupStatus
 from modelroute.planning.errands import WarmUp
-from modelroute.planning.events import Event
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
-from modelroute.planning.slots import Slot
-from modelroute.planning.warmup import Timetable, Warmth, warmth
+from modelroute.planning.status.events import Event
+from modelroute.planning.times.moments import rfc3339
+from modelroute.planning.warming.slots import Slot
+from modelroute.planning.warming.warmup import Timetable, Warmth, warmth
 from tests.fakes.manifests import HOSTED
 from tests.fakes.replicas import MORNING, NOW, SLOT, SMALL, answered, asked, ping, replica, warm
 from tests.fakes.world import BEHIND, route

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.warnings import warnings
+from modelroute.planning.admission.warnings import warnings
 from tests.fakes import world
 from tests.fakes.manifests import BOTH, HOSTED, VLLM
 

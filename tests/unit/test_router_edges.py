@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelroute.api.parse import parse
-from modelroute.planning.snapshot import snapshot_of
+from modelroute.planning.routing.snapshot import snapshot_of
 from modelroute.policy.ejection import Vitals
 from modelroute.router.http.framing import Limits
 from modelroute.router.http.reader import Reader

@@ -8,7 +8,7 @@ import pytest
 from modelroute.api import types as t
 from modelroute.planning.scaling.demand import Demand, Sample, after
 from modelroute.planning.scaling.number import Number, Standing, wanted
-from modelroute.planning.schedule import Floor
+from modelroute.planning.times.schedule import Floor
 
 NOW = 10_000.0
 

@@ -8,10 +8,10 @@ import pytest
 from modelroute.api import types as t
 from modelroute.api.status import Decision, ScalingStatus, Status
 from modelroute.planning import names
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed
 from modelroute.planning.scaling.demand import Sample, after
 from modelroute.planning.scaling.scale import due
+from modelroute.planning.times.moments import rfc3339
 from tests.fakes import world
 from tests.fakes.fleet import deployment
 from tests.fakes.scaled import ANY, NOW, decided, demanded, pod, said, seen, told

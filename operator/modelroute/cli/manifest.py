@@ -8,7 +8,7 @@ import yaml
 from modelroute.api.parse import parse
 from modelroute.api.types import KIND, ModelRoute
 from modelroute.errors import InvalidManifestError
-from modelroute.planning.snapshot import snapshot_of
+from modelroute.planning.routing.snapshot import snapshot_of
 from modelroute.snapshot.codec import decode, encode
 from modelroute.snapshot.types import Snapshot
 

@@ -24,9 +24,9 @@ from modelroute.controller.publishing import Publisher
 from modelroute.controller.replica import ReplicaError
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
-from modelroute.planning.events import Event
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Pinged
+from modelroute.planning.status.events import Event
+from modelroute.planning.times.moments import rfc3339
 
 ASKERS, WRITERS = 256, 8
 """Errands at once: those that ask a pod, which may hang for minutes, and those that only tell the API server."""

@@ -13,7 +13,7 @@ from modelroute.controller.calls import FORBIDDEN, ApiError
 from modelroute.controller.cluster import Cluster
 from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, POD, SCALED_OBJECT, SERVICE, SLICE
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
-from modelroute.planning.observed import KubeObject, Observed, references
+from modelroute.planning.observed import KubeObject, Observed, place, references
 
 _ADDRESSES = {SERVICE.name, SLICE.name, POD.name}
 """What says where replicas are."""
@@ -36,11 +36,11 @@ class View:
 
     def hides(self, desired: KubeObject) -> bool:
         """Whether it is not known what stands in the place of ``desired``, or it is someone else's."""
-        place = f"{desired['kind']}/{desired['metadata']['name']}"
+        at = place(desired)
         targets = {error.target for error in self.refusals}
         if desired["kind"] == CONFIG_MAP.name and targets & _ADDRESSES:
             return True  # it would name no replica, and take all requests from those that there are
-        return place in self.observed.foreign or bool({place, desired["kind"]} & targets)
+        return at in self.observed.foreign or bool({at, desired["kind"]} & targets)
 
 
 class Observer:
@@ -120,7 +120,7 @@ class Observer:
                 self._taken.discard(_place(wanted))
                 continue
             if relation(live, route.metadata) is Relation.FOREIGN:
-                observed = replace(observed, foreign=(*observed.foreign, f"{kind.name}/{meta['name']}"))
+                observed = replace(observed, foreign=(*observed.foreign, place(wanted)))
             else:
                 observed = replace(observed, children=(*observed.children, live))
         return View(observed, tuple(refusals))

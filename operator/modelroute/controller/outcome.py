@@ -10,7 +10,7 @@ import msgspec
 
 from modelroute.api.status import Condition, Status, condition_of
 from modelroute.controller.calls import FORBIDDEN, ApiError
-from modelroute.planning.events import Event
+from modelroute.planning.status.events import Event
 
 PROGRAMMED, ACCEPTED = "Programmed", "Accepted"
 MESSAGE_LIMIT = 1024

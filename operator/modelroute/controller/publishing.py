@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from modelroute.api import types as t
 from modelroute.controller.calls import ApiError
 from modelroute.controller.cluster import Cluster
-from modelroute.planning.events import Event
 from modelroute.planning.observed import KubeObject
+from modelroute.planning.status.events import Event
 
 CONTROLLER = f"{t.GROUP}/operator"
 NOTE_LIMIT = 1024

@@ -29,13 +29,15 @@ from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
-from modelroute.planning.drift import needs_apply
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.plan import Plan, Refusal, plan, refused
+from modelroute.planning.observed import place as place_of
+from modelroute.planning.plan import Plan, plan
 from modelroute.planning.pods import facts
+from modelroute.planning.resources.drift import needs_apply
 from modelroute.planning.scaling.scale import due
 from modelroute.planning.settings import Settings
+from modelroute.planning.status.report import Refusal, refused
+from modelroute.planning.times.moments import rfc3339
 
 PASSES = 3
 """After a write the route is looked at again, so that the status tells of what came of it."""
@@ -175,7 +177,7 @@ class Reconciler:
         return wrote, tuple(refusals)
 
     async def _apply(self, key: Key, desired: KubeObject, view: View) -> bool:
-        place, sent = _place(desired), _digest(desired)
+        place, sent = place_of(desired), _digest(desired)
         live = view.observed.child(desired["kind"], desired["metadata"]["name"])
         if not needs_apply(desired, live):
             return False
@@ -212,8 +214,8 @@ class Reconciler:
             return False
         await self._cluster.delete(orphan)
         self._cache.remove(CHILDREN[orphan["kind"]], orphan)
-        self._written.pop((key, _place(orphan)), None)
-        log.info("deleted %s", _place(orphan), extra={"route": str(key)})
+        self._written.pop((key, place_of(orphan)), None)
+        log.info("deleted %s", place_of(orphan), extra={"route": str(key)})
         return True
 
     async def _touch_routers(self, key: Key, planned: Plan) -> bool:
@@ -224,7 +226,7 @@ class Reconciler:
             return False
         pods, _ = await self._cluster.select(POD, key.namespace, selector) if selector else ([], 0)
         # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
-        before = "" if (key, _place(written)) in self._written else _written_at(written)
+        before = "" if (key, place_of(written)) in self._written else _written_at(written)
         for pod in pods:
             if facts(pod).component == "backend":
                 continue
@@ -257,10 +259,6 @@ def _measure(started: Iterable[PastStart]) -> None:
     for start in started:
         for phase in ("scheduling", "pull", "load", "warmup"):
             metrics.START_SECONDS.labels(phase).observe(getattr(start, phase))
-
-
-def _place(child: KubeObject) -> str:
-    return f"{child['kind']}/{child['metadata']['name']}"
 
 
 def _revision(live: KubeObject) -> str | None:

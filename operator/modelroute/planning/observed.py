@@ -11,8 +11,8 @@ from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.errands import Errand, Sleep
-from modelroute.planning.moments import unix
 from modelroute.planning.scaling.demand import Demand
+from modelroute.planning.times.moments import unix
 
 KubeObject = dict[str, Any]
 """An object of the Kubernetes API as JSON."""
@@ -125,6 +125,11 @@ class Observed:
     def routers(self) -> tuple[Pod, ...]:
         """The pods that run the route's snapshot."""
         return tuple(p for p in self.pods if p.component != "backend")
+
+
+def place(child: KubeObject) -> str:
+    """``Kind/name``: where a child is in its ModelRoute's namespace, as refusals and logs have it, too."""
+    return f"{child['kind']}/{child['metadata']['name']}"
 
 
 def written_at(live: KubeObject | None) -> float:

@@ -6,35 +6,31 @@ run that was cut short is simply run again. Never touches the cluster, never rea
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import msgspec
 
 from modelroute.api import types as t
-from modelroute.api.status import PastStart, Status, condition_of
-from modelroute.errors import InvalidManifestError
-from modelroute.planning import conditions, names, replicas, schedule, starts, status, warmup
-from modelroute.planning.acks import Acks, acks_of
+from modelroute.api.status import PastStart, Status
+from modelroute.planning import names
 from modelroute.planning.asking import Asking, asking_of
-from modelroute.planning.endpoints import endpoints_of
 from modelroute.planning.errands import Errand
-from modelroute.planning.events import Event, changes
-from modelroute.planning.loads import loads_of
-from modelroute.planning.moments import rfc3339
-from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.resources import autoscaler, prepull, router, vllm
+from modelroute.planning.observed import KubeObject, Observed, place
+from modelroute.planning.resources import autoscaler, count, prepull, router, vllm
 from modelroute.planning.resources.policies import policies
+from modelroute.planning.routing import starts
+from modelroute.planning.routing.endpoints import endpoints_of
+from modelroute.planning.routing.loads import loads_of
+from modelroute.planning.routing.snapshot import snapshot_of, written_revision
 from modelroute.planning.scaling.scale import Scaled, scale
 from modelroute.planning.settings import Settings
-from modelroute.planning.snapshot import snapshot_of
-from modelroute.planning.unresolved import Missing, missing
+from modelroute.planning.status import report
+from modelroute.planning.status.acks import acks_of
+from modelroute.planning.status.backends import Found, backend_troubles
+from modelroute.planning.status.events import Event, changes
+from modelroute.planning.times import schedule
+from modelroute.planning.times.moments import first
+from modelroute.planning.unresolved import missing
+from modelroute.planning.warming import warmup
 from modelroute.snapshot.codec import decode, encode
 from modelroute.snapshot.types import Snapshot
-
-MAX_SNAPSHOT_BYTES = 900 * 1024
-"""A ConfigMap holds 1 MiB; what is missing to it is for the metadata and for whoever annotates."""
-LARGE_PERCENT, SMALLER_PERCENT = 80, 75
-"""Of that: from where on there is a warning, and below which it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +50,6 @@ class Plan:
     started: tuple[PastStart, ...] = ()  # starts of replicas that the status has now, and had not before
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What to say of a manifest that cannot be used; what is in the cluster stays as it is."""
-
-    status: Status
-    events: tuple[Event, ...]
-
-
 def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float) -> Plan:
     """All that must be for ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds. Raises nothing."""
     lost = missing(route, observed, settings)
@@ -71,30 +59,31 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
     started = starts.known(route, observed, now)
     encoded = encode(snapshot_of(route, endpoints, loads, {name: one.told for name, one in started.items()}))
     snapshot = decode(encoded)
-    fits = len(encoded) <= MAX_SNAPSHOT_BYTES
-    revision = snapshot.revision if fits else _live_revision(route, observed)
+    fits = len(encoded) <= report.MAX_SNAPSHOT_BYTES
+    revision = snapshot.revision if fits else written_revision(route, observed)
     config_map = router.config_map(route, encoded, revision)
-    gateway = router.pods(route, settings) if route.spec.router.mode == "Gateway" else ()
+    gateway = router.gateway(route, settings) if route.spec.router.mode == "Gateway" else ()
     # What was not written cannot make a router let go of anybody.
-    scaled = {b.name: _scaled(route, b, observed, revision if fits else "", now) for b in route.spec.backends}
+    in_force = revision if fits else ""
+    scaled = {b.name: scale(route, b, observed, in_force, now) for b in route.spec.backends if b.vllm}
     own = _backend_children(route, observed, settings, scaled)
     wanted = (config_map, *own, *policies(route, settings), *gateway)
-    kept = {_key(o) for o in wanted}
+    kept = {place(o) for o in wanted}
     warmth = warmup.warmth(route, observed, endpoints, now)
     acks = acks_of(route, observed, revision, now)
-    of = {name: status.Found(scaled[name], warmth.statuses.get(name), started[name].learnt.status) for name in scaled}
-    found = _Findings(lost, snapshot, acks, gateway[-1] if gateway else None, len(encoded), of)
-    said = _status(route, observed, settings, found, now)
+    of = {name: Found(scaled.get(name), warmth.statuses.get(name), s.learnt.status) for name, s in started.items()}
+    found = report.Findings(lost, snapshot, acks, gateway[-1] if gateway else None, len(encoded), of)
+    said = report.status_of(route, observed, settings, found, now)
     resting = [name for name, s in scaled.items() if s.rests]
     return Plan(
-        objects=tuple(o for o in wanted if _key(o) not in observed.foreign and (fits or o is not config_map)),
-        orphans=tuple(c for c in observed.children if _key(c) not in kept and not _is_ending(c)),
+        objects=tuple(o for o in wanted if place(o) not in observed.foreign and (fits or o is not config_map)),
+        orphans=tuple(c for c in observed.children if place(c) not in kept and not _is_ending(c)),
         snapshot=snapshot,
         revision=revision,
         status=said,
-        events=(*changes(route.status, said, status.backend_troubles(route, observed), resting), *warmth.events),
+        events=(*changes(route.status, said, backend_troubles(route, observed), resting), *warmth.events),
         errands=(*(errand for s in scaled.values() for errand in s.errands), *warmth.errands),
-        look_again=_first(
+        look_again=first(
             loads_due,
             acks.look_again,
             warmth.look_again,
@@ -105,64 +94,6 @@ def plan(route: t.ModelRoute, observed: Observed, settings: Settings, now: float
         router_selector=_router_selector(route),
         started=tuple(start for one in started.values() for start in one.learnt.counted),
     )
-
-
-def refused(metadata: t.Metadata, old: Status | None, error: InvalidManifestError, now: float) -> Refusal:
-    """The status of a manifest that ``parse`` refused: Accepted is False, and what the last good one made stays."""
-    verdicts = [conditions.Verdict("Accepted", "False", "InvalidSpec", str(error))]
-    if condition_of(old, "Ready") is None:
-        verdicts.append(conditions.Verdict("Ready", "False", "InvalidSpec", "nothing runs yet: the spec is not valid"))
-    said = msgspec.structs.replace(
-        old or Status(),
-        observed_generation=metadata.generation,
-        conditions=conditions.merged(old, verdicts, metadata.generation, rfc3339(now)),
-    )
-    return Refusal(said, changes(old, said, {}))
-
-
-class _Findings(NamedTuple):
-    """What the status is made of, beside what is seen."""
-
-    missing: tuple[Missing, ...]
-    snapshot: Snapshot
-    acks: Acks
-    gateway: KubeObject | None  # the Deployment that must be, if one must
-    size: int  # of the snapshot, in bytes
-    of: Mapping[str, status.Found]  # by backend
-
-
-def _status(route: t.ModelRoute, observed: Observed, settings: Settings, found: _Findings, now: float) -> Status:
-    routers = status.router_status(route, observed, settings, found.acks)
-    backends = status.backend_statuses(route, observed, found.snapshot, found.missing, found.of)
-    written = _live_revision(route, observed) == found.acks.revision
-    delivery = conditions.Delivery(
-        foreign=observed.foreign,
-        oversize=_oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else "",
-        trouble=status.router_trouble(route, observed),
-        rolled_out=status.rolled_out(found.gateway, observed) if found.gateway else written,
-        injection=settings.injection,
-    )
-    serving = conditions.Serving(backends, found.snapshot, status.backend_troubles(route, observed))
-    verdicts = (
-        conditions.accepted(_large(found.size, route.status)),
-        conditions.resolved_refs(found.missing),
-        conditions.programmed(route, routers, found.acks, delivery),
-        conditions.ready(route, routers, found.acks, serving, found.missing),
-    )
-    canary, answering = route.spec.canary, sum(bool(b.endpoints) for b in found.snapshot.backends)
-    return Status(
-        observed_generation=route.metadata.generation,
-        conditions=conditions.merged(route.status, verdicts, route.metadata.generation, rfc3339(now)),
-        backends=backends,
-        router=routers,
-        ready_backends=f"{answering}/{len(backends)}",
-        canary=f"{canary.backend} {canary.percent}%" if canary else "",
-        active_schedules=schedule.active(route, now),
-    )
-
-
-def _scaled(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision: str, now: float) -> Scaled:
-    return scale(route, backend, observed, revision, now) if backend.vllm else Scaled(None)
 
 
 def _backend_children(
@@ -178,53 +109,19 @@ def _backend_children(
         yield vllm.service(route, backend)
         yield vllm.disruption_budget(route, backend)
         found, live = scaled[backend.name], observed.child("Deployment", name)
-        least = found.status.floor if found.status else backend.scaling.min_replicas
-        by_keda = observed.child("ScaledObject", name) is not None
+        least, by_keda = found.status.floor, observed.child("ScaledObject", name) is not None
         number = least if found.replicas is None else found.replicas
-        count = replicas.count(backend, live, number, scaled=by_keda)
-        yield vllm.deployment(route, backend, backend.vllm, count, live)
+        whose = count.count(backend, live, number, scaled_object=by_keda)
+        yield vllm.deployment(route, backend, backend.vllm, whose, live)
         yield from autoscaler.autoscalers(route, backend, least, settings)
         if backend.vllm.pre_pull:
             yield prepull.daemon_set(route, backend, backend.vllm)
-
-
-def _first(*moments: float | None) -> float | None:
-    return min((moment for moment in moments if moment is not None), default=None)
-
-
-_SHORTEN = "shorten system prompts, keyword lists or the canary's allow list, or make two routes of it"
-
-
-def _oversize(size: int, revision: str) -> str:
-    stays = f"revision {revision} stays in force" if revision else "no earlier one is in force"
-    return f"the routers' configuration has {size} bytes, {MAX_SNAPSHOT_BYTES} at most: {stays}; {_SHORTEN}"
-
-
-def _large(size: int, old: Status | None) -> str:
-    """A warning while there is room still; with a number that does not change with every replica."""
-    before = condition_of(old, "Accepted")
-    warned = before is not None and before.reason == conditions.SNAPSHOT_LARGE
-    if size * 100 <= MAX_SNAPSHOT_BYTES * (SMALLER_PERCENT if warned else LARGE_PERCENT):
-        return ""
-    return f"the routers' configuration takes most of the {MAX_SNAPSHOT_BYTES} bytes that it may have: {_SHORTEN}"
-
-
-def _live_revision(route: t.ModelRoute, observed: Observed) -> str:
-    """The revision of the snapshot that was last written."""
-    live = observed.child("ConfigMap", names.snapshot(route.metadata.name))
-    annotations = live["metadata"].get("annotations") or {} if live else {}
-    return str(annotations.get(names.REVISION_ANNOTATION, ""))
 
 
 def _router_selector(route: t.ModelRoute) -> str:
     name, mode = route.metadata.name, route.spec.router.mode
     labels = {"Gateway": names.router_selector(name), "Sidecar": {names.SIDECAR_LABEL: name}}.get(mode, {})
     return ",".join(f"{label}={value}" for label, value in labels.items())
-
-
-def _key(child: KubeObject) -> str:
-    """``Kind/name``, as ``Observed.foreign`` has it."""
-    return f"{child['kind']}/{child['metadata']['name']}"
 
 
 def _is_ending(child: KubeObject) -> bool:

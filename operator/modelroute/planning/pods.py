@@ -9,9 +9,9 @@ import re
 
 from modelroute.api.podchecks import MAIN
 from modelroute.planning import names
-from modelroute.planning.moments import unix
 from modelroute.planning.observed import KubeObject, Pod
 from modelroute.planning.quantity import quantity
+from modelroute.planning.times.moments import unix
 
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError")
 _ENDED = ("Failed", "Succeeded")

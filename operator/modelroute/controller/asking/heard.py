@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from modelroute.controller.asking.client import UnansweredError
 from modelroute.planning.asking import Asking, Replica, Scaled
-from modelroute.planning.loads import step
 from modelroute.planning.observed import Engine, Load, Told
+from modelroute.planning.routing.loads import step
 from modelroute.planning.scaling.demand import Demand, Sample, after
 
 PATIENCE = 3

@@ -20,8 +20,8 @@ from modelroute.controller.asking.client import Answer, Pods, UnansweredError
 from modelroute.controller.asking.heard import Answers, Heard, Picture
 from modelroute.controller.cache import Key
 from modelroute.planning.asking import Asking
-from modelroute.planning.loads import CALM_SECONDS
 from modelroute.planning.observed import Engine, Told
+from modelroute.planning.routing.loads import CALM_SECONDS
 
 RATE, MOST_RATE, ROUND_SECONDS = 50.0, 300.0, 5.0
 """Requests a second, at most, over any time that is much longer than ``BURST_SECONDS``: as many as it takes to ask all

@@ -15,11 +15,11 @@ from modelroute.controller.kinds import ACCESS_REVIEW, MODEL_ROUTE
 from modelroute.controller.webhooks.reviews import Ask, User, Verdict
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
-from modelroute.planning.exposure import Exposure, exposed
+from modelroute.planning.admission import sidecar
+from modelroute.planning.admission.exposure import Exposure, exposed
+from modelroute.planning.admission.warnings import warnings
 from modelroute.planning.observed import KubeObject
-from modelroute.planning.resources import sidecar
 from modelroute.planning.settings import Settings
-from modelroute.planning.warnings import warnings
 
 _INVALID, _FORBIDDEN, _LATE = 422, 403, 504
 

@@ -15,7 +15,7 @@ from modelroute.api.scalars import seconds
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.resources import objects
-from modelroute.planning.template import laid_over
+from modelroute.planning.resources.template import laid_over
 
 PORT = 8000
 _CACHE = "/cache"

@@ -27,7 +27,7 @@ def config_map(route: t.ModelRoute, encoded: bytes, revision: str) -> KubeObject
     )
 
 
-def pods(route: t.ModelRoute, settings: Settings) -> tuple[KubeObject, ...]:
+def gateway(route: t.ModelRoute, settings: Settings) -> tuple[KubeObject, ...]:
     """What runs the router, the Deployment last, since its pods need the rest."""
     return service_account(route), service(route), disruption_budget(route), deployment(route, settings)
 

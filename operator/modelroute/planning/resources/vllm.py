@@ -10,8 +10,8 @@ from modelroute.api.scalars import seconds
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.quantity import quantity
-from modelroute.planning.replicas import Count
 from modelroute.planning.resources import objects, replica
+from modelroute.planning.resources.count import Count
 
 _PULL_SECONDS = 600
 """What scheduling and the pull of an image of many GiB may take before a Deployment is said not to progress."""

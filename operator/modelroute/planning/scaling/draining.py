@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from modelroute.api.scalars import seconds
 from modelroute.planning import names
 from modelroute.planning.errands import Errand, Mark
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Pod
 from modelroute.planning.scaling.demand import STABLE_SECONDS
 from modelroute.planning.scaling.replicas import Replicas
+from modelroute.planning.times.moments import rfc3339
 
 _COST = "-1000"
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
 from modelroute.planning.scaling.demand import BURST_SECONDS, STABLE_SECONDS, Demand, down_window
-from modelroute.planning.schedule import Floor
+from modelroute.planning.times.schedule import Floor
 
 _CROWD = 0.9
 """Of the load with which replicas proved to be full, what one is given: less, or one that came would go at once."""

@@ -13,33 +13,33 @@ from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Decision, ScalingStatus
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
-from modelroute.planning.moments import rfc3339, unix
 from modelroute.planning.observed import Observed
 from modelroute.planning.scaling import draining, sleeping
 from modelroute.planning.scaling.demand import STABLE_SECONDS, Demand, relief
 from modelroute.planning.scaling.number import Number, Standing, idle_at, wanted
 from modelroute.planning.scaling.replicas import Replicas
-from modelroute.planning.schedule import Floor, floor
+from modelroute.planning.times.moments import first, rfc3339, unix
+from modelroute.planning.times.schedule import Floor, floor
 
 _DECISIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """One backend. ``replicas`` None: somebody else decides on them; ``desired``: nobody does."""
+    """One backend of our own pods. ``replicas`` None: somebody else decides on them."""
 
     replicas: int | None
-    desired: int | None = None  # for the status: those that are asked for
-    sleeping: int | None = None
-    draining: int = 0
-    status: ScalingStatus | None = None
+    desired: int  # for the status: those that are asked for
+    sleeping: int | None
+    draining: int
+    status: ScalingStatus
     errands: tuple[Errand, ...] = ()
     look_again: float | None = None  # Unix seconds
 
     @property
     def rests(self) -> bool:
         """Whether no replica is to answer: none is asked for, or all are about to go or asleep."""
-        return self.desired is not None and self.draining + (self.sleeping or 0) >= self.desired
+        return self.draining + (self.sleeping or 0) >= self.desired
 
 
 def scale(route: t.ModelRoute, backend: t.Backend, observed: Observed, revision: str, now: float) -> Scaled:
@@ -132,9 +132,7 @@ class _Case:
             draining=len(drain.going),
             status=status,
             errands=(*drain.errands, *rest),
-            look_again=min(
-                (m for m in (*self._moments(asleep), *drain.moments) if self.now < m < math.inf), default=None
-            ),
+            look_again=first(*(m for m in (*self._moments(asleep), *drain.moments) if self.now < m < math.inf)),
         )
 
     def _goal(self, awake: int) -> int:

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator
 
 from modelroute.planning import names
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Pod
 from modelroute.planning.resources.replica import PORT
 from modelroute.planning.scaling.replicas import Replicas
-from modelroute.planning.warmup import first_request
+from modelroute.planning.times.moments import rfc3339
+from modelroute.planning.warming.warmup import first_request
 
 
 def rest(replicas: Replicas, awake: int, asleep: int, going: Collection[str], now: float) -> tuple[Errand, ...]:

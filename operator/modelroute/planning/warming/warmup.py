@@ -11,14 +11,15 @@ from typing import NamedTuple
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
 from modelroute.api.status import WarmupStatus
-from modelroute.planning import names, slots
+from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, WarmUp
-from modelroute.planning.events import Event
-from modelroute.planning.moments import rfc3339
 from modelroute.planning.observed import Observed, Pinged, Pod
 from modelroute.planning.resources.replica import PORT
-from modelroute.planning.sentences import several
-from modelroute.planning.slots import Slot
+from modelroute.planning.status.events import Event
+from modelroute.planning.status.sentences import several
+from modelroute.planning.times.moments import rfc3339
+from modelroute.planning.warming import slots
+from modelroute.planning.warming.slots import Slot
 
 Label = tuple[str, str]
 """A slot as an errand has it: schedule (several of one moment: "a, b") and RFC 3339."""
@@ -77,11 +78,6 @@ def warmth(
         if (look := timetable.next_look(backend, status, now)) is not None:
             looks.append(look)
     return Warmth(tuple(errands), statuses, tuple(events), min(looks, default=None))
-
-
-def stuck(observed: Observed, backend: t.Backend) -> str:
-    """What replicas of a backend do not do though they are told to, in a sentence; empty when all do."""
-    return several([observed.stuck[p.name] for p in observed.replicas(backend.name) if p.name in observed.stuck])
 
 
 def first_request(backend: t.Backend, pod: Pod) -> WarmUp:

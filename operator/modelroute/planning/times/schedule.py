@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
-from modelroute.planning import recurring
+from modelroute.planning.times import recurring
+from modelroute.planning.times.moments import first
 
 _ADJOINING = 16
 """Windows of one schedule, each beginning before the last ends, that are followed to the end of all."""
@@ -43,8 +44,7 @@ def active(route: t.ModelRoute, now: float) -> tuple[str, ...]:
 
 def next_change(route: t.ModelRoute, now: float) -> float | None:
     """When the next window opens or closes after ``now``, both in Unix seconds; None: there are no schedules."""
-    changes = (_change(_window(s), now) for s in route.spec.schedules)
-    return min((change for change in changes if change is not None), default=None)
+    return first(*(_change(_window(s), now) for s in route.spec.schedules))
 
 
 class _Window(NamedTuple):

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from modelroute.api import types as t
-from modelroute.planning import names, replicas
-from modelroute.planning.drift import needs_apply
+from modelroute.planning import names
 from modelroute.planning.observed import KubeObject, Observed
-from modelroute.planning.replicas import Count
+from modelroute.planning.resources import count
+from modelroute.planning.resources.count import Count
+from modelroute.planning.resources.drift import needs_apply
 from tests.fakes import world
 
 OTHERS = ("HPA", "KEDA", "External")
@@ -25,44 +26,44 @@ def backend(**scaling: Any) -> t.Backend:
     return world.of_vllm(scaling=scaling).backend("small")
 
 
-def count(engine: str, seen: KubeObject | None, decided: int = 3) -> Count:
-    return replicas.count(backend(engine=engine), seen, decided)
+def counted(engine: str, seen: KubeObject | None, decided: int = 3) -> Count:
+    return count.count(backend(engine=engine), seen, decided, scaled_object=False)
 
 
 def test_a_number_that_is_ours_is_written_and_noted() -> None:
-    assert count("BuiltIn", live(9)) == Count(3, notes={names.REPLICAS_ANNOTATION: "3"})
+    assert counted("BuiltIn", live(9)) == Count(3, notes={names.REPLICAS_ANNOTATION: "3"})
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_o23_the_first_number_is_ours_whoever_decides_then(engine: str) -> None:
-    assert (count(engine, None).number, count(engine, None).version) == (3, None)
+    assert (counted(engine, None).number, counted(engine, None).version) == (3, None)
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_o23_what_nobody_changed_is_written_as_it_is_lest_it_becomes_one(engine: str) -> None:
-    found = count(engine, live(5, owned=True))
+    found = counted(engine, live(5, owned=True))
     assert (found.number, found.version) == (5, "7")
 
 
 @pytest.mark.parametrize("engine", OTHERS)
 def test_o23_what_someone_else_wrote_is_left_out(engine: str) -> None:
-    assert (count(engine, live(5)).number, count(engine, live(5)).version) == (None, None)
+    assert (counted(engine, live(5)).number, counted(engine, live(5)).version) == (None, None)
 
 
 def test_an_hpa_does_nothing_without_replicas_so_it_is_given_one() -> None:
-    found = count("HPA", live(0, owned=True), 0)
+    found = counted("HPA", live(0, owned=True), 0)
     assert (found.number, found.version) == (1, "7")
-    assert count("HPA", live(0, owned=True), 3).number == 3
+    assert counted("HPA", live(0, owned=True), 3).number == 3
 
 
 @pytest.mark.parametrize(("engine", "owned"), [("HPA", False), ("KEDA", True), ("External", True)])
 def test_none_of_anybody_else_stay_none(engine: str, owned: bool) -> None:
     """With an HPA that is how people switch it off."""
-    assert count(engine, live(0, owned=owned)).number in (None, 0)
+    assert counted(engine, live(0, owned=owned)).number in (None, 0)
 
 
 def test_fields_that_are_not_known_are_nobodys() -> None:
-    assert count("HPA", {"metadata": {}, "spec": {"replicas": 5}}).number is None
+    assert counted("HPA", {"metadata": {}, "spec": {"replicas": 5}}).number is None
 
 
 def deployment(engine: str, seen: KubeObject | None = None, **scaling: Any) -> KubeObject:

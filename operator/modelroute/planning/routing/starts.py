@@ -13,13 +13,11 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.status import PastStart, StartStatus
-from modelroute.planning.moments import rfc3339, unix
 from modelroute.planning.observed import Observed, Pinged, Pod
+from modelroute.planning.times.moments import believed, rfc3339
 from modelroute.snapshot.types import Start
 
 KEPT = 5
-_WRONG_SECONDS = 86400.0
-"""A newest start so far ahead was recorded by a clock that was wrong, and must not hide those to come."""
 
 
 class Learnt(NamedTuple):
@@ -53,8 +51,7 @@ def learn(old: StartStatus | None, replicas: Sequence[Pod], now: float) -> Learn
 
     Of two that became ready in the same second, but were not seen together, one is passed over.
     """
-    counted = (unix(old.newest) if old else None) or 0.0
-    newest = counted if counted <= now + _WRONG_SECONDS else 0.0
+    newest = believed(old.newest if old else None, now) or 0.0
     known = {start.pod for start in old.last} if old else set()
     fresh = sorted(
         (ready, pod.name, pod)

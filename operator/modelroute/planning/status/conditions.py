@@ -8,10 +8,10 @@ from typing import Literal, NamedTuple
 
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status, condition_of
-from modelroute.planning.acks import Acks
 from modelroute.planning.names import SIDECAR_LABEL
 from modelroute.planning.pods import lacks_device
-from modelroute.planning.sentences import several
+from modelroute.planning.status.acks import Acks
+from modelroute.planning.status.sentences import several
 from modelroute.planning.unresolved import CLIENT_KEYS, Missing
 from modelroute.snapshot.types import Snapshot
 

@@ -11,14 +11,12 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.status import WarmupStatus
-from modelroute.planning import recurring
-from modelroute.planning.events import Event
-from modelroute.planning.moments import rfc3339, unix
+from modelroute.planning.status.events import Event
+from modelroute.planning.times import recurring
+from modelroute.planning.times.moments import believed, first, rfc3339
 
 GRACE_SECONDS = 60.0
 """A slot that has not begun by then is missed."""
-_WRONG_SECONDS = 86400.0
-"""A recorded slot that is so far ahead was recorded by a clock that was wrong, and must not silence those to come."""
 
 
 class Slot(NamedTuple):
@@ -44,7 +42,7 @@ def account(
     """
     old = status.slots if status else {}
     schedules = {s.name: s for s in backend.warmup.schedules}
-    first = {name: rfc3339(at.at) for name, at in _newest(backend, now).items() if _recorded(old, name, now) is None}
+    first = {name: rfc3339(at.at) for name, at in _newest(backend, now).items() if believed(old.get(name), now) is None}
     waits = {*begun, *due(backend, status, now)}
     missed = {slot.schedule: slot.time for slot, _ in _unsettled(backend, status, now) if slot not in waits}
     slots = {name: time for name, time in (old | first | missed).items() if name in schedules}
@@ -62,7 +60,7 @@ def next_look(backend: t.Backend, old: WarmupStatus | None, now: float) -> float
     crons = ((s.cron, s.time_zone) for s in backend.warmup.schedules)
     coming = [recurring.following(cron, zone, now) for cron, zone in crons]
     expiring = [at + GRACE_SECONDS for _, at in _unsettled(backend, old, now) if now - at < GRACE_SECONDS]
-    return min((moment for moment in (*coming, *expiring) if moment is not None), default=None)
+    return first(*coming, *expiring)
 
 
 def _unsettled(backend: t.Backend, old: WarmupStatus | None, now: float) -> list[tuple[Slot, float]]:
@@ -71,19 +69,13 @@ def _unsettled(backend: t.Backend, old: WarmupStatus | None, now: float) -> list
     return [
         (Slot(name, rfc3339(newest.at)), newest.at)
         for name, newest in _newest(backend, now).items()
-        if (recorded := _recorded(slots, name, now)) is not None and newest.at > recorded
+        if (recorded := believed(slots.get(name), now)) is not None and newest.at > recorded
     ]
 
 
 def _newest(backend: t.Backend, now: float) -> dict[str, recurring.Moment]:
     found = {s.name: recurring.newest(s.cron, s.time_zone, now) for s in backend.warmup.schedules}
     return {name: moment for name, moment in found.items() if moment is not None}
-
-
-def _recorded(slots: dict[str, str], schedule: str, now: float) -> float | None:
-    """The slot that the status has, in Unix seconds; None where it has none that makes sense."""
-    recorded = unix(slots.get(schedule))
-    return recorded if recorded is not None and recorded <= now + _WRONG_SECONDS else None
 
 
 def _sentence(schedule: t.WarmupSchedule) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from modelroute.api.status import BackendStatus, Condition, Status, condition_of
-from modelroute.planning.conditions import SNAPSHOT_LARGE
 from modelroute.planning.pods import lacks_device
+from modelroute.planning.status.conditions import SNAPSHOT_LARGE
 
 _TROUBLE = ("NameConflict", "SnapshotTooLarge", "SnapshotRefused", "RoutersFailing")
 """Reasons of Programmed that a person must act on; router pods come and go, and catch up, by themselves."""

@@ -22,13 +22,13 @@ class Count:
     notes: dict[str, str] = field(default_factory=dict)  # annotations
 
 
-def count(backend: t.Backend, live: KubeObject | None, decided: int, *, scaled: bool = False) -> Count:
+def count(backend: t.Backend, live: KubeObject | None, decided: int, *, scaled_object: bool) -> Count:
     """What to apply: ``decided`` is the number of engine BuiltIn, and the first number of any other.
 
-    ``scaled``: there is a ScaledObject. While that is noted, one is looked for, and goes when it is too much.
+    ``scaled_object``: there is one. While that is noted, one is looked for, and goes when it is too much.
     """
     engine = backend.scaling.engine
-    notes = {names.SCALED_OBJECT_ANNOTATION: "true"} if scaled or engine == "KEDA" else {}
+    notes = {names.SCALED_OBJECT_ANNOTATION: "true"} if scaled_object or engine == "KEDA" else {}
     if engine == "BuiltIn":
         return Count(decided, notes=notes | {names.REPLICAS_ANNOTATION: str(decided)})
     if live is None:

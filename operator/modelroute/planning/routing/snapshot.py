@@ -11,6 +11,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
 from modelroute.planning import names
+from modelroute.planning.observed import Observed
 from modelroute.snapshot import types as s
 
 _URL = re.compile(r"(https?)://([^/:]+)(?::([0-9]+))?(/.*)?\Z", re.IGNORECASE)
@@ -182,3 +183,10 @@ def _canary(asked: t.Canary | None) -> s.Canary | None:
     if asked is None:
         return None
     return s.Canary(backend=asked.backend, percent=asked.percent, baseline=asked.baseline, allow=asked.allow)
+
+
+def written_revision(route: t.ModelRoute, observed: Observed) -> str:
+    """The revision of the snapshot that was last written."""
+    live = observed.child("ConfigMap", names.snapshot(route.metadata.name))
+    annotations = live["metadata"].get("annotations") or {} if live else {}
+    return str(annotations.get(names.REVISION_ANNOTATION, ""))

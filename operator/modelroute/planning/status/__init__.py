@@ -1,0 +1,1 @@
+"""PURE. What the ModelRoute's status says, and which Events tell of a change of it."""

@@ -1,0 +1,1 @@
+"""PURE. Moments, recurring ones and windows of a wall clock."""
