@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from modelroute.api import types as t
+from modelroute.api.podchecks import PORT
 from modelroute.api.status import BackendStatus, Decision, Status
 from modelroute.planning import names
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake
-from modelroute.planning.observed import Engine, KubeObject, Load, Observed, Pod, Told
-from modelroute.planning.resources.replica import PORT
+from modelroute.planning.observed import Engine, KubeObject, Observed, Pod, Told, Traffic
 from modelroute.planning.scaling.demand import Demand, Sample, after
 from modelroute.planning.scaling.scale import Scaled, scale
 from modelroute.planning.times.moments import unix
@@ -98,7 +98,7 @@ class Fleet:
     def observed(self) -> Observed:
         """What is seen now."""
         by_replica = {r.pod.at(PORT): len(r.ends) for r in self.replicas}
-        load = Load(sum(by_replica.values()), len(self.waiting), self._sent, self._cold, by_replica)
+        load = Traffic(sum(by_replica.values()), len(self.waiting), self._sent, self._cold, by_replica)
         router = Pod("router-1", "router", "", "10.1.0.1", BEGIN, ready=True)
         return Observed(
             children=() if self.number is None else (deployment(self.number),),

@@ -8,7 +8,7 @@ import msgspec
 from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Decision, ScalingStatus, Status
 from modelroute.planning.errands import Errand, Mark, Wake
-from modelroute.planning.observed import Engine, Load, Observed, Pod, Told
+from modelroute.planning.observed import Engine, Observed, Pod, Told, Traffic
 from modelroute.planning.scaling.demand import Demand, Sample, after
 from modelroute.planning.scaling.scale import Scaled, scale
 from tests.fakes import world
@@ -36,7 +36,7 @@ def seen(
     fields: dict[str, Any] = {
         "children": () if number is None else (deployment(number),),
         "pods": (*pods, ROUTER),
-        "told": {"router": Told("new", backends={"small": Load(by_replica=by_replica)})},
+        "told": {"router": Told("new", backends={"small": Traffic(by_replica=by_replica)})},
         "engines": engines,
     }
     return Observed(**fields | more)

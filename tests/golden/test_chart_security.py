@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from modelroute.api import podchecks
 from modelroute.api.routers import Sidecar
 from modelroute.cli import operator
 from modelroute.planning.names import SIDECAR_LABEL
 from modelroute.planning.resources import objects as pods
-from modelroute.planning.resources import replica, router
+from modelroute.planning.resources import router
 from tests.fakes.chart import POLICED, ROOT, VALUES, objects, rendered
 
 USUAL = pytest.mark.parametrize("name", POLICED)
@@ -158,7 +159,7 @@ def test_without_a_namespace_for_monitoring_nobody_may_read_metrics() -> None:
 def test_the_operator_reaches_the_api_server_dns_and_the_ports_of_pods_it_asks() -> None:
     pods: list[Any] = [{"namespaceSelector": {}}]
     outside = dict.fromkeys((443, 6443, 16443, 53))
-    asked = (replica.PORT, router.ADMIN_PORT, Sidecar().admin_port)
+    asked = (podchecks.PORT, router.ADMIN_PORT, Sidecar().admin_port)
     assert ports(policy("default")["egress"], "to") == outside | dict.fromkeys(asked, pods)
 
 

@@ -8,7 +8,7 @@ import pytest
 from modelroute.controller.asking.answers import MOST_WORDS, engine_of, told_of
 from modelroute.controller.asking.client import MOST_BYTES, Answer, UnansweredError
 from modelroute.controller.cache import Key
-from modelroute.planning.observed import Engine, Load, Told
+from modelroute.planning.observed import Engine, Told, Traffic
 
 KEY = Key("team-a", "chat")
 STATUS: dict[str, Any] = {
@@ -40,11 +40,11 @@ def told(status: Any, code: int = 200) -> Told:
 
 class TestRouters:
     def test_what_it_runs_and_has_to_do(self) -> None:
-        assert told(STATUS) == Told("0123456789ab", 14, backends={"small": Load(3, 2, 99, 7, {"10.0.0.1:8000": 3})})
+        assert told(STATUS) == Told("0123456789ab", 14, backends={"small": Traffic(3, 2, 99, 7, {"10.0.0.1:8000": 3})})
 
     def test_a_router_that_does_not_count_cold_requests(self) -> None:
         older = STATUS | {"backends": [{"name": "small", "inFlight": 1, "waiting": 0, "replicas": []}]}
-        assert told(older).backends == {"small": Load(1)}
+        assert told(older).backends == {"small": Traffic(1)}
 
     def test_a_router_that_runs_nothing_yet_says_why(self) -> None:
         assert told(NOTHING_YET | {"refusedSnapshot": "no"}) == Told(error="no")

@@ -8,26 +8,26 @@ import pytest
 from modelroute.api import types as t
 from modelroute.controller.asking.client import UnansweredError
 from modelroute.controller.asking.heard import PATIENCE, Heard
-from modelroute.planning.asking import Asking, Replica, Scaled
-from modelroute.planning.observed import Engine, Load, Told
+from modelroute.planning.asking import Asking, Replica, Sampled
+from modelroute.planning.observed import Engine, Told, Traffic
 from modelroute.planning.scaling.demand import Sample
 
 FAILED = UnansweredError("no connection within 1 s")
-SCALED = Scaled("small", t.Scaling(min_replicas=0, max_replicas=4, target_in_flight=8), ready=2)
+SAMPLED = Sampled("small", t.Scaling(min_replicas=0, max_replicas=4, target_in_flight=8), ready=2)
 ASKING = Asking(
     revision="new",
     routers=(("r0", "10.0.9.0:8001"), ("r1", "10.0.9.1:8001")),
     replicas=(Replica("p0", "small", "10.0.0.0:8000"), Replica("p1", "small", "10.0.0.1:8000")),
-    scaled=(SCALED,),
+    sampled=(SAMPLED,),
 )
-COLD = replace(ASKING, scaled=(replace(SCALED, ready=0),), replicas=())
+COLD = replace(ASKING, sampled=(replace(SAMPLED, ready=0),), replicas=())
 
 
 def router(
     in_flight: int = 0, waiting: int = 0, cold: int = 0, *, requests: int = 0, revision: str = "new", **by_replica: int
 ) -> Told:
     at = {"p0": "10.0.0.0:8000", "p1": "10.0.0.1:8000"}
-    load = Load(in_flight, waiting, requests, cold, {at[pod]: count for pod, count in by_replica.items()})
+    load = Traffic(in_flight, waiting, requests, cold, {at[pod]: count for pod, count in by_replica.items()})
     return Told(revision, 3, backends={"small": load})
 
 
@@ -65,7 +65,7 @@ class TestPatience:
 
     def test_pods_that_are_asked_no_more_are_forgotten(self) -> None:
         heard = noted({"r0": router(), "r1": router(), "p0": Engine()})
-        rest = replace(ASKING, routers=ASKING.routers[:1], replicas=(), scaled=())
+        rest = replace(ASKING, routers=ASKING.routers[:1], replicas=(), sampled=())
         heard.note(rest, {"r0": router(), "r1": router(), "p0": Engine()}, 200.0)
         assert (set(heard.told), heard.engines, heard.demand) == ({"r0"}, {}, {})
 

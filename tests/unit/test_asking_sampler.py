@@ -14,7 +14,7 @@ from modelroute.api import types as t
 from modelroute.controller.asking.client import Answer, Pods, UnansweredError
 from modelroute.controller.asking.sampler import AT_ONCE, FAST, MOST_RATE, OF_ONE_ROUTE, Sampler
 from modelroute.controller.cache import Key
-from modelroute.planning.asking import RESTING, SCALED, Asking, Replica, Scaled
+from modelroute.planning.asking import RESTING_SECONDS, SAMPLED_SECONDS, Asking, Replica, Sampled
 from tests.fakes.clock import InstantLoop
 
 CHAT = Key("team-a", "chat")
@@ -71,7 +71,7 @@ class World:
             runner.run(main())
 
 
-def asking(routers: int = 1, revision: str = NEWEST, interval: float = RESTING, replicas: int = 0) -> Asking:
+def asking(routers: int = 1, revision: str = NEWEST, interval: float = RESTING_SECONDS, replicas: int = 0) -> Asking:
     return Asking(
         revision,
         tuple((f"r{n}", f"10.0.9.{n}:8001") for n in range(routers)),
@@ -88,7 +88,7 @@ def follow(world: World, seconds: float, asked: Asking) -> None:
     world.during(script)
 
 
-@pytest.mark.parametrize("interval", [RESTING, SCALED])
+@pytest.mark.parametrize("interval", [RESTING_SECONDS, SAMPLED_SECONDS])
 def test_at_rest_a_route_is_asked_at_its_interval(interval: float) -> None:
     world = World()
     follow(world, 61, asking(interval=interval))
@@ -119,7 +119,7 @@ def test_while_a_snapshot_is_on_its_way_routers_are_asked_fast() -> None:
         await asyncio.sleep(30)
 
     world.during(script)
-    assert set(world.pods.gaps()) == {FAST, RESTING}
+    assert set(world.pods.gaps()) == {FAST, RESTING_SECONDS}
     assert len(world.again) == 2
 
 
@@ -150,7 +150,7 @@ def test_a_router_that_cannot_be_asked_is_told_of_once() -> None:
     world.pods.runs = None
     follow(world, 600, asking())
     assert len(world.again) == 2  # nobody answers yet; nobody answers
-    assert world.pods.gaps()[-1] == RESTING
+    assert world.pods.gaps()[-1] == RESTING_SECONDS
 
 
 def test_a_new_revision_is_asked_for_at_once() -> None:
@@ -190,7 +190,7 @@ def test_loads_are_looked_at_no_more_often_than_a_plan_heeds_them() -> None:
     world = World()
 
     async def script() -> None:
-        world.sampler.follow(CHAT, asking(replicas=1, interval=SCALED))
+        world.sampler.follow(CHAT, asking(replicas=1, interval=SAMPLED_SECONDS))
         for second in range(60):
             world.pods.waiting = 4 << second % 8
             await asyncio.sleep(1)
@@ -199,13 +199,15 @@ def test_loads_are_looked_at_no_more_often_than_a_plan_heeds_them() -> None:
     assert 4 <= len(world.again) <= 7
 
 
-@pytest.mark.parametrize(("scaled", "looks"), [(True, 31), (False, 1)])
-def test_where_load_decides_the_plan_itself_is_asked_whether_it_would_change(scaled: bool, looks: int) -> None:
+@pytest.mark.parametrize(("sampled", "looks"), [(True, 31), (False, 1)])
+def test_where_load_decides_the_plan_itself_is_asked_whether_it_would_change(sampled: bool, looks: int) -> None:
     world = World()
-    backends = (Scaled("small", t.Scaling(), 1),) if scaled else ()
+    backends = (Sampled("small", t.Scaling(), 1),) if sampled else ()
 
     async def script() -> None:
-        world.sampler.follow(CHAT, replace(asking(interval=SCALED), scaled=backends), lambda seen: "r0" in seen.told)
+        world.sampler.follow(
+            CHAT, replace(asking(interval=SAMPLED_SECONDS), sampled=backends), lambda seen: "r0" in seen.told
+        )
         await asyncio.sleep(61)
 
     world.during(script)
@@ -235,7 +237,7 @@ class TestBound:
     def many(self, world: World, seconds: float) -> None:
         async def script() -> None:
             for key in self.KEYS:
-                world.sampler.follow(key, asking(routers=2, interval=SCALED))
+                world.sampler.follow(key, asking(routers=2, interval=SAMPLED_SECONDS))
             await asyncio.sleep(seconds)
 
         world.during(script)
@@ -257,7 +259,7 @@ class TestBound:
 
         async def script() -> None:
             for key in self.KEYS:
-                world.sampler.follow(key, asking(routers=2, interval=SCALED))
+                world.sampler.follow(key, asking(routers=2, interval=SAMPLED_SECONDS))
             await asyncio.sleep(120)
             world.sampler.follow(CHAT, asking())
             await asyncio.sleep(1)
@@ -275,8 +277,8 @@ class TestBound:
         world, small = World(), Key("team-b", "code")
 
         async def script() -> None:
-            world.sampler.follow(CHAT, asking(routers=800, interval=SCALED))
-            world.sampler.follow(small, replace(asking(interval=SCALED), routers=(("x", "10.1.1.1:1"),)))
+            world.sampler.follow(CHAT, asking(routers=800, interval=SAMPLED_SECONDS))
+            world.sampler.follow(small, replace(asking(interval=SAMPLED_SECONDS), routers=(("x", "10.1.1.1:1"),)))
             await asyncio.sleep(120)
 
         world.during(script)

@@ -17,7 +17,7 @@ from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, DEAD, FAILS
 from tests.fakes.replicas import MORNING, NOW, ping
 
-GATE = ping(gate=True, loaded=NOW - 5)
+GATE = ping(opens=NOW - 5)
 SLEEP = Sleep("small", "small-1", "10.0.0.1:8000")
 SLEEPING = Mark("small-1", ((names.SLEEPING_ANNOTATION, "2026-05-01T08:00:00Z"),))
 FAILED = "small-1 gets no requests before its first answer: /v1/chat/completions said 500: boom"
@@ -43,7 +43,7 @@ class TestTheGate:
         assert World().run(GATE).pod().warm == NOW
 
     def test_it_opens_no_earlier_than_the_nodes_clock_says_it_could(self) -> None:
-        assert World().run(replace(GATE, loaded=NOW + 60)).pod().warm == NOW + 60
+        assert World().run(replace(GATE, opens=NOW + 60)).pod().warm == NOW + 60
 
     @pytest.mark.parametrize(
         "says", [{"chat": FAILS}, {"chat": DEAD}, {"health": FAILS}, {"chat": None}], ids=["500", "dead", "ill", "404"]

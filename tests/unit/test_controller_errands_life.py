@@ -12,7 +12,7 @@ from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, FAILS
 from tests.fakes.replicas import MORNING, NOW, ping
 
-GATE = ping(gate=True, loaded=NOW - 5)
+GATE = ping(opens=NOW - 5)
 SLEEP = Sleep("small", "small-1", "10.0.0.1:8000")
 SLEEPING = Mark("small-1", ((names.SLEEPING_ANNOTATION, "2026-05-01T08:00:00Z"),))
 UNSERVED = "/sleep?level=1 is not served; vLLM serves it with VLLM_SERVER_DEV_MODE=1 in its environment"

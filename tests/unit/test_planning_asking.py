@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.asking import COLD, RESTING, SCALED, Asking
+from modelroute.planning.asking import COLD_SECONDS, RESTING_SECONDS, SAMPLED_SECONDS, Asking
 from modelroute.planning.observed import Observed, Pod
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
@@ -61,11 +61,11 @@ class TestHowOften:
     @pytest.mark.parametrize(
         ("scaling", "interval"),
         [
-            ({}, RESTING),
-            ({"minReplicas": 2, "maxReplicas": 2}, RESTING),
-            (SCALING, SCALED),
-            ({"minReplicas": 0, "maxReplicas": 1}, SCALED),
-            (SCALING | {"engine": "External"}, RESTING),
+            ({}, RESTING_SECONDS),
+            ({"minReplicas": 2, "maxReplicas": 2}, RESTING_SECONDS),
+            (SCALING, SAMPLED_SECONDS),
+            ({"minReplicas": 0, "maxReplicas": 1}, SAMPLED_SECONDS),
+            (SCALING | {"engine": "External"}, RESTING_SECONDS),
         ],
     )
     def test_where_load_decides_often(self, scaling: dict[str, Any], interval: float) -> None:
@@ -73,7 +73,7 @@ class TestHowOften:
 
     def test_where_a_schedule_does_too(self) -> None:
         window = {"name": "day", "start": "07:00", "end": "19:00", "minReplicas": {"small": 2}}
-        assert asked(*ROUTERS, schedules=[window]).interval == SCALED
+        assert asked(*ROUTERS, schedules=[window]).interval == SAMPLED_SECONDS
 
     def test_where_a_first_replica_is_waited_for_most_often(self) -> None:
-        assert asked(*ROUTERS, scaling={"minReplicas": 0, "maxReplicas": 1}, warm=False).interval == COLD
+        assert asked(*ROUTERS, scaling={"minReplicas": 0, "maxReplicas": 1}, warm=False).interval == COLD_SECONDS

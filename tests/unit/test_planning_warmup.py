@@ -5,13 +5,13 @@ import pytest
 from modelroute.api.status import WarmupStatus
 from modelroute.planning.errands import CloseGate, WarmUp
 from modelroute.planning.observed import Observed, Pod
+from modelroute.planning.requests import first_request
 from modelroute.planning.times.moments import rfc3339
-from modelroute.planning.warming.warmup import first_request
 from tests.fakes.manifests import VLLM
 from tests.fakes.replicas import NOW, SLOT, SMALL, START, answered, asked, ping, replica, warm
 from tests.fakes.world import of_vllm, planned, ready, route
 
-GATE = ping(gate=True, loaded=START + 60)
+GATE = ping(opens=START + 60)
 
 
 class TestBeforeTraffic:
@@ -39,9 +39,7 @@ class TestBeforeTraffic:
     def test_it_is_asked_as_the_manifest_says_by_the_name_that_it_serves(self) -> None:
         request = {"prompt": "Say hi", "maxTokens": 5, "timeout": "2m"}
         [errand] = asked(replica(), backend=VLLM | {"model": "org/one", "warmup": {"request": request}}).errands
-        assert errand == ping(
-            model="org/one", prompt="Say hi", max_tokens=5, timeout=120.0, gate=True, loaded=START + 60
-        )
+        assert errand == ping(model="org/one", prompt="Say hi", max_tokens=5, timeout=120.0, opens=START + 60)
 
     def test_an_ipv6_address_is_bracketed(self) -> None:
         [errand] = asked(replica(address="fd00::1")).errands

@@ -16,7 +16,8 @@ from modelroute.api.telling import told
 
 MAIN = "vllm"
 """The container that is ours."""
-_PORT = 8000
+PORT = 8000
+"""Where an engine serves."""
 _OURS = ("image", "args", "ports", "startupProbe", "readinessProbe", "livenessProbe")
 """What of our container other fields say, or nobody but us."""
 _KNOWN_DOMAINS = (
@@ -152,5 +153,5 @@ def _of_container(container: p.Container) -> Iterator[Finding]:
     if not container.image:
         yield "", f'the container "{container.name}" has no image; the operator\'s own is named "{MAIN}"'
     for i, port in enumerate(container.ports):
-        if port.name == "http" or port.container_port == _PORT:
-            yield f".ports[{i}]", f"the port http, {_PORT}, is that of the container {MAIN}"
+        if port.name == "http" or port.container_port == PORT:
+            yield f".ports[{i}]", f"the port http, {PORT}, is that of the container {MAIN}"

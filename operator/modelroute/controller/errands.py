@@ -199,9 +199,9 @@ class Errands:
 
     async def _warm_up(self, key: Key, asked: WarmUp) -> Event | None:
         pinged = await self._ping(key, asked)
-        if not asked.gate:
+        if asked.opens is None:
             return None
-        opened = max(self._clock(), asked.loaded)
+        opened = max(self._clock(), asked.opens)
         await self._set_gate(key, asked.pod, "True", opened, ("Answered", figures(pinged)))
         return Event("Normal", "WarmedUp", f"{asked.pod}: {figures(pinged)}; takes traffic now")
 

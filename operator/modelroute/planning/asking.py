@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modelroute.api import types as t
+from modelroute.api.podchecks import PORT
 from modelroute.planning.observed import Observed, Pod
-from modelroute.planning.resources.replica import PORT
 from modelroute.planning.resources.router import ADMIN_PORT
 from modelroute.snapshot.types import Snapshot
 
-RESTING, SCALED, COLD = 15.0, 2.0, 1.0
+RESTING_SECONDS, SAMPLED_SECONDS, COLD_SECONDS = 15.0, 2.0, 1.0
 """Seconds between two looks: at routers alone, where load decides on replicas, and while a first request must bring
 the first of them."""
 
@@ -29,7 +29,7 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class Sampled:
     """A backend whose replicas load may change."""
 
     backend: str
@@ -44,8 +44,8 @@ class Asking:
     revision: str = ""  # of the snapshot that routers should run
     routers: tuple[tuple[str, str], ...] = ()  # pod, and host:port of its admin port
     replicas: tuple[Replica, ...] = ()
-    scaled: tuple[Scaled, ...] = ()
-    interval: float = RESTING  # seconds, once all routers run the revision
+    sampled: tuple[Sampled, ...] = ()
+    interval: float = RESTING_SECONDS  # seconds, once all routers run the revision
 
     def __bool__(self) -> bool:
         """Whether there is anybody."""
@@ -57,17 +57,17 @@ def asking_of(route: t.ModelRoute, observed: Observed, snapshot: Snapshot, revis
     port = route.spec.router.sidecar.admin_port
     routers = ((p, port if p.component == "sidecar" else ADMIN_PORT) for p in observed.routers() if answers(p))
     ready = {b.name: len(b.endpoints) for b in snapshot.backends}
-    scaled = tuple(Scaled(b.name, b.scaling, ready[b.name]) for b in route.spec.backends if is_scaled(route, b))
+    sampled = tuple(Sampled(b.name, b.scaling, ready[b.name]) for b in route.spec.backends if is_sampled(route, b))
     return Asking(
         revision,
         tuple((pod.name, pod.at(number)) for pod, number in routers),
-        tuple(_replicas(route, observed, {s.backend for s in scaled})),
-        scaled,
-        COLD if any(not s.ready for s in scaled) else SCALED if scaled else RESTING,
+        tuple(_replicas(route, observed, {s.backend for s in sampled})),
+        sampled,
+        COLD_SECONDS if any(not s.ready for s in sampled) else SAMPLED_SECONDS if sampled else RESTING_SECONDS,
     )
 
 
-def is_scaled(route: t.ModelRoute, backend: t.Backend) -> bool:
+def is_sampled(route: t.ModelRoute, backend: t.Backend) -> bool:
     """Whether the operator changes the number of replicas by what they have to do."""
     scaling = backend.scaling
     by_schedule = any(backend.name in schedule.min_replicas for schedule in route.spec.schedules)
@@ -79,16 +79,15 @@ def answers(pod: Pod) -> bool:
     return bool(pod.ready and not pod.ending and pod.address)
 
 
-def _replicas(route: t.ModelRoute, observed: Observed, scaled: set[str]) -> Iterator[Replica]:
+def _replicas(route: t.ModelRoute, observed: Observed, sampled: set[str]) -> Iterator[Replica]:
     """Those of backends that load changes, and those among which a router has a choice."""
     for backend in route.spec.backends:
         pods = [p for p in observed.replicas(backend.name) if _may_answer(p)]
-        if backend.vllm and (backend.name in scaled or len(pods) > 1):
+        if backend.vllm and (backend.name in sampled or len(pods) > 1):
             for pod in pods:
-                marked = pod.draining is not None or pod.sleeping is not None
-                yield Replica(pod.name, backend.name, pod.at(PORT), marked)
+                yield Replica(pod.name, backend.name, pod.at(PORT), pod.marked)
 
 
 def _may_answer(pod: Pod) -> bool:
     """A replica that is marked is not ready any more, perhaps, and is waited for all the same."""
-    return answers(pod) or bool(pod.address and not pod.ending and (pod.draining or pod.sleeping))
+    return answers(pod) or bool(pod.address and not pod.ending and pod.marked)

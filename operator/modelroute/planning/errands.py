@@ -19,8 +19,8 @@ class WarmUp:
     max_tokens: int
     timeout: float  # seconds
     slot: tuple[str, str] | None = None  # schedule (several of one moment: "a, b") and RFC 3339; None: a first one
-    gate: bool = False  # open the pod's readiness gate when it has answered
-    loaded: float = 0.0  # with gate: when its containers became ready, by its node's clock; the gate opens no earlier
+    # When its containers became ready, by its node's clock: its answer opens the pod's gate, but no earlier than that.
+    opens: float | None = None  # None: there is no gate to open
 
 
 @dataclass(frozen=True, slots=True)

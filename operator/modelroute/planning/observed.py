@@ -39,13 +39,18 @@ class Pod:
     trouble: str = ""  # what keeps it from running, in a sentence
     restarted: bool = False  # a container of it has ended once, and was started again
 
+    @property
+    def marked(self) -> bool:
+        """Whether it is to go or to sleep: routers let go of it."""
+        return self.draining is not None or self.sleeping is not None
+
     def at(self, port: int) -> str:
         """``host:port`` of it, as URLs and snapshots have it."""
         return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Traffic:
     """What one router said of one backend.
 
     Counted since it started: ``requests`` that it let through, and ``cold``, those that were for this backend and met
@@ -67,7 +72,7 @@ class Told:
     generation: int = 0
     error: str = ""
     asked: bool = True  # False: it could not be asked
-    backends: Mapping[str, Load] = field(default_factory=dict)
+    backends: Mapping[str, Traffic] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

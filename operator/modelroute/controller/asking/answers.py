@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from modelroute.controller.asking.client import MOST_BYTES, Answer, UnansweredError
 from modelroute.controller.cache import Key
-from modelroute.planning.observed import Engine, Load, Told
+from modelroute.planning.observed import Engine, Told, Traffic
 
 MOST_WORDS = 200
 """Characters of a router's own sentence that are passed on."""
@@ -54,7 +54,7 @@ def told_of(answer: Answer, key: Key) -> Told:
         generation=status.generation or 0,
         error=_plain(status.refused_snapshot or ""),
         backends={
-            b.name: Load(b.in_flight, b.waiting, b.requests, b.cold, {r.address: r.in_flight for r in b.replicas})
+            b.name: Traffic(b.in_flight, b.waiting, b.requests, b.cold, {r.address: r.in_flight for r in b.replicas})
             for b in status.backends
         },
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from modelroute.controller.asking.client import UnansweredError
-from modelroute.planning.asking import Asking, Replica, Scaled
-from modelroute.planning.observed import Engine, Load, Told
+from modelroute.planning.asking import Asking, Replica, Sampled
+from modelroute.planning.observed import Engine, Told, Traffic
 from modelroute.planning.routing.loads import step
 from modelroute.planning.scaling.demand import Demand, Sample, after
 
@@ -21,7 +21,7 @@ SAMPLE_SECONDS = 0.9
 
 Answers = Mapping[str, Told | Engine | UnansweredError]
 """By pod."""
-_NO_LOAD = Load()
+_NO_TRAFFIC = Traffic()
 
 
 class Picture(NamedTuple):
@@ -40,7 +40,7 @@ class Heard:
     engines: dict[str, Engine] = field(default_factory=dict)
     demand: dict[str, Demand] = field(default_factory=dict)
     _failures: dict[str, int] = field(default_factory=dict)
-    _counted: dict[tuple[str, str], Load] = field(default_factory=dict)  # by backend and router, at the last sample
+    _counted: dict[tuple[str, str], Traffic] = field(default_factory=dict)  # by backend and router, at the last sample
     _sampled: float = -math.inf
 
     def picture(self) -> Picture:
@@ -70,29 +70,29 @@ class Heard:
     def forget_others(self, asking: Asking) -> None:
         """Forget pods and backends that are not asked any more."""
         routers, replicas = {pod for pod, _ in asking.routers}, {r.pod for r in asking.replicas}
-        scaled = {s.backend for s in asking.scaled}
+        sampled = {s.backend for s in asking.sampled}
         self.told = {pod: told for pod, told in self.told.items() if pod in routers}
         self.engines = {pod: engine for pod, engine in self.engines.items() if pod in replicas}
-        self.demand = {backend: demand for backend, demand in self.demand.items() if backend in scaled}
+        self.demand = {backend: demand for backend, demand in self.demand.items() if backend in sampled}
         self._failures = {pod: count for pod, count in self._failures.items() if pod in routers | replicas}
-        self._counted = {(b, pod): load for (b, pod), load in self._counted.items() if pod in routers and b in scaled}
+        self._counted = {(b, pod): load for (b, pod), load in self._counted.items() if pod in routers and b in sampled}
 
     def _sample(self, asking: Asking, answers: Answers, now: float) -> None:
         self._sampled = now
-        for scaled in asking.scaled:
-            sample = self._sample_of(scaled, asking, answers, now)
-            self.demand[scaled.backend] = after(self.demand.get(scaled.backend), sample, scaled.scaling)
+        for sampled in asking.sampled:
+            sample = self._sample_of(sampled, asking, answers, now)
+            self.demand[sampled.backend] = after(self.demand.get(sampled.backend), sample, sampled.scaling)
 
-    def _sample_of(self, scaled: Scaled, asking: Asking, answers: Answers, now: float) -> Sample:
+    def _sample_of(self, sampled: Sampled, asking: Asking, answers: Answers, now: float) -> Sample:
         routers = {pod: told for pod, _ in asking.routers if isinstance(told := answers.get(pod), Told)}
-        loads = {pod: told.backends.get(scaled.backend, _NO_LOAD) for pod, told in routers.items()}
-        own = [r.pod for r in asking.replicas if r.backend == scaled.backend]
+        loads = {pod: told.backends.get(sampled.backend, _NO_TRAFFIC) for pod, told in routers.items()}
+        own = [r.pod for r in asking.replicas if r.backend == sampled.backend]
         engines = [engine for pod in own if isinstance(engine := answers.get(pod), Engine)]
         if asking.routers:
             in_flight, complete = sum(load.in_flight for load in loads.values()), len(routers) == len(asking.routers)
         else:  # nobody but the replicas knows what they have to do
             in_flight, complete = sum(engine.running for engine in engines), len(engines) == len(own)
-        requests, cold = self._since(scaled.backend, loads)
+        requests, cold = self._since(sampled.backend, loads)
         return Sample(
             at=now,
             in_flight=in_flight,
@@ -101,11 +101,11 @@ class Heard:
             requests=requests,
             queued=sum(engine.waiting for engine in engines),
             cache=max((engine.cache for engine in engines), default=0.0),
-            ready=scaled.ready,
+            ready=sampled.ready,
             complete=complete,
         )
 
-    def _since(self, backend: str, loads: Mapping[str, Load]) -> tuple[int, int]:
+    def _since(self, backend: str, loads: Mapping[str, Traffic]) -> tuple[int, int]:
         """Requests since the last sample, and those that met no replica. A router that started anew counts anew.
 
         At the first sample of all it is not known when they came; they count as long gone.
@@ -113,10 +113,10 @@ class Heard:
         first = backend not in self.demand
         requests = cold = 0
         for pod, load in loads.items():
-            before = self._counted.get((backend, pod), _NO_LOAD)
+            before = self._counted.get((backend, pod), _NO_TRAFFIC)
             self._counted[backend, pod] = load
             if load.requests < before.requests or load.cold < before.cold:
-                before = _NO_LOAD
+                before = _NO_TRAFFIC
             requests, cold = requests + load.requests - before.requests, cold + load.cold - before.cold
         return (0, 0) if first else (requests, cold)
 
@@ -134,13 +134,13 @@ class Heard:
             for pod, _ in asking.routers
             for known in [self.told.get(pod)]
         )
-        lacking = tuple(s.backend for s in asking.scaled if self._lacks(s))
+        lacking = tuple(s.backend for s in asking.sampled if self._lacks(s))
         return (*acks, lacking, tuple(self._waited_for(asking)))
 
-    def _lacks(self, scaled: Scaled) -> bool:
+    def _lacks(self, sampled: Sampled) -> bool:
         """Whether a request waits for a first replica, or went elsewhere for want of one."""
-        newest = self.demand.get(scaled.backend, Demand()).samples[-1:]
-        return not scaled.ready and any(sample.waiting or sample.cold for sample in newest)
+        newest = self.demand.get(sampled.backend, Demand()).samples[-1:]
+        return not sampled.ready and any(sample.waiting or sample.cold for sample in newest)
 
     def _waited_for(self, asking: Asking) -> Iterator[tuple[str, bool, bool]]:
         """Of replicas that are to go or to sleep: whether they have nothing to do, and whether they sleep."""
@@ -150,7 +150,7 @@ class Heard:
                 yield replica.pod, not self._in_flight(replica) and not engine.running, bool(engine.sleeping)
 
     def _in_flight(self, replica: Replica) -> int:
-        loads = (told.backends.get(replica.backend, _NO_LOAD) for told in self.told.values())
+        loads = (told.backends.get(replica.backend, _NO_TRAFFIC) for told in self.told.values())
         return sum(load.by_replica.get(replica.address, 0) for load in loads)
 
     def loads(self) -> tuple[object, ...]:

@@ -200,7 +200,7 @@ class Sampler:
             return
         news, loads = known.heard.news(known.asking), known.heard.loads()
         shifted = loads != known.loads and now - known.loads_told >= CALM_SECONDS
-        if news != known.news or shifted or (known.asking.scaled and known.due_by(known.heard.picture())):
+        if news != known.news or shifted or (known.asking.sampled and known.due_by(known.heard.picture())):
             known.news, known.loads, known.loads_told = news, loads, now
             self._again(key)
 

@@ -9,6 +9,7 @@ the route's mode. Never restricts whom a pod calls: weights and hosted APIs can 
 from collections.abc import Iterator
 from typing import Any
 
+from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject
@@ -70,7 +71,7 @@ def _one_of(operator: str, backends: list[str]) -> KubeObject:
 
 def _of_replicas(route: t.ModelRoute, name: str, which: list[KubeObject], asking: list[KubeObject]) -> KubeObject:
     selector = {names.ROUTE_LABEL: route.metadata.name, names.COMPONENT_LABEL: "backend"}
-    return _policy(route, name, selector, [_ingress(replica.PORT, asking)], which)
+    return _policy(route, name, selector, [_ingress(podchecks.PORT, asking)], which)
 
 
 def _policy(

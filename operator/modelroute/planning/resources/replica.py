@@ -10,14 +10,13 @@ import math
 from typing import Any
 
 from modelroute.api import types as t
-from modelroute.api.podchecks import MAIN
+from modelroute.api.podchecks import MAIN, PORT
 from modelroute.api.scalars import seconds
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.resources import objects
 from modelroute.planning.resources.template import laid_over
 
-PORT = 8000
 _CACHE = "/cache"
 _STARTUP_PERIOD = 2
 

@@ -5,6 +5,7 @@ Called by ``plan``. What a replica is made of is in ``replica``.
 
 import math
 
+from modelroute.api import podchecks
 from modelroute.api import types as t
 from modelroute.api.scalars import seconds
 from modelroute.planning import names
@@ -72,7 +73,7 @@ def _has_old_form(live: KubeObject | None, form: str, spec: KubeObject, least: i
 def service(route: t.ModelRoute, backend: t.Backend) -> KubeObject:
     """The Service whose EndpointSlices tell which replicas are ready; routers speak to the pods themselves."""
     selector = names.backend_selector(route.metadata.name, backend.name)
-    ports = [{"name": "http", "port": replica.PORT, "targetPort": "http"}]
+    ports = [{"name": "http", "port": podchecks.PORT, "targetPort": "http"}]
     name = names.backend(route.metadata.name, backend.name)
     spec = {"type": "ClusterIP", "selector": selector, "ports": ports}
     return objects.child("Service", name, route.metadata, selector, {"spec": spec})

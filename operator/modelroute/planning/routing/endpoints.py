@@ -38,7 +38,7 @@ def _resting(observed: Observed, backend: str) -> frozenset[str]:
     """Names and addresses of the replicas that get no requests: marked, or asleep as they say themselves."""
     asleep = {name for name, engine in observed.engines.items() if engine.sleeping}
     alive = [p for p in observed.replicas(backend) if not p.ending]
-    pods = [p for p in alive if p.draining is not None or p.sleeping is not None or p.name in asleep]
+    pods = [p for p in alive if p.marked or p.name in asleep]
     return frozenset(text for p in pods for text in (p.name, p.address) if text)
 
 

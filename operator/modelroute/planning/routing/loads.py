@@ -11,9 +11,9 @@ from typing import NamedTuple
 import msgspec
 
 from modelroute.api import types as t
+from modelroute.api.podchecks import PORT
 from modelroute.planning import names
 from modelroute.planning.observed import Engine, KubeObject, Observed, written_at
-from modelroute.planning.resources.replica import PORT
 from modelroute.snapshot.codec import FILE_NAME
 from modelroute.snapshot.types import Load
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelroute.api import types as t
+from modelroute.api.podchecks import PORT
 from modelroute.api.scalars import seconds
 from modelroute.planning.errands import Sleep
-from modelroute.planning.observed import Load, Observed, Pod, Told
-from modelroute.planning.resources.replica import PORT
+from modelroute.planning.observed import Observed, Pod, Told, Traffic
 
 _UNHEARD = Told(asked=False)
-_NOTHING = Load()
+_NOTHING = Traffic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Replicas:
     def _missed(self, pod: Pod) -> tuple[bool, bool, bool, int, float, str]:
         return pod.ready, not self.oversleeps(pod), not self.sleeps(pod), self.load(pod), -pod.created, pod.name
 
-    def _of(self, told: Told) -> Load:
+    def _of(self, told: Told) -> Traffic:
         return told.backends.get(self.backend.name, _NOTHING)
 
 

@@ -6,13 +6,13 @@ answered again; so one that was started anew meanwhile, and is awake, gets nothi
 
 from collections.abc import Collection, Iterator
 
+from modelroute.api.podchecks import PORT
 from modelroute.planning import names
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake
 from modelroute.planning.observed import Pod
-from modelroute.planning.resources.replica import PORT
+from modelroute.planning.requests import first_request
 from modelroute.planning.scaling.replicas import Replicas
 from modelroute.planning.times.moments import rfc3339
-from modelroute.planning.warming.warmup import first_request
 
 
 def rest(replicas: Replicas, awake: int, asleep: int, going: Collection[str], now: float) -> tuple[Errand, ...]:

@@ -67,12 +67,13 @@ def resolved_refs(missing: Sequence[Missing]) -> Verdict:
 
 class Delivery(NamedTuple):
     """How the configuration gets to routers. ``oversize`` (of a snapshot that was not written) and ``trouble`` (of the
-    router) are sentences, or empty. ``rolled_out``: all pods of the Deployment are of the last version; where there is
-    none, the snapshot is written."""
+    router) are sentences, or empty. ``written``: the snapshot is that of ``acks``; ``rolled_out``: all pods of the
+    Deployment are of the last version, where there is one."""
 
     foreign: Sequence[str]
     oversize: str
     trouble: str
+    written: bool
     rolled_out: bool
     injection: bool  # whether pods that ask for a router get one
 
@@ -84,7 +85,7 @@ def programmed(route: t.ModelRoute, router: RouterStatus, acks: Acks, delivery: 
         return Verdict("Programmed", "False", "NameConflict", owned)
     if delivery.oversize:
         return Verdict("Programmed", "False", "SnapshotTooLarge", delivery.oversize)
-    if route.spec.router.mode != "Gateway" and not delivery.rolled_out:
+    if route.spec.router.mode != "Gateway" and not delivery.written:
         return Verdict("Programmed", "False", "SnapshotNotWritten", "the configuration is being written")
     if route.spec.router.mode != "Gateway" and not router.desired_replicas:
         return _without_router(route, router, injection=delivery.injection)

@@ -54,12 +54,12 @@ def status_of(route: t.ModelRoute, observed: Observed, settings: Settings, found
     """The next status of ``route``, whose ``status`` is the old one; ``now`` is in Unix seconds."""
     routers = router_status(route, observed, settings, found.acks)
     backends = backend_statuses(route, observed, found.snapshot, found.missing, found.of)
-    written = written_revision(route, observed) == found.acks.revision
     delivery = conditions.Delivery(
         foreign=observed.foreign,
         oversize=_oversize(found.size, found.acks.revision) if found.size > MAX_SNAPSHOT_BYTES else "",
         trouble=router_trouble(route, observed),
-        rolled_out=rolled_out(found.gateway, observed) if found.gateway else written,
+        written=written_revision(route, observed) == found.acks.revision,
+        rolled_out=rolled_out(found.gateway, observed) if found.gateway else True,
         injection=settings.injection,
     )
     serving = conditions.Serving(backends, found.snapshot, backend_troubles(route, observed))

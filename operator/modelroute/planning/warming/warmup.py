@@ -9,12 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from modelroute.api import types as t
-from modelroute.api.scalars import seconds
+from modelroute.api.podchecks import PORT
 from modelroute.api.status import WarmupStatus
-from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, WarmUp
-from modelroute.planning.observed import Observed, Pinged, Pod
-from modelroute.planning.resources.replica import PORT
+from modelroute.planning.observed import Observed, Pinged
+from modelroute.planning.requests import Target, request
 from modelroute.planning.status.events import Event
 from modelroute.planning.status.sentences import several
 from modelroute.planning.times.moments import rfc3339
@@ -47,11 +46,6 @@ class Warmth(NamedTuple):
     look_again: float | None  # when a slot comes or is missed, in Unix seconds
 
 
-class _Target(NamedTuple):
-    pod: str  # as ``WarmUp.pod``
-    address: str
-
-
 def warmth(
     route: t.ModelRoute,
     observed: Observed,
@@ -71,18 +65,13 @@ def warmth(
         targets = _targets(backend, observed, endpoints.get(backend.name, ()))
         status, news, begun = _of_slots(backend, observed, targets, before.get(backend.name), now, timetable)
         errands += _of_gates(route, backend, observed)
-        errands += [_request(backend, target, route.models[0], slot=label) for label, target in begun]
+        errands += [request(backend, target, route.models[0], slot=label) for label, target in begun]
         events += news
         if status:
             statuses[backend.name] = status
         if (look := timetable.next_look(backend, status, now)) is not None:
             looks.append(look)
     return Warmth(tuple(errands), statuses, tuple(events), min(looks, default=None))
-
-
-def first_request(backend: t.Backend, pod: Pod) -> WarmUp:
-    """The request that a replica of a vllm backend answers first, such as after it woke."""
-    return _request(backend, _Target(pod.name, pod.at(PORT)), backend.name)
 
 
 def _of_gates(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> Iterator[Errand]:
@@ -94,36 +83,17 @@ def _of_gates(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> It
             if pod.started is not None and pod.started > pod.warm:
                 yield CloseGate(pod.name)
         elif pod.loaded is not None and pod.address and pod.sleeping is None:
-            yield _request(backend, _Target(pod.name, pod.at(PORT)), route.models[0], opens=pod.loaded)
-
-
-def _request(
-    backend: t.Backend, target: _Target, model: str, slot: Label | None = None, opens: float | None = None
-) -> WarmUp:
-    """``model``: where the backend has no name of its own. ``opens``: it opens the pod's gate, but not before."""
-    asked = backend.warmup.request
-    return WarmUp(
-        backend=backend.name,
-        pod=target.pod,
-        address=target.address,
-        model=names.model(backend) or model,
-        prompt=asked.prompt,
-        max_tokens=asked.max_tokens,
-        timeout=seconds(asked.timeout),
-        slot=slot,
-        gate=opens is not None,
-        loaded=opens or 0.0,
-    )
+            yield request(backend, Target(pod.name, pod.at(PORT)), route.models[0], opens=pod.loaded)
 
 
 def _of_slots(
     backend: t.Backend,
     observed: Observed,
-    targets: Sequence[_Target],
+    targets: Sequence[Target],
     old: WarmupStatus | None,
     now: float,
     timetable: Timetable,
-) -> tuple[WarmupStatus | None, tuple[Event, ...], list[tuple[Label, _Target]]]:
+) -> tuple[WarmupStatus | None, tuple[Event, ...], list[tuple[Label, Target]]]:
     """The status, what to tell, and who is to be asked for which slot."""
     status = _with_first(old, _results(observed, backend))
     label = _label(backend, observed, old, timetable.due(backend, old, now))
@@ -138,14 +108,12 @@ def _of_slots(
     return status, (*events, *news), [(label, target) for target in missing if label]
 
 
-def _targets(backend: t.Backend, observed: Observed, endpoints: Sequence[str]) -> tuple[_Target, ...]:
+def _targets(backend: t.Backend, observed: Observed, endpoints: Sequence[str]) -> tuple[Target, ...]:
     """The replicas that a slot is for: those that get requests."""
     if not backend.vllm:
-        return tuple(_Target(f"{backend.name}/{address}", address) for address in endpoints)
+        return tuple(Target(f"{backend.name}/{address}", address) for address in endpoints)
     resting = (p for p in observed.replicas(backend.name) if p.ready and p.address)
-    return tuple(
-        _Target(p.name, p.at(PORT)) for p in resting if not p.ending and p.draining is None and p.sleeping is None
-    )
+    return tuple(Target(p.name, p.at(PORT)) for p in resting if not p.ending and not p.marked)
 
 
 def _results(observed: Observed, backend: t.Backend) -> dict[str, Pinged]:
@@ -174,7 +142,7 @@ def _schedules(label: Label) -> list[str]:
     return label[0].split(", ")
 
 
-def _missing(observed: Observed, label: Label, targets: Sequence[_Target]) -> list[_Target]:
+def _missing(observed: Observed, label: Label, targets: Sequence[Target]) -> list[Target]:
     nothing = Pinged(0.0)
     return [target for target in targets if observed.pinged.get(target.pod, nothing).slot != label]
 
