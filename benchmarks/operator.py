@@ -24,7 +24,7 @@ from benchmarks.progress import Key, Progress
 from benchmarks.steady import AuditLog, audited
 from benchmarks.verdict import Row, table
 from modelroute.api import types as t
-from modelroute.controller.kinds import MODEL_ROUTE, SERVICE, SLICE
+from modelroute.controller.kube.kinds import MODEL_ROUTE, SERVICE, SLICE
 
 SIZES = (100, 500, 1000, 2000, 5000)
 CHANGES, BURST = 200, 500

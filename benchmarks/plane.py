@@ -19,8 +19,8 @@ import msgspec
 import yaml
 
 from benchmarks.cluster import CLUSTER_DIR
-from modelroute.controller.kinds import MODEL_ROUTE, Kind
-from modelroute.controller.rbac import LEASE_RULES, policy_rules
+from modelroute.controller.kube.kinds import MODEL_ROUTE, Kind
+from modelroute.controller.kube.rbac import LEASE_RULES, policy_rules
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME, OPERATOR = "modelroute-system", "modelroute-operator"

@@ -12,7 +12,7 @@ import aiohttp
 import msgspec
 
 from benchmarks.plane import Api
-from modelroute.controller.kinds import CONFIG_MAP, MANAGED, MODEL_ROUTE, Kind
+from modelroute.controller.kube.kinds import CONFIG_MAP, MANAGED, MODEL_ROUTE, Kind
 from modelroute.planning.names import ROUTE_LABEL
 from modelroute.snapshot.codec import FILE_NAME
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from modelroute.controller.kinds import Kind
+from modelroute.controller.kube.kinds import Kind
 
 KubeObject = dict[str, Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import SCALED_OBJECT
+from modelroute.controller.kube.kinds import SCALED_OBJECT
 from tests.controlplane import hooks
 from tests.controlplane.clocked import ClockedOperator
 from tests.controlplane.plane import BINARIES, DEFINITIONS, PROGRAMS, Operator, Plane, until

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from modelroute.controller.kinds import CHILDREN, MANAGED, MODEL_ROUTE, WATCHED
+from modelroute.controller.kube.kinds import CHILDREN, MANAGED, MODEL_ROUTE, WATCHED
 from modelroute.planning.names import CONTENT_ANNOTATION, REVISION_ANNOTATION, ROUTE_LABEL
 from tests.controlplane.plane import Plane
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from modelroute.controller.kinds import MODEL_ROUTE, VALIDATING, WEBHOOK_CONFIGURATIONS
+from modelroute.controller.kube.kinds import MODEL_ROUTE, VALIDATING, WEBHOOK_CONFIGURATIONS
 from tests.controlplane.api import Api
 from tests.controlplane.plane import DEFINITIONS, KubeObject, Plane, until
 from tests.fakes.manifests import manifest

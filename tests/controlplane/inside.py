@@ -5,10 +5,10 @@ import time
 from typing import Self
 
 from modelroute.controller.beside import Beside
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import Cluster, credentials
-from modelroute.controller.kinds import WATCHED
+from modelroute.controller.kube.cluster import Cluster, credentials
+from modelroute.controller.kube.kinds import WATCHED
 from modelroute.controller.reconciler import Reconciler
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.settings import Settings
 
 

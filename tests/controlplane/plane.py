@@ -16,8 +16,8 @@ import httpx
 import pytest
 import yaml
 
-from modelroute.controller.kinds import MODEL_ROUTE, POD
-from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, policy_rules
+from modelroute.controller.kube.kinds import MODEL_ROUTE, POD
+from modelroute.controller.kube.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, policy_rules
 from tests.controlplane import kubelet
 from tests.controlplane.api import Api
 

@@ -4,7 +4,7 @@ import os
 import random
 from typing import Any
 
-from modelroute.controller.kinds import EVENT, POD
+from modelroute.controller.kube.kinds import EVENT, POD
 from modelroute.planning import names
 from tests.controlplane import kubelet
 from tests.controlplane.plane import Plane

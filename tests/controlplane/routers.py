@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from modelroute.controller.kinds import CONFIG_MAP, POD
+from modelroute.controller.kube.kinds import CONFIG_MAP, POD
 from tests.controlplane.plane import ROOT, Plane, until
 from tests.fakes.routers import ADMIN_PORT, Addresses, FakeRouter
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from modelroute.controller.kinds import (
+from modelroute.controller.kube.kinds import (
     CHILDREN,
     CONFIG_MAP,
     DEPLOYMENT,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD
+from modelroute.controller.kube.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelroute.controller.kinds import MODEL_ROUTE
+from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.plane import Plane
 from tests.fakes import deploying, timely
 from tests.fakes.manifests import GOOD, MISTAKES, Mistake, manifest

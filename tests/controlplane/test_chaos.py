@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import MODEL_ROUTE
+from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.endstate import end_state
 from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, create, put_service, settle, touch

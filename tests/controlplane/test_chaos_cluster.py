@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytest
 
-from modelroute.controller.kinds import DEPLOYMENT, MODEL_ROUTE, SERVICE, Kind
+from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE, SERVICE, Kind
 from tests.controlplane.endstate import end_state
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import KEYED, ROUTER, SMALL, becomes, create, names, put_secret, settle

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import (
+from modelroute.controller.kube.kinds import (
     CHILDREN,
     CLAIM,
     CONFIG_MAP,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from modelroute.controller.kinds import MODEL_ROUTE, POD, SERVICE
+from modelroute.controller.kube.kinds import MODEL_ROUTE, POD, SERVICE
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, names, route, settle
 

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import CHILDREN, DAEMON_SET, HORIZONTAL_AUTOSCALER, MODEL_ROUTE, POD, SERVICE_ACCOUNT
+from modelroute.controller.kube.kinds import (
+    CHILDREN,
+    DAEMON_SET,
+    HORIZONTAL_AUTOSCALER,
+    MODEL_ROUTE,
+    POD,
+    SERVICE_ACCOUNT,
+)
 from modelroute.planning.observed import KubeObject, Observed
 from modelroute.planning.plan import plan
 from tests.controlplane.plane import Operator, Plane, until

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import EVENT, POD
+from modelroute.controller.kube.kinds import EVENT, POD
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (

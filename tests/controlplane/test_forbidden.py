@@ -1,7 +1,7 @@
 """The operator without a right that it needs: what it may not do or see is named, and the rest goes on."""
 
-from modelroute.controller.kinds import DEPLOYMENT
-from modelroute.controller.rbac import policy_rules
+from modelroute.controller.kube.kinds import DEPLOYMENT
+from modelroute.controller.kube.rbac import policy_rules
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, becomes, condition, create, names, settle
 

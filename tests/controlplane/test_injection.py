@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD
+from modelroute.controller.kube.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD
 from modelroute.planning.names import SIDECAR
 from tests.controlplane import hooks
 from tests.controlplane.plane import Plane, until

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from modelroute.controller.kinds import CHILDREN, DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
-from modelroute.controller.watching import SETTLE_SECONDS
+from modelroute.controller.kube.kinds import CHILDREN, DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
+from modelroute.controller.watching.watches import SETTLE_SECONDS
 from tests.controlplane.between import HANG, RESET, Answer, Asked, Between, Fate
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, condition, create, names, settle, touch

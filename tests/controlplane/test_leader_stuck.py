@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelroute.controller.kinds import MODEL_ROUTE
+from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, settle
 from tests.controlplane.test_leadership import DURATION, Pair, takes_over

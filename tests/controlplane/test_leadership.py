@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from modelroute.controller.kinds import LEASE
+from modelroute.controller.kube.kinds import LEASE
 from modelroute.controller.leading import LEASE_NAME
 from tests.controlplane.plane import OPERATOR, Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, names, settle

@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import Cluster, credentials
-from modelroute.controller.kinds import POD, WATCHED
+from modelroute.controller.kube.cluster import Cluster, credentials
+from modelroute.controller.kube.kinds import POD, WATCHED
 from modelroute.controller.reconciler import Reconciler
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.settings import Settings
 from tests.controlplane.plane import Operator, Plane, until

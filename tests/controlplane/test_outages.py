@@ -1,6 +1,6 @@
 """The operator lives through what happens to the API server: a crash of it, and the loss of the definition."""
 
-from modelroute.controller.kinds import MODEL_ROUTE
+from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, settle
 from tests.fakes.manifests import HOSTED

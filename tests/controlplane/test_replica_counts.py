@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from modelroute.controller.kinds import DEPLOYMENT, FIELD_MANAGER, MODEL_ROUTE, POD, SCALED_OBJECT
+from modelroute.controller.kube.kinds import DEPLOYMENT, FIELD_MANAGER, MODEL_ROUTE, POD, SCALED_OBJECT
 from tests.controlplane.plane import ROOT, Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, becomes, create, deployment, is_told, settle, touch
 from tests.fakes.manifests import HOSTED, VLLM

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from modelroute.controller.kinds import CHILDREN, EVENT, MANAGED, MODEL_ROUTE, POD, SCALED_OBJECT, SECRET, SERVICE
-from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
+from modelroute.controller.kube.kinds import CHILDREN, EVENT, MANAGED, MODEL_ROUTE, POD, SCALED_OBJECT, SECRET, SERVICE
+from modelroute.controller.kube.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
 from modelroute.planning.names import SIDECAR_LABEL
 from tests.controlplane import hooks
 from tests.controlplane.api import Api

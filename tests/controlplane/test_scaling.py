@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import MODEL_ROUTE, POD, SLICE
+from modelroute.controller.kube.kinds import MODEL_ROUTE, POD, SLICE
 from modelroute.planning.names import DRAINING_ANNOTATION
 from tests.controlplane.clocked import ClockedOperator
 from tests.controlplane.plane import Plane, until

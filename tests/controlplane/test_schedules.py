@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from modelroute.controller.kinds import EVENT, MODEL_ROUTE
+from modelroute.controller.kube.kinds import EVENT, MODEL_ROUTE
 from tests.controlplane.clocked import ClockedOperator
 from tests.controlplane.plane import Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, becomes, create, deployment, route, settle

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator
 from typing import Any
 
-from modelroute.controller.kinds import EVENT, POD, SECRET
+from modelroute.controller.kube.kinds import EVENT, POD, SECRET
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import KEYED, ROUTER, becomes, create, deployment, put_secret, route, settle, touch
 

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Any
 
-from modelroute.controller.kinds import POD
+from modelroute.controller.kube.kinds import POD
 from modelroute.planning.names import WARM_GATE
 from modelroute.planning.times.moments import rfc3339
 from tests.controlplane.plane import Operator, Plane, until

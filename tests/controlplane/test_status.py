@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD, SECRET
+from modelroute.controller.kube.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD, SECRET
 from tests.controlplane.plane import DEFINITIONS, Operator, Plane, until
 from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from modelroute.controller.kinds import MODEL_ROUTE
+from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.plane import DEFINITIONS, ROOT, Operator, Plane, until
 from tests.controlplane.routes import create
 from tests.fakes import deploying, timely

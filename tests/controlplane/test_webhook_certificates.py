@@ -12,8 +12,8 @@ from typing import Self
 
 import pytest
 
-from modelroute.controller.cluster import Cluster, credentials
-from modelroute.controller.kinds import MODEL_ROUTE, SECRET
+from modelroute.controller.kube.cluster import Cluster, credentials
+from modelroute.controller.kube.kinds import MODEL_ROUTE, SECRET
 from modelroute.controller.webhooks.certificates import AUTHORITY_DAYS, RETIRE_SECONDS, SERVING_DAYS
 from modelroute.controller.webhooks.hooks import Hooks, Options
 from modelroute.planning.settings import Settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, SECRET, WEBHOOK_CONFIGURATIONS
+from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, SECRET, WEBHOOK_CONFIGURATIONS
 from tests.controlplane import hooks
 from tests.controlplane.plane import BINARIES, HOME, Operator, Plane, until
 from tests.controlplane.routes import KEYED, apply, becomes, create, put_secret

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE
+from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE
 from tests.controlplane import hooks
 from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.routes import apply, becomes, create, route

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.errands import Errands
-from modelroute.controller.kinds import MODEL_ROUTE, POD
+from modelroute.controller.errands.errands import Errands
+from modelroute.controller.kube.kinds import MODEL_ROUTE, POD
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
 from modelroute.planning.observed import Pod

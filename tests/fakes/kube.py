@@ -6,10 +6,10 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelroute.controller.cache import Cache
-from modelroute.controller.calls import ApiError, Call, Verb
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
+from modelroute.controller.kube.calls import ApiError, Call, Verb
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.kinds import CHILDREN, MODEL_ROUTE, POD, WATCHED, Kind
+from modelroute.controller.watching.cache import Cache
 
 KubeObject = dict[str, Any]
 _WATCHED = {kind.name: kind for kind in WATCHED}

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 from modelroute.cli.main import main
-from modelroute.controller.calls import Call
-from modelroute.controller.cluster import Cluster
+from modelroute.controller.kube.calls import Call
+from modelroute.controller.kube.cluster import Cluster
 
 DEATH = 137
 _READS = ("get", "list")

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from modelroute.controller.calls import ApiError, Call
-from modelroute.controller.fencing import Fence
-from modelroute.controller.kinds import LEASE, Kind
+from modelroute.controller.kube.calls import ApiError, Call
+from modelroute.controller.kube.fencing import Fence
+from modelroute.controller.kube.kinds import LEASE, Kind
 from modelroute.controller.leading import LEASE_NAME, Leadership, LeaseOptions
 from tests.fakes.clock import InstantLoop
 from tests.fakes.kube import FakeCluster, KubeObject

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from modelroute import __version__
-from modelroute.controller.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
+from modelroute.controller.kube.rbac import CLUSTER_RULES, LEASE_RULES, OWN_RULES, RULES, policy_rules
 from tests.fakes.chart import CHART, ROOT, VALUES, helm, objects, rendered
 
 GOLDEN = Path(__file__).parent / "chart"

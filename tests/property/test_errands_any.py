@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelroute.controller.asking.client import Answer, UnansweredError
-from modelroute.controller.kinds import POD
+from modelroute.controller.kube.kinds import POD
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake
 from modelroute.planning.names import SLEEPING_ANNOTATION, WARM_GATE
 from tests.fakes.errands import KEY, World

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.asking.answers import MOST_WORDS, engine_of, told_of
+from modelroute.controller.asking.answers import engine_of, told_of
 from modelroute.controller.asking.client import MOST_BYTES, Answer, UnansweredError
-from modelroute.controller.cache import Key
+from modelroute.controller.asking.words import MOST_WORDS
+from modelroute.controller.watching.cache import Key
 from modelroute.planning.observed import Engine, Told, Traffic
 
 KEY = Key("team-a", "chat")

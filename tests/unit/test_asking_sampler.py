@@ -13,7 +13,7 @@ import pytest
 from modelroute.api import types as t
 from modelroute.controller.asking.client import Answer, Pods, UnansweredError
 from modelroute.controller.asking.sampler import AT_ONCE, FAST, MOST_RATE, OF_ONE_ROUTE, Sampler
-from modelroute.controller.cache import Key
+from modelroute.controller.watching.cache import Key
 from modelroute.planning.asking import RESTING_SECONDS, SAMPLED_SECONDS, Asking, Replica, Sampled
 from tests.fakes.clock import InstantLoop
 

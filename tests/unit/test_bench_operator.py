@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.operator import Found, keys, peak, requests
 from benchmarks.progress import Key, Progress
-from modelroute.controller.kinds import MODEL_ROUTE, Kind
+from modelroute.controller.kube.kinds import MODEL_ROUTE, Kind
 
 CHAT = Key("team-0", "chat-1")
 OURS = "system:serviceaccount:modelroute-system:modelroute-operator"

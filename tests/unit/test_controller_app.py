@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from modelroute.controller.app import DEAF, STUCK_SECONDS, Operator, Options
-from modelroute.controller.cache import Key
-from modelroute.controller.fencing import Fence
-from modelroute.controller.kinds import MODEL_ROUTE, WATCHED
+from modelroute.controller.kube.fencing import Fence
+from modelroute.controller.kube.kinds import MODEL_ROUTE, WATCHED
 from modelroute.controller.leading import Leadership, LeaseOptions
+from modelroute.controller.watching.cache import Key
 from modelroute.planning.settings import Settings
 from tests.fakes.clock import InstantLoop
 from tests.fakes.kube import FakeCluster

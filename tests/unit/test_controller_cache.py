@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.cache import TOMBSTONES, Cache, Key
-from modelroute.controller.kinds import (
+from modelroute.controller.kube.kinds import (
     CONFIG_MAP,
     DAEMON_SET,
     DEPLOYMENT,
@@ -16,6 +15,7 @@ from modelroute.controller.kinds import (
     SLICE,
     Kind,
 )
+from modelroute.controller.watching.cache import TOMBSTONES, Cache, Key
 
 CHAT, CODE = Key("team-a", "chat"), Key("team-a", "code")
 OWN = {"modelroute.dev/route": "chat"}

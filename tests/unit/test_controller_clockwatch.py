@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from modelroute.controller.cache import Key
 from modelroute.controller.clockwatch import watch
+from modelroute.controller.watching.cache import Key
 from modelroute.controller.workqueue import WorkQueue
 from tests.fakes.clock import InstantLoop
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from modelroute.controller import metrics
-from modelroute.controller.cache import Key
-from modelroute.controller.errands import LAST_RETRY, MOST_OF_ROUTE, REST_SECONDS
-from modelroute.controller.kinds import POD
+from modelroute.controller.errands.errands import LAST_RETRY, MOST_OF_ROUTE, REST_SECONDS
+from modelroute.controller.kube.kinds import POD
+from modelroute.controller.watching.cache import Key
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Mark, Sleep, WarmUp
 from modelroute.planning.observed import Pinged

@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import replace
 
 from modelroute.controller.asking.client import UnansweredError
-from modelroute.controller.errands import REST_SECONDS, Seen
-from modelroute.controller.kinds import POD
+from modelroute.controller.errands.errands import REST_SECONDS, Seen
+from modelroute.controller.kube.kinds import POD
 from modelroute.planning import names
 from modelroute.planning.errands import Mark, Sleep, Wake
 from tests.fakes.errands import KEY, World

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from modelroute.controller.fencing import Fence, FenceClosedError
+from modelroute.controller.kube.fencing import Fence, FenceClosedError
 from tests.fakes.clock import InstantLoop
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from modelroute.controller.beside import Beside
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.errands import Errands, Seen
-from modelroute.controller.errandwords import errand_pod
-from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, POD
+from modelroute.controller.errands.errands import Errands, Seen
+from modelroute.controller.errands.words import errand_pod
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, POD
 from modelroute.controller.reconciler import Reconciler
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
 from modelroute.planning.observed import Pinged

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from modelroute.controller.kinds import LEASE
+from modelroute.controller.kube.kinds import LEASE
 from modelroute.controller.leading import LEASE_NAME
 from tests.fakes.kube import FakeCluster
 from tests.fakes.parties import DEADLINE, DURATION, EVERY, TICK, Party, foreign, now, pause, play, spec

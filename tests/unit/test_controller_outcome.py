@@ -5,8 +5,8 @@ import pytest
 
 from modelroute.api.status import BackendStatus, Condition, Status
 from modelroute.controller import outcome
-from modelroute.controller.calls import ApiError, Call
-from modelroute.controller.kinds import DEPLOYMENT, SERVICE
+from modelroute.controller.kube.calls import ApiError, Call
+from modelroute.controller.kube.kinds import DEPLOYMENT, SERVICE
 
 NOW, LATER = "2026-05-01T08:00:00Z", "2026-05-01T09:00:00Z"
 FORBIDDEN = ApiError(Call("patch", DEPLOYMENT, "a", "d"), 403, "no right to create")

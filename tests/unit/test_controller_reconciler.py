@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE
 from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS, Reconciler
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.names import COMPONENT_LABEL
 from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Any
 
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.kinds import DEPLOYMENT, MODEL_ROUTE
+from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE
 from modelroute.controller.reconciler import Reconciler
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
 from tests.fakes.manifests import VLLM, manifest

@@ -5,10 +5,10 @@ from typing import Any, cast
 import pytest
 
 from modelroute.controller.beside import Beside
-from modelroute.controller.cache import Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, POD, Kind
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, POD, Kind
 from modelroute.controller.reconciler import Reconciler
+from modelroute.controller.watching.cache import Key
 from modelroute.planning.asking import Asking
 from modelroute.planning.names import REVISION_ANNOTATION, router_selector
 from modelroute.planning.observed import Told

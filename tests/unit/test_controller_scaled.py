@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.calls import ApiError, Call
-from modelroute.controller.kinds import DEPLOYMENT, HORIZONTAL_AUTOSCALER, MODEL_ROUTE, SCALED_OBJECT
+from modelroute.controller.kube.calls import ApiError, Call
+from modelroute.controller.kube.kinds import DEPLOYMENT, HORIZONTAL_AUTOSCALER, MODEL_ROUTE, SCALED_OBJECT
 from modelroute.controller.reconciler import UNWATCHED_SECONDS
 from tests.fakes.manifests import VLLM
 from tests.unit.test_controller_reconciler import World

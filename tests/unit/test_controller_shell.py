@@ -12,10 +12,10 @@ import pytest
 from aiohttp import ClientSession, web
 
 from modelroute.controller import admin
-from modelroute.controller.calls import ApiError, NotLeadingError
-from modelroute.controller.cluster import Cluster, credentials
-from modelroute.controller.fencing import Fence
-from modelroute.controller.kinds import CONFIG_MAP, LEASE
+from modelroute.controller.kube.calls import ApiError, NotLeadingError
+from modelroute.controller.kube.cluster import Cluster, credentials
+from modelroute.controller.kube.fencing import Fence
+from modelroute.controller.kube.kinds import CONFIG_MAP, LEASE
 from modelroute.controller.logs import OneLine, Seldom
 from modelroute.errors import ModelRouteError
 

@@ -7,7 +7,7 @@ from typing import Any
 import kopf
 import pytest
 
-from modelroute.controller.supervising import run_kopf
+from modelroute.controller.watching.supervising import run_kopf
 from tests.fakes.clock import InstantLoop
 
 told: list[asyncio.Event] = []

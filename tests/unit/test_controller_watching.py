@@ -9,10 +9,10 @@ import kopf
 import pytest
 
 from modelroute.controller import metrics
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
-from modelroute.controller.watching import RECONNECT_SECONDS, RESYNC_SECONDS, Watches, kopf_settings
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
+from modelroute.controller.watching.cache import Cache, Key
+from modelroute.controller.watching.watches import RECONNECT_SECONDS, RESYNC_SECONDS, Watches, kopf_settings
 from modelroute.controller.workqueue import WorkQueue
 from tests.fakes.clock import InstantLoop
 from tests.fakes.kube import FakeCluster

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from modelroute.controller.backoff import FIRST_RETRY, LAST_RETRY, backoff
-from modelroute.controller.cache import Key
-from modelroute.controller.calls import ApiError, Call
-from modelroute.controller.kinds import SERVICE
+from modelroute.controller.kube.calls import ApiError, Call
+from modelroute.controller.kube.kinds import SERVICE
+from modelroute.controller.watching.cache import Key
 from modelroute.controller.workqueue import LONGEST_HOLD, TROUBLE_SECONDS, WorkQueue
 from tests.fakes.clock import InstantLoop
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from modelroute.controller import metrics
-from modelroute.controller.cache import Key
+from modelroute.controller.watching.cache import Key
 from modelroute.controller.workqueue import WorkQueue
 from tests.fakes.clock import InstantLoop
 

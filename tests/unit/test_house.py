@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "operator/modelroute"
 PARSERS = {"httptools": "0.9.0", "msgspec": "0.22.0", "uvloop": "0.23.0"}
 MAX_MODULE, MAX_FUNCTION, MAX_P95 = 300, 60, 40
 
@@ -65,12 +66,31 @@ def test_a_pure_room_asks_no_clock_and_opens_no_file(room: str) -> None:
     """What import-linter cannot see: ``datetime`` is a type, too, and ``open`` is imported from nowhere."""
     calls = [
         (path.name, node.lineno)
-        for path in (ROOT / "operator/modelroute" / room).rglob("*.py")
+        for path in (PACKAGE / room).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
         and (getattr(node.func, "id", "") == "open" or getattr(node.func, "attr", "") in {"now", "today", "utcnow"})
     ]
     assert calls == []
+
+
+def imported(path: Path) -> set[str]:
+    """The names of modules that a file imports, and of packages around them."""
+    found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    modules = {f"{n.module}.{a.name}" for n in found for a in n.names} | {n.module or "" for n in found}
+    return {part for module in modules for part in module.split(".")}
+
+
+def test_who_is_said_to_call_a_module_does() -> None:
+    """Of the names that follow the first "Called by" or the like, up to a comma that begins something else."""
+    lies = []
+    for path in PACKAGE.rglob("*.py"):
+        said = re.search(r"(?:Called|Used|Run|Made) by ((?:(?:, | and |by )*``[a-z_.]+``)+)", path.read_text()[:1500])
+        for caller in re.findall(r"``(?:[a-z_]+\.)*([a-z_]+)``", said[1] if said else ""):
+            named = [p for form in (f"{caller}.py", f"{caller}/**/*.py") for p in PACKAGE.rglob(form)]
+            if caller != "main" and not any(path.stem in imported(p) for p in named):  # main imports when it must
+                lies.append(f"{path.name}: {caller}")
+    assert lies == []
 
 
 def test_tests_are_neither_few_nor_a_burden() -> None:
@@ -111,7 +131,7 @@ def test_a_link_leads_somewhere(path: Path) -> None:
 
 
 def test_the_operators_manual_has_every_metric_and_reason() -> None:
-    manual, own = (ROOT / "docs/operator.md").read_text(), ROOT / "operator/modelroute"
+    manual, own = (ROOT / "docs/operator.md").read_text(), PACKAGE
     metrics = re.findall(r'"(modelroute_[a-z_]+)"', (own / "controller/metrics.py").read_text())
     told = [
         (own / f"{name}.py").read_text()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.calls import ApiError, Call
-from modelroute.controller.kinds import MUTATING, SECRET, VALIDATING, WEBHOOK_CONFIGURATIONS, Kind
+from modelroute.controller.kube.calls import ApiError, Call
+from modelroute.controller.kube.kinds import MUTATING, SECRET, VALIDATING, WEBHOOK_CONFIGURATIONS, Kind
 from modelroute.controller.webhooks import certificates
 from modelroute.controller.webhooks.keeper import CONFIGURATION, NAME, Keeper
 from tests.fakes.kube import FakeCluster, KubeObject

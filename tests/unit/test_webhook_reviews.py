@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from modelroute.controller.calls import ApiError, Call
-from modelroute.controller.kinds import ACCESS_REVIEW, MODEL_ROUTE, Kind
+from modelroute.controller.kube.calls import ApiError, Call
+from modelroute.controller.kube.kinds import ACCESS_REVIEW, MODEL_ROUTE, Kind
 from modelroute.controller.webhooks import server
 from modelroute.controller.webhooks.admission import Admission
 from modelroute.planning.settings import Settings

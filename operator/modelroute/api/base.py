@@ -1,6 +1,6 @@
 """What every type of the ModelRoute API is built with: settings, lists as Kubernetes merges them, bounded texts.
 
-Used by ``backends``, ``types`` and ``status`` alone. Never says what a ModelRoute holds.
+Used wherever types of this room are written. Never says what a ModelRoute holds.
 """
 
 from typing import Annotated, Any

@@ -1,6 +1,6 @@
 """What a rule of the API is: one check of one type, once as CEL for the API server and once as Python for ``parse``.
 
-Used by ``choices`` and ``rules``, which hold the rules. Two forms, since the API server must refuse at once, and a
+Used wherever rules of this room are written. Two forms, since the API server must refuse at once, and a
 manifest must also be checked where there is no API server; a test holds them to the same verdicts.
 """
 

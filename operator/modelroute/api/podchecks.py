@@ -1,7 +1,7 @@
 """Whether a pod template keeps within what it may reach, and which Secrets it names.
 
-Called by ``rules`` for ``parse``, since the API server cannot look into a field of any shape, and by ``planning``. What
-is not declared in ``podtemplate`` is refused; the checks here are what types cannot say.
+Called by ``deploying``, since the API server cannot look into a field of any shape, and by planning. What is not
+declared in ``podtemplate`` is refused; the checks here are what types cannot say.
 """
 
 import re

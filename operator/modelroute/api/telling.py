@@ -1,6 +1,6 @@
 """What is wrong with the shape of a manifest, as a person wants to be told: the field's path, and a sentence.
 
-Called by ``parse``, and by ``podtemplate`` for the part that may have any shape. Never checks anything itself.
+Called by ``parse``, and by ``podchecks`` for the part that may have any shape. Never checks anything itself.
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """Whether a cron expression, or the name of a time zone, means something: what their patterns cannot say.
 
-Used by ``rules``, for ``parse`` alone: the API server's expressions know neither. Never says what time it is.
+Used by ``rules``: the API server's expressions know neither. Never says what time it is.
 """
 
 import datetime as dt

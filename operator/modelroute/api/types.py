@@ -1,7 +1,6 @@
 """The ModelRoute resource, v1alpha1, as types: the CRD, the parser and the reference are all made from them.
 
-Used by every room, as ``from modelroute.api import types as t``; those of ``backends``,
-``traffic`` and ``routers`` are reached from here.
+Used by every room, as ``from modelroute.api import types as t``; the other types of this room are reached from here.
 Never holds a field that does nothing. What a type cannot say (one field against another) is in ``rules``.
 """
 

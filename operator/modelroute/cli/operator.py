@@ -8,7 +8,7 @@ import uvloop
 from modelroute.controller.app import Options
 from modelroute.controller.app import run as run_operator
 from modelroute.controller.leading import LEASE_NAME, LeaseOptions
-from modelroute.controller.watching import SILENCE_SECONDS
+from modelroute.controller.watching.watches import SILENCE_SECONDS
 from modelroute.controller.webhooks import hooks
 from modelroute.errors import ModelRouteError
 from modelroute.planning.settings import Settings

@@ -14,14 +14,14 @@ from typing import Any
 from modelroute.controller import admin, clockwatch, logs
 from modelroute.controller.backoff import backoff, jittered
 from modelroute.controller.beside import Beside
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster, credentials
-from modelroute.controller.fencing import Fence
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster, credentials
+from modelroute.controller.kube.fencing import Fence
 from modelroute.controller.leading import Leadership, LeaseOptions
 from modelroute.controller.reconciler import Reconciler
-from modelroute.controller.supervising import run_kopf
-from modelroute.controller.watching import SILENCE_SECONDS, Watches, kopf_settings
+from modelroute.controller.watching.cache import Cache, Key
+from modelroute.controller.watching.supervising import run_kopf
+from modelroute.controller.watching.watches import SILENCE_SECONDS, Watches, kopf_settings
 from modelroute.controller.webhooks import hooks
 from modelroute.controller.workqueue import WorkQueue
 from modelroute.planning.settings import Settings
@@ -145,10 +145,10 @@ async def run(options: Options) -> None:
     stop = asyncio.Event()
     _on_signal(stop.set)
     operator: Operator | None = None
-    open_cluster = Cluster(cluster.configuration)  # certificates are kept, and users' rights asked for, by all replicas
-    webhooks = None
-    if options.webhooks:
-        webhooks = hooks.Hooks(open_cluster, options.settings, options.webhooks, options.clock)
+    unfenced, webhooks = None, None
+    if options.webhooks:  # certificates are kept, and users' rights asked for, by all replicas
+        unfenced = Cluster(cluster.configuration)
+        webhooks = hooks.Hooks(unfenced, options.settings, options.webhooks, options.clock)
 
     async def work() -> None:
         nonlocal operator
@@ -180,8 +180,8 @@ async def run(options: Options) -> None:
         await _first(tasks)
     finally:
         await server.cleanup()
-        await open_cluster.close()
-        await cluster.close()
+        for client in filter(None, (unfenced, cluster)):
+            await client.close()
 
 
 def _unready(operator: Operator | None, webhooks: hooks.Hooks | None) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from modelroute.controller.asking.client import Pods
 from modelroute.controller.asking.heard import Picture
 from modelroute.controller.asking.sampler import Sampler
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.errands import Errands
+from modelroute.controller.errands.errands import Errands
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.plan import Plan
 
 

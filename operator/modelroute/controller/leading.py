@@ -18,10 +18,10 @@ from typing import Any
 
 from modelroute.controller import metrics
 from modelroute.controller.backoff import jittered
-from modelroute.controller.calls import CONFLICT, NOT_FOUND, ApiError, Call
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.fencing import Fence
-from modelroute.controller.kinds import LEASE
+from modelroute.controller.kube.calls import CONFLICT, NOT_FOUND, ApiError, Call
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.fencing import Fence
+from modelroute.controller.kube.kinds import LEASE
 from modelroute.planning.observed import KubeObject
 
 LEASE_NAME = "modelroute-operator"

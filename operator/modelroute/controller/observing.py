@@ -8,10 +8,10 @@ from enum import Enum
 
 from modelroute.api import types as t
 from modelroute.controller.beside import Beside
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import FORBIDDEN, ApiError
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.kinds import CHILDREN, CONFIG_MAP, POD, SCALED_OBJECT, SERVICE, SLICE
+from modelroute.controller.kube.calls import FORBIDDEN, ApiError
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.kinds import CHILDREN, CONFIG_MAP, POD, SCALED_OBJECT, SERVICE, SLICE
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, place, references
 

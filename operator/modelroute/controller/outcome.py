@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from modelroute.api.status import Condition, Status, condition_of
-from modelroute.controller.calls import FORBIDDEN, ApiError
+from modelroute.api.status import Status, condition_of
+from modelroute.controller.kube.calls import FORBIDDEN, ApiError
+from modelroute.planning.status.conditions import Verdict, merged
 from modelroute.planning.status.events import Event
 
 PROGRAMMED, ACCEPTED = "Programmed", "Accepted"
@@ -22,11 +23,9 @@ def with_refusals(planned: Status, refusals: Sequence[ApiError], old: Status | N
         return planned
     reason = "Forbidden" if any(error.status == FORBIDDEN for error in refusals) else "ApplyFailed"
     message = "; ".join(sorted({str(error) for error in refusals}))[:MESSAGE_LIMIT]
-    before = condition_of(old, PROGRAMMED)
-    since = before.last_transition_time if before and before.status == "False" else now
-    failed = Condition(PROGRAMMED, "False", reason, message, since, planned.observed_generation)
-    kept = (c for c in planned.conditions if c.type != PROGRAMMED)
-    return msgspec.structs.replace(planned, conditions=(*kept, failed))
+    others = (Verdict(c.type, c.status, c.reason, c.message) for c in planned.conditions if c.type != PROGRAMMED)
+    verdicts = (*others, Verdict(PROGRAMMED, "False", reason, message))
+    return msgspec.structs.replace(planned, conditions=merged(old, verdicts, planned.observed_generation, now))
 
 
 def refusal_events(written: Status, refusals: Sequence[ApiError], old: Status | None) -> tuple[Event, ...]:

@@ -1,7 +1,7 @@
 """Events of a ModelRoute, as ``kubectl describe`` and ``kubectl get events`` show them.
 
-Called by ``reconciler`` after the status was written. An event that cannot be written is logged and lost: it
-is news, not state.
+Called by ``reconciler`` after the status was written, and by ``errands``. An event that cannot be written is logged and
+lost: it is news, not state.
 """
 
 import datetime as dt
@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 
 from modelroute.api import types as t
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.status.events import Event
 

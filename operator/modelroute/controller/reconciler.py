@@ -21,12 +21,12 @@ from modelroute.api.status import PastStart, Status
 from modelroute.controller import metrics, outcome
 from modelroute.controller.asking.heard import Picture
 from modelroute.controller.beside import Beside
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster, unborn
-from modelroute.controller.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster, unborn
+from modelroute.controller.kube.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject, Observed

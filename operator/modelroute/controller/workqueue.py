@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 
 from modelroute.controller import metrics
 from modelroute.controller.backoff import FIRST_RETRY, backoff, jittered
-from modelroute.controller.cache import Key
-from modelroute.controller.calls import ApiError
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.watching.cache import Key
 
 TROUBLE_SECONDS, LONGEST_HOLD = 2.0, 10.0
 """What an API server in trouble is spared at least, and how long no change of a route makes it be asked at most."""

@@ -10,11 +10,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from modelroute.controller.asking.client import MOST_BYTES, Answer, UnansweredError
-from modelroute.controller.cache import Key
+from modelroute.controller.asking.words import plain
+from modelroute.controller.watching.cache import Key
 from modelroute.planning.observed import Engine, Told, Traffic
-
-MOST_WORDS = 200
-"""Characters of a router's own sentence that are passed on."""
 
 _Count = Annotated[int, Meta(ge=0, le=10**9)]
 _Total = Annotated[int, Meta(ge=0, le=2**53)]
@@ -52,7 +50,7 @@ def told_of(answer: Answer, key: Key) -> Told:
     return Told(
         revision=status.revision or "",
         generation=status.generation or 0,
-        error=_plain(status.refused_snapshot or ""),
+        error=plain(status.refused_snapshot or ""),
         backends={
             b.name: Traffic(b.in_flight, b.waiting, b.requests, b.cold, {r.address: r.in_flight for r in b.replicas})
             for b in status.backends
@@ -69,11 +67,6 @@ def _decoded(answer: Answer) -> _Status:
         return msgspec.json.decode(answer.body, type=_Status)
     except msgspec.DecodeError:  # whose message may hold a piece of what was said
         raise UnansweredError("/status said something that is not a router's status") from None
-
-
-def _plain(text: str) -> str:
-    said = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MOST_WORDS]).split())
-    return said if len(said) <= MOST_WORDS else said[: MOST_WORDS - 1] + "…"
 
 
 def engine_of(answer: Answer) -> Engine:

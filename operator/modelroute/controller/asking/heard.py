@@ -1,6 +1,6 @@
 """What was heard of one ModelRoute's pods, and which of it is news to a plan.
 
-Kept by ``sampler``, read through it by ``observing``. Pure: it is told what was answered, and when.
+Kept by ``sampler``. Pure: it is told what was answered, and when.
 """
 
 import math

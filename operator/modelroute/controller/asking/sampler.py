@@ -1,7 +1,7 @@
 """Asks the pods of all routes again and again, each route as often as its plan says, all together within a bound.
 
-Handed an ``Asking`` by ``reconciler`` after every plan, read by ``observing`` before the next; run by ``app`` while
-this operator acts. Never decides anything: a route is looked at again when what was heard is news to its plan.
+Run by ``beside`` while this operator acts; through it it is handed an ``Asking`` after every plan and read before the
+next. Never decides anything: a route is looked at again when what was heard is news to its plan.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from modelroute.controller import metrics
 from modelroute.controller.asking.answers import engine_of, told_of
 from modelroute.controller.asking.client import Answer, Pods, UnansweredError
 from modelroute.controller.asking.heard import Answers, Heard, Picture
-from modelroute.controller.cache import Key
+from modelroute.controller.watching.cache import Key
 from modelroute.planning.asking import Asking
 from modelroute.planning.observed import Engine, Told
 from modelroute.planning.routing.loads import CALM_SECONDS

@@ -1,1 +1,1 @@
-"""The admission webhooks: ModelRoutes are looked at before they are kept, and pods get the router that they ask for."""
+"""SHELL. The admission webhooks: ModelRoutes are looked at before they are kept, pods get the router they ask for."""

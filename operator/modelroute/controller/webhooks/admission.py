@@ -9,9 +9,9 @@ import re
 from modelroute.api import types as t
 from modelroute.api.parse import MAX_NAME, parse
 from modelroute.api.scalars import LABEL
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.kinds import ACCESS_REVIEW, MODEL_ROUTE
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.kinds import ACCESS_REVIEW, MODEL_ROUTE
 from modelroute.controller.webhooks.reviews import Ask, User, Verdict
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from modelroute.controller.cluster import Cluster
+from modelroute.controller.kube.cluster import Cluster
 from modelroute.controller.webhooks import server
 from modelroute.controller.webhooks.admission import Admission
 from modelroute.controller.webhooks.keeper import Keeper

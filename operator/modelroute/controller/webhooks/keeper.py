@@ -12,9 +12,9 @@ import ssl
 from collections.abc import Callable
 
 from modelroute.controller.backoff import jittered
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.kinds import SECRET, WEBHOOK_CONFIGURATIONS, Kind
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.kinds import SECRET, WEBHOOK_CONFIGURATIONS, Kind
 from modelroute.controller.webhooks import certificates
 from modelroute.controller.webhooks.certificates import Held
 from modelroute.planning.observed import KubeObject

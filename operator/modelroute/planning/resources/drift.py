@@ -1,8 +1,8 @@
 """Whether a live object still is as it must be, so that nothing is written while nothing differs.
 
-Called by the controller for every object of a plan, and by ``status`` for the router's Deployment. Only what is set
-here is compared: what the API server fills in, and what others set beside it, is theirs. A field that is no longer set
-shows in the content annotation.
+Called by ``reconciler`` for every object of a plan, and by ``status.router`` for the router's Deployment. Only what is
+set here is compared: what the API server fills in, and what others set beside it, is theirs. A field that is no longer
+set shows in the content annotation.
 """
 
 from typing import Any

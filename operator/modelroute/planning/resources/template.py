@@ -1,6 +1,6 @@
 """A user's pod template laid over ours, as Kubernetes' strategic merge does it.
 
-Called by ``resources.vllm``. What a template may hold was checked by ``parse``; what comes of it is held here to the
+Called by ``replica``. What a template may hold was checked by ``parse``; what comes of it is held here to the
 restricted standard all the same: containers of the user's get our security, unless they narrow it.
 """
 

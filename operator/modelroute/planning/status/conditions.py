@@ -1,6 +1,6 @@
 """The four conditions of a ModelRoute: Accepted, ResolvedRefs, Programmed, Ready; each a verdict and then a Condition.
 
-Called by ``status`` and ``plan``. Never keeps anything of an old condition but the time of its last change.
+Called by ``report``. Never keeps anything of an old condition but the time of its last change.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """Slots of warm-up schedules: the moments at which every ready replica is asked, each of them once.
 
-Called by ``plan``. Never reads a clock, and remembers nothing but the newest slot of each schedule in the status: so a
-clock that jumps, or an operator that was down, brings at most one slot of a schedule, and none twice.
+Called by ``warmup``. Never reads a clock, and remembers nothing but the newest slot of each schedule in the status: so
+a clock that jumps, or an operator that was down, brings at most one slot of a schedule, and none twice.
 """
 
 from collections.abc import Collection

@@ -1,6 +1,6 @@
 """Bytes of answers to clients: heads, whole replies, chunks, error events.
 
-Called by the services and by ``exchange``. Never writes them anywhere.
+Called by ``service``, ``answer`` and ``delivery``. Never writes them anywhere.
 """
 
 from http import HTTPStatus

@@ -1,7 +1,7 @@
 """What this router counts, for Prometheus. What every request counts is in ``tally``, what is rare here.
 
-Called by ``exchange`` and ``service``; ``admin`` shows it. Labels hold no text of clients: a model is one that the
-route serves, or "-".
+Called by ``service``, ``delivery`` and ``live``; ``admin`` shows it. Labels hold no text of clients: a model is one
+that the route serves, or "-".
 
 Tokens are those of an answer's ``usage``; a stream that tells of none has its events with text counted as completion
 tokens, which is at most the true number.

@@ -9,9 +9,9 @@ import kubernetes.aio.client
 import pytest
 from aiohttp import web
 
-from modelroute.controller import listening, metrics
-from modelroute.controller.kinds import CONFIG_MAP, SERVICE, Kind
-from modelroute.controller.listening import Ear, Login
+from modelroute.controller import metrics
+from modelroute.controller.kube.kinds import CONFIG_MAP, SERVICE, Kind
+from modelroute.controller.watching.session import Ear, Login
 from tests.fakes.clock import InstantLoop
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -84,7 +84,7 @@ def play(
                 configuration.api_key["BearerToken"] = ""
             return configuration
 
-        monkeypatch.setattr(listening, "credentials", found)
+        monkeypatch.setattr("modelroute.controller.watching.session.credentials", found)
         login = Login(world.ear)
         world.session = (await login()).aiohttp_session
         try:
@@ -246,5 +246,5 @@ def test_logins_that_are_refused_one_after_the_other_come_ever_later(monkeypatch
         await login.close()
         assert all(session.closed for session in sessions)
 
-    monkeypatch.setattr(listening, "credentials", found)
+    monkeypatch.setattr("modelroute.controller.watching.session.credentials", found)
     instantly(script)

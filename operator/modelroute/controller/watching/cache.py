@@ -1,6 +1,6 @@
 """What was last seen of the cluster, and which ModelRoutes each object concerns.
 
-Filled by ``watching`` (events) and ``reconciler`` (answers to our own writes); read by ``observing``. Never asks the
+Filled by ``watches`` (events) and ``reconciler`` (answers to our own writes); read by ``observing``. Never asks the
 API server, and never gives an object away to be changed: readers copy what they change.
 """
 
@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from modelroute.controller.calls import ApiError
-from modelroute.controller.kinds import (
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.kinds import (
     CHILDREN,
     CONFIG_MAP,
     DAEMON_SET,

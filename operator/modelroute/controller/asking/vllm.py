@@ -3,21 +3,19 @@
 Called by ``errands``. Never says what a replica answered: of a refusal no more than its own short message.
 """
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from modelroute.controller.asking.client import Answer, Pods
+from modelroute.controller.asking.words import plain
 from modelroute.errors import ModelRouteError
 from modelroute.planning.errands import WarmUp
 
 HEALTH_SECONDS = 5.0
 SLEEP_SECONDS = 120.0
 """Tens of GiB go from the GPU to the node's memory."""
-SAID_LIMIT = 200
-_UNSAID = re.compile(r"[^\w .,:;=<>()/'\"`+*%-]+|\s+")
 _UNKNOWN = (404, 405, 501)
 _ANSWERS = (b'"choices"', b'"data"')
 
@@ -121,5 +119,4 @@ def _message(answer: Answer) -> str:
         error = msgspec.json.decode(answer.body, type=_Refusal).error
     except msgspec.DecodeError:  # a ValidationError is one, too
         return ""
-    said = _UNSAID.sub(" ", error.message).strip() if error else ""
-    return said if len(said) <= SAID_LIMIT else said[: SAID_LIMIT - 1] + "…"
+    return plain(error.message) if error else ""

@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from modelroute.controller import replica
+from modelroute.controller.asking import vllm
 from modelroute.controller.asking.client import Answer
-from modelroute.controller.replica import SAID_LIMIT, ReplicaError, Timed
+from modelroute.controller.asking.vllm import ReplicaError, Timed
+from modelroute.controller.asking.words import MOST_WORDS
 from tests.fakes.pods import ANSWER, DEAD, NOT_FOUND, OK, FakePods
 from tests.fakes.replicas import ping
 
@@ -24,7 +25,7 @@ def error(status: int, message: str) -> Answer:
 
 
 def warmed(pods: FakePods) -> Timed:
-    return asyncio.run(replica.warm_up(pods, ping()))
+    return asyncio.run(vllm.warm_up(pods, ping()))
 
 
 def refusal(asked: Awaitable[Any]) -> str:
@@ -37,7 +38,7 @@ def refusal(asked: Awaitable[Any]) -> str:
 
 
 def refused(**says: Any) -> str:
-    return refusal(replica.warm_up(FakePods(**says), ping()))
+    return refusal(vllm.warm_up(FakePods(**says), ping()))
 
 
 NO_TEMPLATE = error(400, "default chat template is no longer allowed")
@@ -65,7 +66,7 @@ def test_the_figures_are_those_of_the_answer_that_came() -> None:
 
 def test_one_that_is_not_healthy_is_not_asked() -> None:
     pods = FakePods(health=Answer(503, b"", 0.1))
-    assert refusal(replica.warm_up(pods, ping())) == "/health said 503"
+    assert refusal(vllm.warm_up(pods, ping())) == "/health said 503"
     assert len(pods.asked) == 1
 
 
@@ -85,7 +86,7 @@ def test_the_first_form_that_is_served_says_what_is_wrong() -> None:
 
 def test_a_failure_is_not_asked_for_in_another_form() -> None:
     pods = FakePods(chat=error(500, "boom"), **{"v1/completions": ANSWER})
-    assert refusal(replica.warm_up(pods, ping())) == "/v1/chat/completions said 500: boom"
+    assert refusal(vllm.warm_up(pods, ping())) == "/v1/chat/completions said 500: boom"
 
 
 def test_what_serves_nothing_of_it_is_told_what_to_do() -> None:
@@ -100,22 +101,22 @@ def test_nothing_of_an_answer_in_another_shape_is_told(body: bytes) -> None:
 
 def test_a_message_is_cut_and_of_one_line() -> None:
     said = refused(chat=error(500, "a\n\x1b[31mred\x00" + "x" * 5000)).removeprefix("/v1/chat/completions said 500: ")
-    assert said.startswith("a 31mred x")
-    assert len(said) == SAID_LIMIT
+    assert said.startswith("a [31mred x")
+    assert len(said) == MOST_WORDS
 
 
 @pytest.mark.parametrize("answer", [error(500, "boom"), NOT_FOUND])
 def test_a_refused_sleep_is_an_error(answer: Answer) -> None:
-    assert refusal(replica.sleep(FakePods(sleep=answer), "a:1")).startswith("/sleep?level=1 ")
+    assert refusal(vllm.sleep(FakePods(sleep=answer), "a:1")).startswith("/sleep?level=1 ")
 
 
 def test_one_that_fails_to_wake_is_an_error() -> None:
-    assert refusal(replica.wake(FakePods(wake=error(500, "boom")), "a:1", 1.0)) == "/wake_up said 500: boom"
+    assert refusal(vllm.wake(FakePods(wake=error(500, "boom")), "a:1", 1.0)) == "/wake_up said 500: boom"
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
 def test_one_that_cannot_wake_cannot_sleep(status: int) -> None:
-    assert asyncio.run(replica.wake(FakePods(wake=error(status, "boom")), "a:1", 1.0)) is None
+    assert asyncio.run(vllm.wake(FakePods(wake=error(status, "boom")), "a:1", 1.0)) is None
 
 
 def test_silence_is_told_as_it_is() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modelroute.controller.kinds import Kind
+from modelroute.controller.kube.kinds import Kind
 from modelroute.errors import ModelRouteError
 
 MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"

@@ -1,8 +1,7 @@
 """Runs what a plan wants pods to be asked or told, beside the reconciles, and remembers how it ended.
 
-Handed errands by ``reconciler`` after every plan, read by ``observing`` before the next; its workers are started and
-ended by ``app``. Never decides what is to be done. It forgets all at its end: then what is still wanted is planned, and
-run, again.
+Run by ``beside``, through which it is handed errands after every plan and read before the next. Never decides what is
+to be done. It forgets all at its end: then what is still wanted is planned, and run, again.
 """
 
 import asyncio
@@ -12,16 +11,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from modelroute.controller import metrics, replica
+from modelroute.controller import metrics
+from modelroute.controller.asking import vllm
 from modelroute.controller.asking.client import Pods, UnansweredError
+from modelroute.controller.asking.vllm import ReplicaError
 from modelroute.controller.backoff import backoff, jittered
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.errandwords import TELLING, errand_pod, figures, ms
-from modelroute.controller.kinds import POD
+from modelroute.controller.errands.words import TELLING, errand_pod, figures, ms
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.kinds import POD
 from modelroute.controller.publishing import Publisher
-from modelroute.controller.replica import ReplicaError
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
 from modelroute.planning.observed import KubeObject, Pinged
@@ -189,7 +189,7 @@ class Errands:
             reason = ("Restarted", "its container was started again and has not answered a request yet")
             await self._set_gate(key, errand.pod, "False", self._clock(), reason)
         elif isinstance(errand, Sleep):
-            await replica.sleep(self._pods, errand.address)
+            await vllm.sleep(self._pods, errand.address)
             return Event("Normal", "FellAsleep", f"{errand.pod} sleeps: its weights are out of the GPU")
         elif isinstance(errand, Wake):
             return await self._wake(key, errand)
@@ -207,7 +207,7 @@ class Errands:
 
     async def _wake(self, key: Key, errand: Wake) -> Event:
         asked = errand.warm_up
-        took = await replica.wake(self._pods, asked.address, asked.timeout)
+        took = await vllm.wake(self._pods, asked.address, asked.timeout)
         pinged = await self._ping(key, asked, took)
         await self._mark(key, Mark(asked.pod, ((names.SLEEPING_ANNOTATION, None),)))
         how = "it cannot sleep" if took is None else f"awake after {ms(took)}"
@@ -216,7 +216,7 @@ class Errands:
     async def _ping(self, key: Key, asked: WarmUp, woke: float | None = None) -> Pinged:
         """Warm it up, and remember how that ended; its error is raised, too, but that of a slot, which has one try."""
         try:
-            timed = await replica.warm_up(self._pods, asked)
+            timed = await vllm.warm_up(self._pods, asked)
         except (ReplicaError, UnansweredError) as error:
             if labels := self._labels(key, asked.backend):
                 metrics.WARMUP_FAILURES.labels(*labels).inc()

@@ -1,7 +1,7 @@
 """What the operator asks of the Kubernetes API, and so all that its roles may hold.
 
-Read by tests alone: the control-plane tests run the operator with just these rules, and the chart's roles are held to
-them.
+Read by no other module of the product: control-plane tests and benchmarks run the operator with just these rules, and
+the chart's roles are held to them.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """The one way to the Kubernetes API for the operator's own requests; kopf's watches share the credentials.
 
-Used by ``reconciler``, ``observing`` and ``leading``. Writes nothing while this operator does not lead. Never retries
-(the work queue does) and never logs or keeps a body.
+Used wherever this room reads or writes. With a fence it writes nothing but a Lease while this operator does not lead;
+the webhooks, which every replica serves, have one without. Never retries (the work queue does) and never logs or keeps
+a body.
 """
 
 import os
@@ -16,7 +17,7 @@ import msgspec
 
 from modelroute import __version__
 from modelroute.controller import metrics
-from modelroute.controller.calls import (
+from modelroute.controller.kube.calls import (
     APPLY,
     CONFLICT,
     JSON_PATCH,
@@ -29,8 +30,18 @@ from modelroute.controller.calls import (
     Call,
     NotLeadingError,
 )
-from modelroute.controller.fencing import Fence, FenceClosedError
-from modelroute.controller.kinds import CHILDREN, CLAIM, EVENT, FIELD_MANAGER, LEASE, MODEL_ROUTE, POD, SECRET, Kind
+from modelroute.controller.kube.fencing import Fence, FenceClosedError
+from modelroute.controller.kube.kinds import (
+    CHILDREN,
+    CLAIM,
+    EVENT,
+    FIELD_MANAGER,
+    LEASE,
+    MODEL_ROUTE,
+    POD,
+    SECRET,
+    Kind,
+)
 from modelroute.errors import ModelRouteError
 from modelroute.planning.observed import KubeObject
 

@@ -15,11 +15,11 @@ import kopf
 
 from modelroute.controller import metrics
 from modelroute.controller.backoff import backoff, jittered
-from modelroute.controller.cache import Cache, Key
-from modelroute.controller.calls import ApiError
-from modelroute.controller.cluster import Cluster
-from modelroute.controller.kinds import WATCHED, Kind
-from modelroute.controller.listening import Ear, Login
+from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.cluster import Cluster
+from modelroute.controller.kube.kinds import WATCHED, Kind
+from modelroute.controller.watching.cache import Cache, Key
+from modelroute.controller.watching.session import Ear, Login
 from modelroute.controller.workqueue import WorkQueue
 from modelroute.planning.observed import KubeObject
 

@@ -1,6 +1,6 @@
 """The HTTP session that kopf watches with, and when something was last heard on each watch.
 
-Made by ``watching``, asked by ``app`` for the liveness probe. Kopf keeps the bytes of a watch to itself, bookmarks
+Made by ``watches``, asked by ``app`` for the liveness probe. Kopf keeps the bytes of a watch to itself, bookmarks
 above all; so they are noted where they pass. Never changes what passes.
 """
 
@@ -17,8 +17,8 @@ import yarl
 from modelroute import __version__
 from modelroute.controller import metrics
 from modelroute.controller.backoff import backoff, jittered
-from modelroute.controller.cluster import credentials
-from modelroute.controller.kinds import Kind
+from modelroute.controller.kube.cluster import credentials
+from modelroute.controller.kube.kinds import Kind
 
 LOGIN_MEMORY_SECONDS = 60.0
 

@@ -1,0 +1,1 @@
+"""SHELL. What a plan wants pods to be asked or told, run beside the reconciles."""

@@ -1,0 +1,1 @@
+"""SHELL. Kopf as a mere watcher: what is seen of the cluster, kept up to date."""
