@@ -7,7 +7,6 @@ import pytest
 
 from modelroute.controller.kube.cluster import Cluster, credentials
 from modelroute.controller.kube.kinds import POD, WATCHED
-from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.settings import Settings
@@ -25,6 +24,7 @@ from tests.controlplane.routes import (
     touch,
 )
 from tests.fakes.manifests import HOSTED
+from tests.fakes.reconcilers import reconciler
 
 SETTINGS = Settings(router_image="modelroute/router:test")
 
@@ -110,7 +110,7 @@ async def reconcile(plane: Plane, namespace: str, writes: int) -> bool:
         for found in (await whole.select(kind, namespace, kind.selector))[0]:
             cache.put(kind, found)
     try:
-        await Reconciler(Cut(whole, writes), cache, SETTINGS).reconcile(Key(namespace, "chat"))
+        await reconciler(Cut(whole, writes), cache, SETTINGS).reconcile(Key(namespace, "chat"))
     except asyncio.CancelledError:
         return False
     finally:

@@ -13,14 +13,13 @@ from modelroute.controller.errands.errands import Errands, Seen
 from modelroute.controller.errands.words import errand_pod
 from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, POD
-from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
 from modelroute.planning.observed import Pinged
-from modelroute.planning.settings import Settings
 from tests.fakes.manifests import VLLM
 from tests.fakes.pods import FakePods
+from tests.fakes.reconcilers import reconciler
 from tests.unit.test_controller_reconciler import KEY, World
 
 
@@ -64,9 +63,7 @@ def test_errands_are_handed_over_after_the_writes_with_whom_there_is() -> None:
     world = World(backends=[VLLM])
     world.cluster.keep(POD, replica())
     errands = Handed(world)
-    world.reconciler = Reconciler(
-        world.cluster, world.cache, Settings("modelroute/router:test"), beside=beside(errands)
-    )
+    world.reconciler = reconciler(world.cluster, world.cache, beside=beside(errands))
     world.reconcile()
     assert errands.given == [(["small-a"], {"small-a"}, True)]
 
@@ -76,9 +73,7 @@ def test_errands_are_handed_over_though_something_was_refused() -> None:
     world.cluster.keep(POD, replica())
     world.cluster.deny("patch", CONFIG_MAP, "chat-router-snapshot", 403)
     errands = Handed(world)
-    world.reconciler = Reconciler(
-        world.cluster, world.cache, Settings("modelroute/router:test"), beside=beside(errands)
-    )
+    world.reconciler = reconciler(world.cluster, world.cache, beside=beside(errands))
     with pytest.raises(ApiError):
         world.reconcile()
     assert [pods for pods, _, _ in errands.given] == [["small-a"]]
@@ -91,9 +86,7 @@ def test_what_came_of_errands_is_seen_at_the_next_look() -> None:
 
     world = World(backends=[VLLM])
     world.cluster.keep(POD, replica())
-    world.reconciler = Reconciler(
-        world.cluster, world.cache, Settings("modelroute/router:test"), beside=beside(Known(world))
-    )
+    world.reconciler = reconciler(world.cluster, world.cache, beside=beside(Known(world)))
     world.reconcile()
     [backend] = world.cluster.objects[MODEL_ROUTE.name, "chat"]["status"]["backends"]
     assert backend["warmup"]["milliseconds"] == 310
@@ -109,6 +102,6 @@ def test_the_errands_of_a_route_that_is_gone_are_forgotten() -> None:
 
     world = World(backends=[VLLM])
     errands = Forgetting(world)
-    reconciler = Reconciler(world.cluster, Cache(), Settings("modelroute/router:test"), beside=beside(errands))
-    asyncio.run(reconciler.reconcile(KEY))
+    gone = reconciler(world.cluster, Cache(), beside=beside(errands))
+    asyncio.run(gone.reconcile(KEY))
     assert forgotten == [KEY]

@@ -8,12 +8,12 @@ from prometheus_client import REGISTRY
 
 from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE
-from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS, Reconciler
+from modelroute.controller.reconciler import FOREIGN_SECONDS, UNRESOLVED_SECONDS
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.names import COMPONENT_LABEL
-from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
 from tests.fakes.manifests import VLLM, manifest
+from tests.fakes.reconcilers import reconciler
 
 KEY = Key("team-a", "chat")
 KEYED = {
@@ -31,7 +31,7 @@ class World:
         given["metadata"] |= {"generation": 1}
         self.cluster.keep(MODEL_ROUTE, given)
         self.cache = Cache()
-        self.reconciler = Reconciler(self.cluster, self.cache, Settings("modelroute/router:test"))
+        self.reconciler = reconciler(self.cluster, self.cache)
 
     def reconcile(self) -> float | None:
         self.cluster.writes.clear()
@@ -92,7 +92,7 @@ def test_a_child_that_went_while_it_was_applied_is_made_again() -> None:
             return frozenset()
 
     world.cache = Vanishing()
-    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
+    world.reconciler = reconciler(world.cluster, world.cache)
     world.reconcile()
     world.reconcile()
     assert "patch Service/chat-router" in world.cluster.writes
@@ -263,8 +263,8 @@ def test_o13_a_route_that_is_going_is_left_alone() -> None:
 
 def test_a_route_that_is_gone_is_nothing_to_do() -> None:
     cluster = FakeCluster()
-    reconciler = Reconciler(cluster, Cache(), Settings("modelroute/router:test"))
-    assert asyncio.run(reconciler.reconcile(KEY)) is None
+    gone = reconciler(cluster, Cache())
+    assert asyncio.run(gone.reconcile(KEY)) is None
     assert cluster.writes == []
 
 

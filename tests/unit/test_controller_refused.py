@@ -4,11 +4,10 @@ import asyncio
 from typing import Any
 
 from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE
-from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.watching.cache import Cache, Key
-from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
 from tests.fakes.manifests import VLLM, manifest
+from tests.fakes.reconcilers import reconciler
 
 KEY = Key("team-a", "chat")
 BAD = {"backends": [VLLM | {"name": "a"}, VLLM | {"name": "a"}]}
@@ -26,7 +25,7 @@ class World:
 
     def begin(self) -> None:
         """A new operator."""
-        self.reconciler = Reconciler(self.cluster, Cache(), Settings("modelroute/router:test"), lambda: self.now)
+        self.reconciler = reconciler(self.cluster, Cache(), clock=lambda: self.now)
         self.cache = self.reconciler._cache
 
     def change(self, generation: int, spec: dict[str, Any]) -> None:

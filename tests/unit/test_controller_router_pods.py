@@ -7,7 +7,6 @@ import pytest
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, POD, Kind
-from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.watching.cache import Key
 from modelroute.planning.asking import Asking
 from modelroute.planning.names import REVISION_ANNOTATION, router_selector
@@ -15,6 +14,7 @@ from modelroute.planning.observed import Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
+from tests.fakes.reconcilers import reconciler
 from tests.unit.test_controller_reconciler import World, pod
 
 
@@ -28,7 +28,7 @@ def test_a_new_operator_tells_those_router_pods_that_lag() -> None:
     written = world.cluster.objects[CONFIG_MAP.name, "chat-router-snapshot"]
     written["metadata"]["managedFields"] = [{"manager": "modelroute", "time": "2026-05-01T08:30:00Z"}]
     world.cache.put(CONFIG_MAP, world.cluster.keep(CONFIG_MAP, written))
-    world.reconciler = Reconciler(world.cluster, world.cache, Settings("modelroute/router:test"))
+    world.reconciler = reconciler(world.cluster, world.cache)
     world.reconcile()
     assert world.cluster.writes == ["patch Pod/old"]
 
@@ -98,7 +98,7 @@ def test_what_pods_say_is_looked_at_and_they_are_asked_on() -> None:
 
     world, listening = World(), Listening()
     settings = Settings("modelroute/router:test")
-    world.reconciler = Reconciler(world.cluster, world.cache, settings, beside=cast("Beside", listening))
+    world.reconciler = reconciler(world.cluster, world.cache, settings, beside=cast("Beside", listening))
     for number in "01":
         made = pod(f"chat-router-{number}")
         made["metadata"]["labels"] = router_selector("chat")

@@ -7,7 +7,6 @@ what it remembers between runs only saves requests.
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
@@ -57,11 +56,11 @@ class Reconciler:
         cluster: Cluster,
         cache: Cache,
         settings: Settings,
-        clock: Callable[[], float] = time.time,
-        beside: Beside | None = None,
+        clock: Callable[[], float],
+        beside: Beside,
     ) -> None:
         """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``beside`` asks pods."""
-        self._beside = beside or Beside(cluster, cache, lambda _: None, clock)
+        self._beside = beside
         self._clock = clock
         self._cluster = cluster
         self._cache = cache
