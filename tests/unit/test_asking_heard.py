@@ -115,6 +115,13 @@ class TestSamples:
     def test_all_that_a_new_router_met_is_news(self) -> None:
         assert [s.cold for s in samples({"r0": router()}, {"r0": router(), "r1": router(cold=2)})] == [0, 2]
 
+    def test_a_router_that_was_not_ready_for_a_moment_goes_on_counting(self) -> None:
+        """All that it ever met would be news, and start a replica."""
+        heard = noted({"r0": router(cold=9), "r1": router()})
+        heard.note(replace(ASKING, routers=ASKING.routers[1:]), {"r1": router()}, 101.0)
+        heard.note(ASKING, {"r0": router(cold=9), "r1": router()}, 102.0)
+        assert [s.cold for s in heard.demand["small"].samples] == [0, 0, 0]
+
     def test_what_was_cold_while_a_router_was_not_heard_is_not_lost(self) -> None:
         looks: list[dict[str, Any]] = [{"r0": router(cold=1)}, {"r0": FAILED}, {"r0": router(cold=4)}]
         assert [s.cold for s in samples(*looks)] == [0, 0, 3]

@@ -16,6 +16,8 @@ from modelroute.planning.scaling.demand import Demand, Sample, after
 
 PATIENCE = 3
 """Failures in a row after which a pod counts as one that cannot be asked: one alone says nothing."""
+MOST_COUNTED = 4096
+"""Of counts by backend and router, those of routers that are gone among them."""
 SAMPLE_SECONDS = 0.9
 """Looks come faster while a snapshot is on its way; samples do not."""
 
@@ -75,7 +77,9 @@ class Heard:
         self.engines = {pod: engine for pod, engine in self.engines.items() if pod in replicas}
         self.demand = {backend: demand for backend, demand in self.demand.items() if backend in sampled}
         self._failures = {pod: count for pod, count in self._failures.items() if pod in routers | replicas}
-        self._counted = {(b, pod): load for (b, pod), load in self._counted.items() if pod in routers and b in sampled}
+        if len(self._counted) > MOST_COUNTED:  # a router that is not ready for a moment goes on counting where it was
+            counted = self._counted.items()
+            self._counted = {(b, pod): load for (b, pod), load in counted if pod in routers and b in sampled}
 
     def _sample(self, asking: Asking, answers: Answers, now: float) -> None:
         self._sampled = now
