@@ -11,7 +11,7 @@ import pytest
 from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.endstate import end_state
 from tests.controlplane.plane import HOME, Operator, Plane, until
-from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, create, put_service, settle, touch
+from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, becomes, create, put_service, route, settle, touch
 from tests.fakes.manifests import BOTH, HOSTED, MISTAKES, VLLM, manifest
 from tests.fakes.mortal_operator import DEATH
 from tests.fakes.specs import spec
@@ -146,6 +146,9 @@ def is_all_told(plane: Plane, namespace: str) -> bool:
 def test_a_refused_change_leaves_what_was(plane: Plane, operator: Operator, namespace: str) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
+    # What the scheduler has to say of the pods comes a moment later, and is told.
+    becomes(plane, namespace, "Programmed", "False", "RoutersFailing")
+    until("why there is no replica", lambda: "no node" in route(plane, namespace)["status"]["backends"][0]["message"])
     before = end_state(plane, namespace)
     for mistake in MISTAKES.values():
         change = [{"op": "replace", "path": "/spec", "value": manifest(**mistake.spec)["spec"]}]
