@@ -17,7 +17,7 @@ from tests.fakes.replicas import MORNING, NOW, ping
 BAD: list[Any] = [NOT_FOUND, FAILS, DEAD, OK, Answer(302, b"", 0.1), UnansweredError("no answer within 60 s")]
 SAYS = st.lists(st.sampled_from([*BAD, ANSWER]), min_size=1, max_size=4)
 ERRANDS: list[Errand] = [
-    ping(gate=True, loaded=NOW),
+    ping(opens=NOW),
     ping(slot=MORNING),
     Sleep("small", "small-1", "10.0.0.1:8000"),
     Wake(ping()),
@@ -59,5 +59,5 @@ def test_no_gate_opens_without_an_answer(looks: Any, chat: Any, health: Any) -> 
 @given(chat=SAYS, health=SAYS)
 def test_a_gate_opens_as_soon_as_there_is_an_answer(chat: Any, health: Any) -> None:
     world = World(chat=[*chat, ANSWER], health=[*health, OK])
-    world.run(ping(gate=True, loaded=NOW), seconds=400)
+    world.run(ping(opens=NOW), seconds=400)
     assert world.pod().warm == NOW
