@@ -11,7 +11,7 @@ from modelroute.controller.errands.errands import LAST_RETRY, MOST_OF_ROUTE, RES
 from modelroute.controller.kube.kinds import POD
 from modelroute.controller.watching.cache import Key
 from modelroute.planning import names
-from modelroute.planning.errands import CloseGate, Mark, Sleep, WarmUp
+from modelroute.planning.errands import CloseGate, Mark, Sleep, Wake, WarmUp
 from modelroute.planning.observed import Pinged
 from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, DEAD, FAILS
@@ -146,6 +146,11 @@ class TestOnce:
 
     def test_of_one_route_no_more_are_asked_at_once_than_that(self) -> None:
         assert World(chat=asyncio.Event()).run(*self.MANY).pods.most_at_once == MOST_OF_ROUTE
+
+    def test_who_is_to_wake_does_not_wait_for_those(self) -> None:
+        world, sleeper = World(chat=asyncio.Event()), ping("small-99", address="10.0.0.99:8000")
+        asked = world.run(*self.MANY, Wake(sleeper)).pods.asked
+        assert "10.0.0.99:8000 /wake_up" in asked
 
     def test_replicas_of_others_do_not_wait_for_those_that_hang(self) -> None:
         world, other = World(chat=asyncio.Event()), Key("team-b", "code")

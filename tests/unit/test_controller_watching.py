@@ -210,6 +210,17 @@ def test_a_listing_that_fails_is_tried_again_soon() -> None:
     assert play(script).queue.keys == [CHAT]
 
 
+def test_o28_a_kind_that_may_be_listed_again_is_soon() -> None:
+    async def script(world: World) -> None:
+        world.cluster.deny("list", CONFIG_MAP, "", 403)
+        await world.watches.begin(world.cluster)
+        world.cluster.keep(CONFIG_MAP, config_map(1))
+        asyncio.get_running_loop().call_later(RESYNC_SECONDS + 5, world.cluster.refuse.clear)
+        await world.resync(RESYNC_SECONDS + 60)
+
+    assert play(script).cache.get(CONFIG_MAP, "team-a", "c")
+
+
 def test_o03_kopf_never_gives_up_on_the_api_server() -> None:
     waits = iter(kopf_settings().networking.error_backoffs)  # type: ignore[arg-type]
     drawn = [next(waits) for _ in range(1000)]

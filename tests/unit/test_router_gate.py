@@ -82,6 +82,15 @@ class TestStart:
         cold.gate.meant(10.0)
         assert (cold.told(Start(180)), cold.gate.cold) == (math.inf, 0)
 
+    def test_a_replica_that_is_gone_for_a_moment_is_no_start_that_is_hours_late(
+        self, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        """Requests are held for it from then on, and not for longer than for a start of which nothing is known."""
+        cold = Cold(loop)
+        cold.told(Start(180), "10.0.0.1:80")
+        assert cold.told(Start(180, -20_000.0)) == 0.0
+        assert cold.told(Start(180, 1000.0)) == 180.0  # a new one
+
     def test_one_that_is_taken_off_the_route_counts_nothing_and_comes_back_as_new(
         self, loop: asyncio.AbstractEventLoop
     ) -> None:

@@ -155,11 +155,11 @@ class TestMoments:
         assert found.look_again is not None
         assert NOW + 295 <= found.look_again <= NOW + 305
 
-    def test_after_a_restart_the_end_of_the_first_minute(self) -> None:
+    def test_after_a_restart_the_end_of_the_first_window(self) -> None:
         fresh = {"small": after(None, Sample(NOW - 10), t.Scaling())}
         ready = pod(1, loaded=NOW - 5000, created=NOW - 9000)
         old = said(1, idle_since=rfc3339(NOW - 1900))
-        assert decided(seen(ready, number=1, demand=fresh), old=old).look_again == NOW + 50
+        assert decided(seen(ready, number=1, demand=fresh), old=old).look_again == NOW + 290
 
     def test_none_where_only_the_spec_decides(self) -> None:
         assert decided(seen(pod(1), number=1), old=said(1), minReplicas=1, maxReplicas=None).look_again is None

@@ -10,7 +10,7 @@ from modelroute.api import types as t
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.calls import FORBIDDEN, ApiError
 from modelroute.controller.kube.cluster import Cluster
-from modelroute.controller.kube.kinds import CHILDREN, CONFIG_MAP, POD, SCALED_OBJECT, SERVICE, SLICE
+from modelroute.controller.kube.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, POD, SCALED_OBJECT, SERVICE, SLICE
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, place, references
@@ -34,12 +34,18 @@ class View:
     observed: Observed
     refusals: tuple[ApiError, ...] = ()
 
+    @property
+    def blind(self) -> bool:
+        """Whether addresses may not be seen: routers keep those that they have, so these pods must not be replaced."""
+        return bool({error.target for error in self.refusals} & _ADDRESSES)
+
     def hides(self, desired: KubeObject) -> bool:
-        """Whether it is not known what stands in the place of ``desired``, or it is someone else's."""
-        at = place(desired)
+        """Whether it is not known what stands in the place of ``desired``, or it must stay, or it is someone else's."""
+        at, kind = place(desired), desired["kind"]
         targets = {error.target for error in self.refusals}
-        if desired["kind"] == CONFIG_MAP.name and targets & _ADDRESSES:
-            return True  # it would name no replica, and take all requests from those that there are
+        live = self.observed.child(kind, desired["metadata"]["name"])
+        if self.blind and (kind == CONFIG_MAP.name or (kind == DEPLOYMENT.name and live)):
+            return True  # a ConfigMap would name no replica, and take all requests from those that there are
         return at in self.observed.foreign or bool({at, desired["kind"]} & targets)
 
 

@@ -35,6 +35,8 @@ from modelroute.planning.pods import facts
 from modelroute.planning.resources.drift import needs_apply
 from modelroute.planning.scaling.scale import due
 from modelroute.planning.settings import Settings
+from modelroute.planning.status.conditions import SNAPSHOT_LARGE
+from modelroute.planning.status.events import Event
 from modelroute.planning.status.report import Refusal, refused
 from modelroute.planning.times.moments import rfc3339
 
@@ -42,6 +44,8 @@ PASSES = 3
 """After a write the route is looked at again, so that the status tells of what came of it."""
 UNRESOLVED_SECONDS, FOREIGN_SECONDS = 10.0, 30.0
 """How often to look for what is not watched: a Secret or a claim that is missing, a name that someone else holds."""
+LOOKS = {"False": UNRESOLVED_SECONDS, "Unknown": 300.0}
+"""By the status of ResolvedRefs; Unknown: a right is withheld for good."""
 UNWATCHED_SECONDS = 60.0
 """How often to look whether a child that is not watched still is as it must be."""
 
@@ -120,9 +124,10 @@ class Reconciler:
         self._beside.follow(key, planned, self._present(key, planned), partial(self._is_due, told, view.observed))
         refusals = (*view.refusals, *refusals)
         status = outcome.with_refusals(planned.status, refusals, route.status, rfc3339(now))
-        events = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
+        events: tuple[Event, ...] = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
         if refusal:
-            status, events = outcome.with_verdict(status, refusal.status), (*events, *refusal.events)
+            others = (event for event in events if event.reason != SNAPSHOT_LARGE)  # which is of Accepted, too
+            status, events = outcome.with_verdict(status, refusal.status), (*others, *refusal.events)
         if await self._write_status(key, live, outcome.encoded(status)):
             _measure(planned.started)
             await self._publisher.publish(live, events)
@@ -130,8 +135,7 @@ class Reconciler:
             raise refusals[0]
         if view.observed.foreign:
             return FOREIGN_SECONDS
-        unresolved = any(c.type == "ResolvedRefs" and c.status != "True" for c in status.conditions)
-        looks = [UNRESOLVED_SECONDS] if unresolved else []
+        looks = [LOOKS[c.status] for c in status.conditions if c.type == "ResolvedRefs" and c.status in LOOKS]
         if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
             looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
@@ -163,7 +167,7 @@ class Reconciler:
         steps = (
             *(partial(self._delete, key, rival) for rival in rivals),  # before the number is ours again
             *(partial(self._apply, key, desired, view) for desired in planned.objects if not view.hides(desired)),
-            *(partial(self._delete, key, orphan) for orphan in planned.orphans if orphan not in rivals),
+            *(partial(self._delete, key, o) for o in planned.orphans if o not in rivals and not view.blind),
             partial(self._touch_routers, key, planned),
         )
         for step in steps:

@@ -16,7 +16,7 @@ from modelroute.controller.asking import vllm
 from modelroute.controller.asking.client import Pods, UnansweredError
 from modelroute.controller.asking.vllm import ReplicaError
 from modelroute.controller.backoff import backoff, jittered
-from modelroute.controller.errands.words import TELLING, errand_pod, figures, ms
+from modelroute.controller.errands.words import LOST_WAKES, TELLING, errand_pod, figures, ms
 from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.cluster import Cluster
 from modelroute.controller.kube.kinds import POD
@@ -31,7 +31,7 @@ from modelroute.planning.times.moments import rfc3339
 ASKERS, WRITERS = 256, 8
 """Errands at once: those that ask a pod, which may hang for minutes, and those that only tell the API server."""
 MOST_OF_ROUTE = 8
-"""Pods of one route that are asked at once: however many of them hang, those of others are not held up."""
+"""Pods of one route that are asked at once: however many hang, others are not held up. A wake always has a place."""
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
 REST_SECONDS = 5.0
 """What was done is not done again so long, though it is planned: what came of it may be seen a moment later."""
@@ -128,7 +128,7 @@ class Errands:
             place = _place(errand)
             if place in taken or errand in known.done or now < _due(known, errand):
                 continue
-            if place[1] and sum(asked for _, asked in taken) >= MOST_OF_ROUTE:
+            if place[1] and not isinstance(errand, Wake) and sum(asked for _, asked in taken) >= MOST_OF_ROUTE:
                 continue
             taken = self._taken.setdefault(key, {})
             taken[place] = errand
@@ -141,7 +141,8 @@ class Errands:
             return _NOTHING
         found = ((pod, kind, f) for (pod, kind), f in known.failing.items() if f.times >= TELLING[kind].patience)
         stuck = {pod: f"{pod} {TELLING[kind].lacks}: {f.why}" for pod, kind, f in found}
-        oversleeping = frozenset(pod for pod, kind in known.failing if kind is Wake)
+        wakes = ((pod, f.times) for (pod, kind), f in known.failing.items() if kind is Wake)
+        oversleeping = frozenset(pod for pod, times in wakes if times >= LOST_WAKES)
         under_way = frozenset(self._taken.get(key, {}).values())
         return Seen(dict(known.pinged), under_way, stuck, dict(known.slept), oversleeping)
 

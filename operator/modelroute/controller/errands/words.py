@@ -9,6 +9,9 @@ from typing import NamedTuple
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
 from modelroute.planning.observed import Pinged
 
+LOST_WAKES = 3
+"""After so many failures to wake in a row a replica is taken for one that does not."""
+
 
 class Telling(NamedTuple):
     """How failures of one kind of errand are told, and from how many in a row on."""

@@ -84,7 +84,8 @@ class Watches:
             try:
                 for kind, namespace in itertools.product(WATCHED, self._namespaces):
                     metrics.REPAIRS.inc(await self._list(cluster, kind, namespace))
-                failures = 0
+                # What may not be listed now may be soon: kopf need not list again for that.
+                failures = failures + 1 if any(map(self._cache.unseen, WATCHED)) else 0
             except ApiError as error:
                 failures += 1
                 log.warning("%s; listing again later", error)
@@ -107,7 +108,7 @@ class Watches:
         return sum(1 for keys in changed if keys)
 
     def _note(self, kind: Kind, namespace: str | None, why: ApiError | None) -> None:
-        """Kopf goes on trying to list what may not be, and a listing of everything follows on that."""
+        """Have it told in the statuses that a kind may not be listed, or may be again."""
         if why:
             log.warning("%s; the rest goes on", why)
         for key in self._cache.note_refusal(kind, namespace, why):

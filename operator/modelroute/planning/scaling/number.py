@@ -121,12 +121,14 @@ def _panic(asked: t.Scaling, standing: Standing) -> float:
 def idle_at(asked: t.Scaling, standing: Standing, demand: Demand | None) -> float:
     """When a backend has been without a request for long enough; infinity: that means nothing, or somebody asks.
 
-    Not before a minute of that was seen, as after a restart, nor in the minute after a change.
+    After a restart not before as much of that was seen as for fewer replicas: nobody knows what came meanwhile. And not
+    in the minute after a change.
     """
     if asked.idle.action == "None" or standing.quiet is None or demand is None:
         return math.inf
-    idle = max(standing.quiet, standing.able) + max(seconds(asked.idle.after), STABLE_SECONDS)
-    return max(idle, demand.began + STABLE_SECONDS, standing.changed + STABLE_SECONDS)
+    after = max(seconds(asked.idle.after), STABLE_SECONDS)
+    seen = demand.began + min(after, down_window(asked))
+    return max(max(standing.quiet, standing.able) + after, seen, standing.changed + STABLE_SECONDS)
 
 
 def _requests(load: float) -> str:

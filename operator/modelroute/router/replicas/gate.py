@@ -46,8 +46,9 @@ class Gate:
     """
 
     __slots__ = (
-        "_begun", "_calling", "_closed", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop", "_most",
-        "_next_trial", "_ready", "_takes", "_thaw", "_troubles", "cold", "in_flight", "name", "requests", "sleepers",
+        "_begun", "_calling", "_closed", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop", "_lost",
+        "_most", "_next_trial", "_ready", "_takes", "_thaw", "_troubles", "cold", "in_flight", "name", "requests",
+        "sleepers",
     )  # fmt: skip
 
     def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
@@ -59,6 +60,7 @@ class Gate:
         self._ready = False
         self._begun = math.inf  # when the start that is waited for began; nothing is known to have
         self._takes = 0.0
+        self._lost = -math.inf  # when the last replica went
         self._most: float = math.inf
         self._line: Line[Waiter] = Line(0)
         self._cooling = -math.inf
@@ -74,6 +76,8 @@ class Gate:
         """Take over the settings of a new snapshot; those who wait are called if they can be."""
         limits = backend.limits
         self._closed = False
+        if self._ready and not backend.endpoints:
+            self._lost = self._loop.time()
         self._ready = bool(backend.endpoints)
         self._expect(backend.start, now_unix)
         self._most = math.inf if limits.max_in_flight is None else limits.max_in_flight
@@ -86,6 +90,8 @@ class Gate:
         self._takes = start.seconds or 0.0  # a start of which nothing is known is late from its beginning on
         if start.since is not None:
             self._begun = self._loop.time() - max(now_unix - start.since, 0.0)
+            if self._begun < self._lost:  # no start: one that answered before may do so again at any moment
+                self._begun, self._takes = self._lost, 0.0
         elif self._ready:
             self._begun = math.inf
 
