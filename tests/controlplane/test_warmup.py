@@ -129,6 +129,7 @@ def test_warming_up_done_nothing_is_written(plane: Plane, operator: Operator, na
         plane.make_pods_ready(namespace, "backend")
         settle(plane, namespace, ROUTER | SMALL)
         until("the status says when", lambda: "warmup" in route(plane, namespace)["status"]["backends"][0])
+        time.sleep(5)  # the new address reaches the routers, and is told
         mark, asked = plane.mark(), chats(server)
         time.sleep(7)  # longer than what was done rests
         assert (plane.writes(mark, namespace), chats(server)) == ([], asked)
