@@ -16,7 +16,7 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.parse import parse
-from modelroute.api.status import PastStart, Status
+from modelroute.api.status import PastStart, Status, condition_of
 from modelroute.controller import metrics, outcome
 from modelroute.controller.asking.heard import Picture
 from modelroute.controller.beside import Beside
@@ -28,7 +28,7 @@ from modelroute.controller.publishing import Publisher
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
-from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.observed import KubeObject, Observed, written_at
 from modelroute.planning.observed import place as place_of
 from modelroute.planning.plan import Plan, plan
 from modelroute.planning.pods import facts
@@ -135,7 +135,8 @@ class Reconciler:
             raise refusals[0]
         if view.observed.foreign:
             return FOREIGN_SECONDS
-        looks = [LOOKS[c.status] for c in status.conditions if c.type == "ResolvedRefs" and c.status in LOOKS]
+        refs = condition_of(status, "ResolvedRefs")
+        looks = [LOOKS[refs.status]] if refs and refs.status in LOOKS else []
         if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
             looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
@@ -229,11 +230,12 @@ class Reconciler:
             return False
         pods, _ = await self._cluster.select(POD, key.namespace, selector) if selector else ([], 0)
         # A predecessor may have written it and ended; pods that are younger than it mounted it as it is.
-        before = "" if (key, place_of(written)) in self._written else _written_at(written)
+        before = 0.0 if (key, place_of(written)) in self._written else written_at(written)
         for pod in pods:
-            if facts(pod).component == "backend":
+            known = facts(pod)
+            if known.component == "backend":
                 continue
-            if _revision(pod) != revision and (not before or pod["metadata"]["creationTimestamp"] < before):
+            if _revision(pod) != revision and (not before or known.created < before):
                 await self._cluster.annotate_pod(pod, {names.REVISION_ANNOTATION: revision})
         self._touched[key] = revision
         return False  # nothing that the status tells of
@@ -266,11 +268,6 @@ def _measure(started: Iterable[PastStart]) -> None:
 
 def _revision(live: KubeObject) -> str | None:
     return (live["metadata"].get("annotations") or {}).get(names.REVISION_ANNOTATION)
-
-
-def _written_at(live: KubeObject) -> str:
-    """When the operator last changed it; empty when that is not known."""
-    return max((field["time"] for field in live["metadata"].get("managedFields") or ()), default="")
 
 
 def _settled(live: KubeObject) -> KubeObject:
