@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import cluster, machine
 from benchmarks.apply import Asking
+from benchmarks.coldstart import until
 
 BEFORE = "1adf0c01ba49d912e9b2bfd418c1086091f54e5e"
 """The last revision of chart 0.1.0."""
@@ -80,12 +81,7 @@ async def step(what: str, version: Path, asking: Asking) -> Step:
     answers, failed = len(asking.answers), len(asking.failed)
     image = cluster.asked(*ROUTERS, IMAGE)
     await demo(version)
-    for _ in range(PATIENCE):
-        if await asyncio.to_thread(cluster.asked, *ROUTERS, IMAGE) != image:
-            break
-        await asyncio.sleep(1)
-    else:
-        raise cluster.NoDemoError(f"{what}: the routers are not of the other version after {PATIENCE} s")
+    await until(f"{what}: the routers are of the other version", lambda: cluster.asked(*ROUTERS, IMAGE) != image)
     rolled = ("rollout", "status", f"deployment/{cluster.ROUTE}-router", f"--timeout={PATIENCE}s")
     await asyncio.to_thread(cluster.asked, "-n", cluster.NAMESPACE, "--request-timeout=0", *rolled)
     await asyncio.sleep(REST)
