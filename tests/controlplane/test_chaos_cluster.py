@@ -11,12 +11,12 @@ from typing import Any, Self
 import pytest
 
 from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE, SERVICE, Kind
+from tests.controlplane.denying import denied, lifted
 from tests.controlplane.endstate import end_state
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import KEYED, ROUTER, SMALL, becomes, create, names, put_secret, settle
 from tests.fakes.manifests import HOSTED, VLLM
 
-POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
 FIRST: dict[str, Any] = {"backends": [VLLM, HOSTED]}
 CHANGED: dict[str, Any] = {"backends": [VLLM | {"weight": 3}, KEYED], "router": {"replicas": 3}}
 
@@ -57,24 +57,17 @@ def test_a_quota_that_refuses_children_is_named_and_then_over(plane: Plane, oper
 @pytest.fixture
 def policy(plane: Plane, keyed: str) -> Iterator[str]:
     """A policy of the cluster's that refuses the replicas' Deployment in the namespace."""
-    name = f"deny-{keyed}"
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["*"]}
     validation = {"expression": "!object.metadata.name.endsWith('--small')", "message": "not on a Friday"}
-    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [validation]}
-    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": keyed}}}
-    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": selector}
-    plane.admin.must("POST", f"{POLICIES}ies", {"metadata": {"name": name}, "spec": spec})
-    plane.admin.must("POST", f"{POLICIES}ybindings", {"metadata": {"name": name}, "spec": binding})
     given: dict[str, Any] = {"metadata": {"name": "x--small"}, "spec": {"selector": {"matchLabels": {"a": "b"}}}}
     given["spec"]["template"] = {
         "metadata": {"labels": {"a": "b"}},
         "spec": {"containers": [{"name": "a", "image": "a"}]},
     }
     refused = lambda: "not on a Friday" in plane.admin.ask("POST", DEPLOYMENT.path(keyed), given, dryRun="All").text  # noqa: E731
-    until("it is in force", refused)
-    yield name
-    for path in ("ybindings", "ies"):
-        plane.admin.ask("DELETE", f"{POLICIES}{path}/{name}")
+    with denied(plane, keyed, rule, validation) as name:
+        until("it is in force", refused)
+        yield name
 
 
 def test_an_admission_policy_that_refuses_a_child_is_named_and_then_over(
@@ -83,7 +76,7 @@ def test_an_admission_policy_that_refuses_a_child_is_named_and_then_over(
     create(plane, keyed, **FIRST)
     assert "not on a Friday" in becomes(plane, keyed, "Programmed", "False", "ApplyFailed")
     assert names(plane, keyed) == ROUTER | (SMALL - {"Deployment/chat--small"})
-    plane.admin.must("DELETE", f"{POLICIES}ybindings/{policy}")
+    lifted(plane, policy)
     ends_alike(plane, keyed, FIRST)
 
 

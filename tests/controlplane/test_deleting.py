@@ -6,10 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from modelroute.controller.kube.kinds import MODEL_ROUTE, POD, SERVICE
+from tests.controlplane.denying import denied, lifted
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, names, route, settle
-
-POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
 
 
 def test_o13_what_is_deleted_while_no_operator_runs_takes_everything_along(
@@ -48,16 +47,9 @@ def test_o13_a_route_that_goes_while_it_is_carried_out_leaves_nothing(
 @pytest.fixture
 def held(plane: Plane, namespace: str) -> Iterator[str]:
     """A policy of the cluster's by which no ModelRoute of the namespace can be deleted; its name."""
-    name = f"keep-{namespace}"
     rule = {"apiGroups": [MODEL_ROUTE.group], "apiVersions": ["*"], "operations": ["DELETE"], "resources": ["*"]}
-    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false"}]}
-    selector = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
-    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": selector}
-    plane.admin.must("POST", f"{POLICIES}ies", {"metadata": {"name": name}, "spec": spec})
-    plane.admin.must("POST", f"{POLICIES}ybindings", {"metadata": {"name": name}, "spec": binding})
-    yield name
-    for path in ("ybindings", "ies"):
-        plane.admin.ask("DELETE", f"{POLICIES}{path}/{name}")
+    with denied(plane, namespace, rule, {"expression": "false"}) as name:
+        yield name
 
 
 def test_o14_a_namespace_that_is_being_deleted_is_left_in_peace_and_goes(
@@ -80,7 +72,7 @@ def test_o14_a_namespace_that_is_being_deleted_is_left_in_peace_and_goes(
     asked = [ask for ask in plane.asked(mark) if ask.get("namespace") == namespace]
     assert len(asked) / (time.monotonic() - began) < 5
     assert errors(operator) == failed
-    plane.admin.must("DELETE", f"{POLICIES}ybindings/{held}")
+    lifted(plane, held)
     change = {"metadata": {"finalizers": None}}
     plane.admin.must("PATCH", f"{path}/configmaps/waits", change, "merge-patch+json")
     until("the namespace is gone", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=120)

@@ -72,3 +72,25 @@ class World:
         with asyncio.Runner(loop_factory=InstantLoop) as runner:
             runner.run(whole())
         return self
+
+    def forgotten_meanwhile(self, answer: asyncio.Event, *wanted: Errand) -> "World":
+        """The route goes while a pod has yet to give its ``answer``."""
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            self.errands.forget(KEY)
+            self.wanted = []
+            answer.set()
+            await asyncio.sleep(1)
+
+        return self.within(test, *wanted)
+
+    def without_the_pod(self, *wanted: Errand) -> "World":
+        """The pod goes when that is done."""
+
+        async def test() -> None:
+            await asyncio.sleep(1)
+            self.cache.remove(POD, self.cluster.objects[POD.name, "small-1"])
+            self.look(KEY)
+
+        return self.within(test, *wanted)

@@ -188,14 +188,7 @@ class TestResults:
         assert (len(world.pods.asked), world.cluster.events, world.seen.stuck) == (1, [], {})
 
     def test_those_of_pods_that_are_gone_are_forgotten(self) -> None:
-        world = World()
-
-        async def test() -> None:
-            await asyncio.sleep(1)
-            world.cache.remove(POD, world.cluster.objects[POD.name, "small-1"])
-            world.look(KEY)
-
-        assert world.within(test, GATE).seen.pinged == {}
+        assert World().without_the_pod(GATE).seen.pinged == {}
 
     def test_a_pod_that_went_meanwhile_is_no_failure(self) -> None:
         world = World()
@@ -225,15 +218,7 @@ class TestResults:
     def test_what_ends_after_its_route_makes_no_series_again(self) -> None:
         gate = asyncio.Event()
         world = World(chat=gate)
-
-        async def test() -> None:
-            await asyncio.sleep(1)
-            world.errands.forget(KEY)
-            world.wanted = []
-            gate.set()
-            await asyncio.sleep(1)
-
-        world.within(test, ping(slot=MORNING))
+        world.forgotten_meanwhile(gate, ping(slot=MORNING))
         assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples] == []
 
     def test_those_of_a_backend_that_went_are_removed(self) -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from modelroute.controller.asking.client import UnansweredError
 from modelroute.controller.errands.errands import REST_SECONDS, Seen
-from modelroute.controller.kube.kinds import POD
 from modelroute.planning import names
 from modelroute.planning.errands import Mark, Sleep, Wake
 from tests.fakes.errands import KEY, World
@@ -86,14 +85,7 @@ class TestSleepAndWake:
         assert (len(world.pods.asked), world.cluster.events) == (3, ["FellAsleep"] * 2)
 
     def test_the_sleep_of_a_pod_that_is_gone_is_forgotten(self) -> None:
-        world = World()
-
-        async def test() -> None:
-            await asyncio.sleep(1)
-            world.cache.remove(POD, world.cluster.objects[POD.name, "small-1"])
-            world.look(KEY)
-
-        assert world.within(test, SLEEP).seen.slept == {}
+        assert World().without_the_pod(SLEEP).seen.slept == {}
 
     def test_a_vllm_without_sleep_mode_is_told_what_it_lacks(self) -> None:
         [note] = World(sleep=None).run(SLEEP).cluster.notes
@@ -118,15 +110,7 @@ class TestTheEnd:
     def test_a_route_that_is_gone_is_not_remembered_by_what_ends_after_it(self) -> None:
         gate = asyncio.Event()
         world = World(chat=gate)
-
-        async def test() -> None:
-            await asyncio.sleep(1)
-            world.errands.forget(KEY)
-            world.wanted = []
-            gate.set()
-            await asyncio.sleep(1)
-
-        assert world.within(test, ping(slot=MORNING)).seen == Seen({}, frozenset(), {})
+        assert world.forgotten_meanwhile(gate, ping(slot=MORNING)).seen == Seen({}, frozenset(), {})
 
     def test_one_that_comes_back_at_once_waits_for_what_is_under_way(self) -> None:
         gate = asyncio.Event()
