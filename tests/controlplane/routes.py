@@ -96,6 +96,18 @@ def touch(plane: Plane, operator: Operator, namespace: str) -> None:
     until("a reconcile", lambda: operator.metric("modelroute_reconcile_seconds_count") > before)
 
 
+def at_rest(plane: Plane, namespace: str) -> int:
+    """The mark after a second without a write: scheduler and controllers have had their say, and it was told."""
+
+    def nothing_written() -> bool:
+        mark = plane.mark()
+        time.sleep(1)
+        return plane.writes(mark, namespace) == []
+
+    until("it rests", nothing_written, seconds=30)
+    return plane.mark()
+
+
 def snapshot(plane: Plane, namespace: str) -> dict[str, Any]:
     """What the routers are given."""
     found = plane.admin.get(CONFIG_MAP, namespace, "chat-router-snapshot")

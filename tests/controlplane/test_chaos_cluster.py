@@ -6,6 +6,7 @@ Each test spoils a first reconcile or a change in one namespace and not in anoth
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Self
 
 import pytest
@@ -128,11 +129,18 @@ def test_a_rival_field_manager_wins_nothing_and_starts_no_flood(plane: Plane, op
 
 
 def put_back(plane: Plane, namespace: str) -> None:
-    """Wait until nothing of the rival's values is left; what it owned beside ours goes with a word of its own."""
+    """Wait until nothing of the rival's values is left; what it owned beside ours goes with a word of its own.
+
+    What is the rival's alone still, such as an image, cannot be taken away before it is ours again.
+    """
     for kind in (DEPLOYMENT, SERVICE):
-        body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": "chat-router"}}
-        path = kind.path(namespace, "chat-router")
-        plane.admin.must("PATCH", path, body, "apply-patch+yaml", fieldManager="rival", force="true")
+        until(f"it lets go of the {kind.name}", partial(lets_go, plane, namespace, kind))
+
+
+def lets_go(plane: Plane, namespace: str, kind: Kind) -> bool:
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": "chat-router"}}
+    path = kind.path(namespace, "chat-router")
+    return plane.admin.ask("PATCH", path, body, "apply-patch+yaml", fieldManager="rival", force="true").is_success
 
 
 def test_a_change_that_comes_while_etcd_stands_is_carried_out(plane: Plane, operator: Operator, keyed: str) -> None:

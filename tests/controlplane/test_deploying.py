@@ -20,6 +20,7 @@ from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import (
     ROUTER,
     SMALL,
+    at_rest,
     becomes,
     condition,
     create,
@@ -156,7 +157,7 @@ def test_o21_what_there_is_is_counted_and_nothing_is_made_and_deleted(
     until("the count", lambda: told(plane, namespace) == counted, seconds=30)
     touch(plane, operator, namespace)  # its Event comes after the status
     bound = [p for p in replicas(plane, namespace) if p["spec"].get("nodeName")]
-    pods, mark = {p["metadata"]["uid"] for p in replicas(plane, namespace)}, plane.mark()
+    pods, mark = {p["metadata"]["uid"] for p in replicas(plane, namespace)}, at_rest(plane, namespace)
     for _ in range(3):
         touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []

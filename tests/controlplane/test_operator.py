@@ -17,6 +17,7 @@ from tests.controlplane.routes import (
     ROUTER,
     ROUTER_PODS,
     SMALL,
+    at_rest,
     create,
     names,
     route,
@@ -33,7 +34,7 @@ def test_at_rest_nothing_is_written(plane: Plane, operator: Operator, namespace:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     touch(plane, operator, namespace)
-    mark = plane.mark()
+    mark = at_rest(plane, namespace)
     for _ in range(5):
         touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
@@ -44,6 +45,7 @@ def test_a_restart_writes_nothing(plane: Plane, operator: Operator, namespace: s
     settle(plane, namespace, ROUTER | SMALL)
     until("2 router pods", lambda: len(plane.admin.all(POD, namespace, ROUTER_PODS)) == 2)
     touch(plane, operator, namespace)
+    at_rest(plane, namespace)
     operator.end()
     mark = plane.mark()
     operator.start()

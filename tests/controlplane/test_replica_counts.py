@@ -9,7 +9,17 @@ import yaml
 
 from modelroute.controller.kube.kinds import DEPLOYMENT, FIELD_MANAGER, MODEL_ROUTE, POD, SCALED_OBJECT
 from tests.controlplane.plane import ROOT, Operator, Plane, until
-from tests.controlplane.routes import ROUTER, SMALL, becomes, create, deployment, is_told, settle, touch
+from tests.controlplane.routes import (
+    ROUTER,
+    SMALL,
+    at_rest,
+    becomes,
+    create,
+    deployment,
+    is_told,
+    settle,
+    touch,
+)
 from tests.fakes.manifests import HOSTED, VLLM
 
 HPA = "HorizontalPodAutoscaler/chat--small"
@@ -54,7 +64,7 @@ def test_o23_what_another_writes_is_left_alone_and_nothing_is_written(
     for count in (5, 1, 7):
         scale(plane, namespace, count)
         touch(plane, operator, namespace)
-        mark = plane.mark()
+        mark = at_rest(plane, namespace)
         for _ in range(3):
             touch(plane, operator, namespace)
         assert (number(plane, namespace), plane.writes(mark, namespace)) == (count, [])
@@ -106,7 +116,7 @@ def test_o23_an_autoscaler_of_the_cluster_keeps_the_floor(plane: Plane, operator
     change(plane, operator, namespace, "HPA", minReplicas=3)
     until("3 by the autoscaler", lambda: number(plane, namespace) == 3, seconds=60)
     touch(plane, operator, namespace)
-    mark = plane.mark()
+    mark = at_rest(plane, namespace)
     for _ in range(3):
         touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
@@ -127,7 +137,7 @@ def test_o23_without_keda_it_is_said_what_to_do_and_with_it_all_goes_on(
     until("a ScaledObject", lambda: plane.admin.get(SCALED_OBJECT, namespace, "chat--small"), seconds=60)
     scale(plane, namespace, 6)
     touch(plane, operator, namespace)
-    mark = plane.mark()
+    mark = at_rest(plane, namespace)
     touch(plane, operator, namespace)
     assert (number(plane, namespace), plane.writes(mark, namespace)) == (6, [])
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [backend("BuiltIn"), HOSTED])

@@ -6,7 +6,18 @@ from typing import Any
 
 from modelroute.controller.kube.kinds import EVENT, POD, SECRET
 from tests.controlplane.plane import Operator, Plane, until
-from tests.controlplane.routes import KEYED, ROUTER, becomes, create, deployment, put_secret, route, settle, touch
+from tests.controlplane.routes import (
+    KEYED,
+    ROUTER,
+    at_rest,
+    becomes,
+    create,
+    deployment,
+    put_secret,
+    route,
+    settle,
+    touch,
+)
 
 OLD, NEW = "sk-planted-old-51c2", "sk-planted-new-e07b"
 
@@ -30,7 +41,7 @@ def test_o19_a_key_that_is_rotated_restarts_nothing(plane: Plane, operator: Oper
     pods = until("2 router pods", lambda: len(found := router_pods(plane, namespace)) == 2 and found)
     touch(plane, operator, namespace)
     generation = deployment(plane, namespace, "chat-router")["metadata"]["generation"]
-    mark = plane.mark()
+    mark = at_rest(plane, namespace)
     plane.admin.merge(SECRET, namespace, "openai", {"stringData": {"token": NEW}})
     for _ in range(2):
         touch(plane, operator, namespace)

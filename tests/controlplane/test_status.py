@@ -13,6 +13,7 @@ from tests.controlplane.routes import (
     KEYED,
     ROUTER,
     SMALL,
+    at_rest,
     becomes,
     change_snapshot,
     condition,
@@ -240,7 +241,7 @@ def test_o20_a_crash_loop_is_told_once_and_then_written_no_more(
     until("its Event", lambda: any("exit code 1" in e.get("note", "") for e in plane.admin.all(EVENT, namespace)))
     until("that of the routers", lambda: condition(plane, namespace, "Programmed")["reason"] == "RoutersFailing")
     touch(plane, operator, namespace)
-    mark = plane.mark()
+    mark = at_rest(plane, namespace)
     say_of_pods(plane, namespace, ready=False, state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ended)
     say_of_pods(plane, namespace, ready=False, state={"running": {}}, lastState=ended)
     touch(plane, operator, namespace)

@@ -7,7 +7,14 @@ import pytest
 
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.replicas import COLD, address, conditions, gate, make_replica, notes, restart
-from tests.controlplane.routes import ROUTER, SMALL, create, route, settle
+from tests.controlplane.routes import (
+    ROUTER,
+    SMALL,
+    at_rest,
+    create,
+    route,
+    settle,
+)
 from tests.fakes.standin import Standin, standin
 
 RUNNING = 'vllm:num_requests_running{engine="0",model_name="small"} 1.0'
@@ -129,7 +136,6 @@ def test_warming_up_done_nothing_is_written(plane: Plane, operator: Operator, na
         plane.make_pods_ready(namespace, "backend")
         settle(plane, namespace, ROUTER | SMALL)
         until("the status says when", lambda: "warmup" in route(plane, namespace)["status"]["backends"][0])
-        time.sleep(5)  # the new address reaches the routers, and is told
-        mark, asked = plane.mark(), chats(server)
+        mark, asked = at_rest(plane, namespace), chats(server)
         time.sleep(7)  # longer than what was done rests
         assert (plane.writes(mark, namespace), chats(server)) == ([], asked)
