@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from modelroute.planning.observed import KubeObject
+import pytest
+
+from modelroute.controller.kube.kinds import POD
+from modelroute.planning.names import COMPONENT_LABEL
+from modelroute.planning.observed import KubeObject, Observed, Pod
 from tests.fakes import world
 
 NODES = {"gpu": "h100"}
@@ -61,7 +65,14 @@ def test_it_is_no_replica_and_is_not_watched() -> None:
     labels = daemon_set()["spec"]["template"]["metadata"]["labels"]
     replicas = world.made(world.of_vllm(), "Service", "chat--small")["spec"]["selector"]
     assert not replicas.items() <= labels.items()
-    assert "app.kubernetes.io/managed-by" not in labels
+    present, _, other = POD.selector.partition(",")
+    assert (present in labels, other) == (True, f"{COMPONENT_LABEL}!={labels[COMPONENT_LABEL]}")
+
+
+@pytest.mark.parametrize("component", ["prepull", "web", ""])
+def test_a_pod_that_only_carries_the_label_of_a_route_is_no_router(component: str) -> None:
+    seen = Observed(pods=(Pod("stranger", component, "small", "10.0.0.9", 1.0, ready=True),))
+    assert (seen.routers(), seen.replicas("small")) == ((), ())
 
 
 def test_it_ends_at_once_and_all_change_at_once() -> None:

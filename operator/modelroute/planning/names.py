@@ -11,6 +11,8 @@ BACKEND_LABEL = f"{t.GROUP}/backend"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 MANAGED_LABEL, MANAGER = "app.kubernetes.io/managed-by", "modelroute"
 """On every child: who made it."""
+PREPULL = "prepull"
+"""The component of the pods that keep an image on the nodes: they are neither replicas nor routers."""
 TLS_KEYS = ("tls.crt", "tls.key")
 """Of a Secret of type kubernetes.io/tls: the certificate, and its key."""
 REVISION_ANNOTATION = f"{t.GROUP}/revision"
@@ -107,7 +109,7 @@ def backend_selector(route: str, name: str) -> dict[str, str]:
 
 def prepull_selector(route: str, name: str) -> dict[str, str]:
     """The labels that pick the pods that keep a backend's image on the nodes."""
-    return {ROUTE_LABEL: route, COMPONENT_LABEL: "prepull", BACKEND_LABEL: name}
+    return {ROUTE_LABEL: route, COMPONENT_LABEL: PREPULL, BACKEND_LABEL: name}
 
 
 def labels(selector: dict[str, str]) -> dict[str, str]:

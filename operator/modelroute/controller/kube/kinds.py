@@ -52,7 +52,8 @@ NETWORK_POLICY = Kind("NetworkPolicy", "networking.k8s.io", "v1", "networkpolici
 SCALED_OBJECT = Kind("ScaledObject", "keda.sh", "v1alpha1", "scaledobjects", MANAGED, "KEDA")
 AUTOSCALERS = (HORIZONTAL_AUTOSCALER.name, SCALED_OBJECT.name)
 SECRET = Kind("Secret", "", "v1", "secrets")
-POD = Kind("Pod", "", "v1", "pods", names.ROUTE_LABEL)
+# Not those that keep an image on the nodes: there is one on each node, and nothing to tell of it.
+POD = Kind("Pod", "", "v1", "pods", f"{names.ROUTE_LABEL},{names.COMPONENT_LABEL}!={names.PREPULL}")
 EVENT = Kind("Event", "events.k8s.io", "v1", "events")
 LEASE = Kind("Lease", "coordination.k8s.io", "v1", "leases")
 ACCESS_REVIEW = Kind("SubjectAccessReview", "authorization.k8s.io", "v1", "subjectaccessreviews")

@@ -30,8 +30,7 @@ def daemon_set(route: t.ModelRoute, backend: t.Backend, vllm: t.VLLM) -> KubeObj
         **replica.placement(vllm),
     }
     template = objects.pod(selector, pod)
-    # Without the label by which the operator watches pods: there is one on each node, and nothing to tell of it.
-    template["metadata"]["labels"] = selector
+    template["metadata"]["labels"] = selector  # and no others: what picks replicas must not pick these
     spec = {
         "selector": {"matchLabels": selector},
         "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}},
