@@ -38,6 +38,24 @@ def test_a_crash_loop_reads_the_same_all_the_way_round(states: Any) -> None:
     assert trouble(pod(restartCount=7, **states)) == CRASHES
 
 
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"waiting": {"reason": "ImagePullBackOff"}}, UNPULLED),
+        (ENDED, CRASHES.replace("vllm", "fetch")),
+        ({"running": {}}, ""),
+        ({"terminated": {"reason": "Completed", "exitCode": 0}}, ""),
+    ],
+    ids=["pull", "crash", "runs", "done"],
+)
+def test_o20_what_must_run_before_a_container_may_be_in_trouble(state: Any, said: str) -> None:
+    found = pod({"waiting": {"reason": "PodInitializing"}})
+    done = "terminated" in state and state != ENDED  # the kubelet calls one ready that is
+    first = {"name": "fetch", "image": "vllm:none", "ready": done, "state": state}
+    found["status"]["initContainerStatuses"] = [first]
+    assert trouble(found) == said
+
+
 def test_what_ended_once_and_is_ready_is_forgiven() -> None:
     assert trouble(pod({"running": {}}, lastState=ENDED, ready=True)) == ""
 

@@ -79,8 +79,9 @@ def trouble(pod: KubeObject) -> str:
     ready = any(c["type"] == "Ready" and _holds(c) for c in status.get("conditions") or ())
     if ready or pod["metadata"].get("deletionTimestamp") or status.get("phase") in _ENDED:
         return ""
-    if status.get("containerStatuses"):
-        return next(filter(None, map(_of_container, status["containerStatuses"])), "")
+    if containers := status.get("containerStatuses"):
+        before = status.get("initContainerStatuses") or ()
+        return next(filter(None, map(_of_container, (*before, *containers))), "")
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition.get("reason") == "Unschedulable":
             return _unschedulable(pod, _reasons(condition.get("message") or "unknown why"))
