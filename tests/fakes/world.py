@@ -11,7 +11,7 @@ from modelroute.api import types as t
 from modelroute.api.parse import parse
 from modelroute.api.status import Status
 from modelroute.planning import names
-from modelroute.planning.observed import KubeObject, Observed, Pod, Told
+from modelroute.planning.observed import KubeObject, Observed, Pod, Slice, Told
 from modelroute.planning.plan import Plan, plan
 from modelroute.planning.settings import Settings
 from tests.fakes.manifests import VLLM, manifest
@@ -43,13 +43,12 @@ def of_vllm(*, scaling: dict[str, Any] | None = None, **vllm: Any) -> t.ModelRou
     return route(backends=[VLLM | {"vllm": {"model": "org/small"} | vllm, "scaling": scaling or {}}])
 
 
-def pods(*addresses: str, name: str = "http", port: int = 8000, family: str = "IPv4", **conditions: bool) -> KubeObject:
-    """An EndpointSlice whose addresses all have these conditions."""
-    ends = [{"addresses": [address], "conditions": {"ready": True} | conditions} for address in addresses]
-    return {"addressType": family, "ports": [{"name": name, "port": port}], "endpoints": ends}
+def pods(*addresses: str, name: str = "http", port: int = 8000, family: str = "IPv4") -> Slice:
+    """An EndpointSlice with these addresses, of pods without a name."""
+    return Slice(family, ((name, port),), tuple((address, "") for address in addresses))
 
 
-def ready(*addresses: str) -> dict[str, tuple[KubeObject, ...]]:
+def ready(*addresses: str) -> dict[str, tuple[Slice, ...]]:
     """The slices of a world where the backend "small" is ready at these addresses."""
     return {"chat--small": (pods(*addresses),)}
 

@@ -16,6 +16,7 @@ from modelroute.controller.kube.kinds import (
     Kind,
 )
 from modelroute.controller.watching.cache import TOMBSTONES, Cache, Key
+from modelroute.planning.observed import Slice
 
 CHAT, CODE = Key("team-a", "chat"), Key("team-a", "code")
 OWN = {"modelroute.dev/route": "chat"}
@@ -32,7 +33,9 @@ def route(name: str, version: int, *services: str) -> Any:
 
 
 def piece(service: str, version: int, **rest: Any) -> Any:
-    return seen(f"{service}-x", version, labels={"kubernetes.io/service-name": service}, **rest)
+    ends = [{"addresses": ["10.0.0.1"], "targetRef": {"name": "web-1"}}]
+    body = {"addressType": "IPv4", "ports": [{"name": "web", "port": 80}], "endpoints": ends} | rest
+    return seen(f"{service}-x", version, labels={"kubernetes.io/service-name": service}, **body)
 
 
 def test_a_child_concerns_the_route_of_its_label() -> None:
@@ -100,11 +103,17 @@ def test_when_pods_changed_last_is_no_news() -> None:
     cache.put(SERVICE, seen("s", 1, labels=OWN))
     cache.put(SLICE, piece("s", 2))
     churned = piece("s", 3)
-    churned["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": "now"}
-    cache.put(SLICE, churned)
-    churned = piece("s", 4)
     churned["metadata"]["annotations"] = {"endpoints.kubernetes.io/last-change-trigger-time": "later"}
     assert cache.put(SLICE, churned) == set()
+
+
+def test_of_anybodys_service_only_ports_are_news() -> None:
+    cache = Cache()
+    cache.put(MODEL_ROUTE, route("chat", 1, "legacy"))
+    ports = [{"name": "web", "port": 80, "targetPort": 8080}]
+    cache.put(SERVICE, seen("legacy", 2, spec={"ports": ports}))
+    assert cache.put(SERVICE, seen("legacy", 3, spec={"ports": ports, "selector": {"app": "new"}})) == set()
+    assert cache.put(SERVICE, seen("legacy", 4, spec={"ports": []})) == {CHAT}
 
 
 def test_a_child_that_changes_its_label_concerns_both_routes() -> None:
@@ -133,7 +142,7 @@ def test_endpoints_concern_the_users_of_their_service() -> None:
     cache = Cache()
     cache.put(MODEL_ROUTE, route("code", 1, "legacy"))
     assert cache.put(SLICE, piece("legacy", 2)) == {CODE}
-    assert [s["metadata"]["name"] for s in cache.slices("team-a", "legacy")] == ["legacy-x"]
+    assert cache.slices("team-a", "legacy") == (Slice("IPv4", (("web", 80),), (("10.0.0.1", "web-1"),)),)
 
 
 def test_endpoints_of_a_childs_service_concern_its_route() -> None:

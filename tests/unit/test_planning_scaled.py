@@ -8,7 +8,7 @@ import pytest
 from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.errands import Mark
-from modelroute.planning.observed import Engine, KubeObject, Observed, Pod, Told
+from modelroute.planning.observed import Engine, KubeObject, Observed, Pod, Slice, Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.scaling.demand import Sample, after
 from modelroute.planning.status import report
@@ -19,12 +19,10 @@ from tests.fakes.scaled import NOW, demanded, pod
 SCALING: dict[str, Any] = {"minReplicas": 1, "maxReplicas": 4}
 
 
-def slices(*pods: Pod, named: bool = True) -> dict[str, tuple[KubeObject, ...]]:
+def slices(*pods: Pod, named: bool = True) -> dict[str, tuple[Slice, ...]]:
     """EndpointSlices of the backend with these pods, all of them ready."""
-    found = world.pods(*(p.address for p in pods))
-    for endpoint, p in zip(found["endpoints"], pods, strict=True):
-        endpoint.update({"targetRef": {"kind": "Pod", "name": p.name}} if named else {})
-    return {"chat--small": (found,)}
+    found = tuple((p.address, p.name if named else "") for p in pods)
+    return {"chat--small": (world.pods()._replace(endpoints=found),)}
 
 
 def seen(*pods: Pod, scaling: dict[str, Any] = SCALING, **more: Any) -> Observed:

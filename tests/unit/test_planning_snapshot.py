@@ -26,15 +26,6 @@ class TestVLLM:
     def test_ready_pods_are_its_endpoints_in_their_order(self) -> None:
         assert backend(VLLM, slices=world.ready("10.0.0.2", "10.0.0.1")).endpoints == ("10.0.0.1:8000", "10.0.0.2:8000")
 
-    @pytest.mark.parametrize("conditions", [{"ready": False}, {"ready": True, "terminating": True}])
-    def test_what_starts_or_ends_gets_nothing(self, conditions: Any) -> None:
-        assert backend(VLLM, slices={"chat--small": (world.pods("10.0.0.1", **conditions),)}).endpoints == ()
-
-    def test_an_endpoint_without_conditions_is_ready(self) -> None:
-        piece = world.pods("10.0.0.1")
-        del piece["endpoints"][0]["conditions"]
-        assert backend(VLLM, slices={"chat--small": (piece,)}).endpoints == ("10.0.0.1:8000",)
-
     def test_a_pod_with_two_families_is_one_endpoint(self) -> None:
         slices = (world.pods("fd00::1", family="IPv6"), world.pods("10.0.0.1"))
         assert backend(VLLM, slices={"chat--small": slices}).endpoints == ("10.0.0.1:8000",)
@@ -42,15 +33,6 @@ class TestVLLM:
     def test_an_address_of_the_newer_family_is_bracketed(self) -> None:
         slices = (world.pods("fd00::1", family="IPv6"),)
         assert backend(VLLM, slices={"chat--small": slices}).endpoints == ("[fd00::1]:8000",)
-
-    @pytest.mark.parametrize("lacks", [{"endpoints": None}, {"ports": None}, {"ports": [{"name": "http"}]}])
-    def test_an_empty_slice_has_no_endpoint(self, lacks: Any) -> None:
-        assert backend(VLLM, slices={"chat--small": (world.pods("10.0.0.1") | lacks,)}).endpoints == ()
-
-    def test_a_pod_with_two_addresses_is_one_endpoint(self) -> None:
-        piece = world.pods("10.0.0.1")
-        piece["endpoints"][0]["addresses"].append("10.0.0.9")
-        assert backend(VLLM, slices={"chat--small": (piece,)}).endpoints == ("10.0.0.1:8000",)
 
     def test_someone_elses_service_is_not_asked(self) -> None:
         found = backend(VLLM, slices=world.ready("10.0.0.1"), foreign=("Service/chat--small",))
@@ -68,9 +50,7 @@ class TestService:
         assert backend(world.BEHIND, **SEEN).endpoints == ("10.1.0.1:8080",)
 
     def test_a_port_may_have_no_name(self) -> None:
-        piece = world.pods("10.1.0.1", port=8080)
-        del piece["ports"][0]["name"]
-        slices = {"legacy": (piece,)}
+        slices = {"legacy": (world.pods("10.1.0.1", name="", port=8080),)}
         services = {"legacy": {"spec": {"ports": [{"port": 80}]}}}
         assert backend(world.BEHIND, services=services, slices=slices).endpoints == ("10.1.0.1:8080",)
 

@@ -5,7 +5,7 @@ Filled by the controller for every reconcile; ``references`` says what to look f
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelroute.api import podchecks
 from modelroute.api import types as t
@@ -64,6 +64,14 @@ class Traffic:
     by_replica: Mapping[str, int] = field(default_factory=dict)  # in flight, by host:port
 
 
+class Slice(NamedTuple):
+    """An EndpointSlice: of its endpoints those that can answer, each an address and the name of its pod, or ""."""
+
+    family: str  # IPv4, IPv6 or FQDN
+    ports: tuple[tuple[str, int], ...]  # name and number
+    endpoints: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """What a router pod says that it runs; ``error`` is why it refuses the newest snapshot, or could not be asked."""
@@ -102,7 +110,7 @@ class Observed:
     """All that is seen of one ModelRoute. Without arguments: a cluster that holds nothing of it yet."""
 
     children: tuple[KubeObject, ...] = ()  # controlled by the ModelRoute; each with apiVersion and kind
-    slices: Mapping[str, tuple[KubeObject, ...]] = field(default_factory=dict)  # EndpointSlices by Service name
+    slices: Mapping[str, tuple[Slice, ...]] = field(default_factory=dict)  # by Service name
     services: Mapping[str, KubeObject] = field(default_factory=dict)  # Services that targetRefs name, where they exist
     secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)  # the keys of each Secret; None: missing
     hidden: frozenset[str] = frozenset()  # Secrets that the operator may not read: nobody knows what is in them
@@ -129,7 +137,7 @@ class Observed:
 
     def routers(self) -> tuple[Pod, ...]:
         """The pods that run the route's snapshot."""
-        return tuple(p for p in self.pods if p.component != "backend")
+        return tuple(p for p in self.pods if p.component in ("router", "sidecar"))
 
 
 def place(child: KubeObject) -> str:

@@ -23,12 +23,12 @@ from modelroute.controller.kube.kinds import (
     Kind,
 )
 from modelroute.planning import pods
-from modelroute.planning.names import ROUTE_LABEL
-from modelroute.planning.observed import KubeObject, Pod
+from modelroute.planning.names import MANAGED_LABEL, ROUTE_LABEL
+from modelroute.planning.observed import KubeObject, Pod, Slice
+from modelroute.planning.routing.endpoints import slice_of
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 TOMBSTONES = 4096
-_CHURN = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
 class Key(NamedTuple):
@@ -165,9 +165,11 @@ class Cache:
         """The route's pods, in a stable order."""
         return tuple(self._entries[place].content["pod"] for place in sorted(self._pods.get(key, ())))
 
-    def slices(self, namespace: str, service: str) -> tuple[KubeObject, ...]:
+    def slices(self, namespace: str, service: str) -> tuple[Slice, ...]:
         """The EndpointSlices of a Service, in a stable order."""
-        return tuple(self._entries[place].content for place in sorted(self._slices.get((namespace, service), ())))
+        return tuple(
+            self._entries[place].content["slice"] for place in sorted(self._slices.get((namespace, service), ()))
+        )
 
     def _concerned(self, place: _Place, content: KubeObject) -> frozenset[Key]:
         labels = content["metadata"].get("labels") or {}
@@ -212,8 +214,14 @@ def _place(kind: Kind, seen: KubeObject) -> _Place:
 def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     """What matters of an object: two that differ in nothing else are the same to us."""
     if kind is POD:
-        meta = {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", "labels")}
-        return {"metadata": meta, "pod": pods.facts(seen)}
+        return {"metadata": _picked(seen, "labels"), "pod": pods.facts(seen)}
+    if kind is SLICE:  # of these, and of Services, there are as many as in all the cluster
+        labels = {k: v for k, v in (seen["metadata"].get("labels") or {}).items() if k in (SERVICE_LABEL, ROUTE_LABEL)}
+        return {"metadata": _picked(seen) | {"labels": labels}, "slice": slice_of(seen)}
+    if kind is SERVICE and MANAGED_LABEL not in (seen["metadata"].get("labels") or {}):
+        meta = _picked(seen, "labels", "ownerReferences")
+        ports = [{k: port.get(k) for k in ("name", "port")} for port in (seen.get("spec") or {}).get("ports") or ()]
+        return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, "spec": {"ports": ports}}
     meta = {k: v for k, v in seen["metadata"].items() if k not in ("managedFields", "resourceVersion")}
     ours = [f for f in seen["metadata"].get("managedFields") or () if f.get("manager") == FIELD_MANAGER]
     if kind is CONFIG_MAP and ours:  # of these it is asked when they were written
@@ -222,11 +230,13 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
         # Of these, whether the number of replicas is as we set it, and of which version that is true.
         meta["managedFields"] = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
         meta["resourceVersion"] = seen["metadata"].get("resourceVersion")
-    if kind is SLICE and "annotations" in meta:
-        meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != _CHURN}
     if kind in (HORIZONTAL_AUTOSCALER, DAEMON_SET):  # their state changes all the time, and is nothing to us
         seen = {k: v for k, v in seen.items() if k != "status"}
     return {**seen, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
+
+
+def _picked(seen: KubeObject, *fields: str) -> KubeObject:
+    return {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", *fields)}
 
 
 def _target_services(route: KubeObject) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from modelroute.api import types as t
 from modelroute.planning import names
-from modelroute.planning.observed import KubeObject, Observed
+from modelroute.planning.observed import KubeObject, Observed, Slice
 
 
 def endpoints_of(route: t.ModelRoute, observed: Observed, unusable: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -42,31 +42,29 @@ def _resting(observed: Observed, backend: str) -> frozenset[str]:
     return frozenset(text for p in pods for text in (p.name, p.address) if text)
 
 
-def _ready(slices: tuple[KubeObject, ...], port_name: str, resting: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def _ready(slices: tuple[Slice, ...], port_name: str, resting: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """The ready addresses of one family: a dual-stack pod is in one slice of each, and is one replica."""
     for family in ("IPv4", "IPv6"):
         addresses = {
             f"[{address}]:{port}" if family == "IPv6" else f"{address}:{port}"
             for piece in slices
-            if piece.get("addressType") == family
-            for port in _numbers(piece, port_name)
-            for endpoint in piece.get("endpoints") or ()
-            if _can_answer(endpoint) and not _is_one_of(endpoint, resting)
-            for address in endpoint["addresses"][:1]
+            if piece.family == family
+            for name, port in piece.ports
+            if name == port_name
+            for address, pod in piece.endpoints
+            if (pod or address) not in resting
         }
         if addresses:
             return tuple(sorted(addresses))
     return ()
 
 
-def _numbers(piece: KubeObject, port_name: str) -> list[int]:
-    ports = piece.get("ports") or ()
-    return [port["port"] for port in ports if (port.get("name") or "") == port_name and port.get("port")]
-
-
-def _is_one_of(endpoint: KubeObject, pods: frozenset[str]) -> bool:
-    target = endpoint.get("targetRef") or {}
-    return target.get("name") in pods if target else any(address in pods for address in endpoint["addresses"])
+def slice_of(live: KubeObject) -> Slice:
+    """What matters of an EndpointSlice ``live``: a cluster may have tens of thousands, and each of them changes often."""
+    ports = ((port.get("name") or "", port.get("port")) for port in live.get("ports") or ())
+    able = filter(_can_answer, live.get("endpoints") or ())
+    endpoints = ((e["addresses"][0], (e.get("targetRef") or {}).get("name", "")) for e in able)
+    return Slice(live["addressType"], tuple((name, number) for name, number in ports if number), tuple(endpoints))
 
 
 def _can_answer(endpoint: KubeObject) -> bool:
