@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.controller.kube.kinds import CONFIG_MAP, EVENT, MODEL_ROUTE, POD, SECRET
+from modelroute.controller.kube.kinds import CONFIG_MAP, DEPLOYMENT, EVENT, MODEL_ROUTE, POD, SECRET
 from tests.controlplane.plane import DEFINITIONS, Operator, Plane, until
 from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (
@@ -181,6 +181,18 @@ def test_o16_an_invalid_spec_that_got_in_leaves_all_as_it_was(plane: Plane, oper
     assert snapshot(plane, namespace) == before
     assert operator.metric(ERRORS) == failed
     assert "Traceback" not in operator.log()[said:]
+
+
+@pytest.mark.usefixtures("lax")
+def test_o16_a_successor_carries_out_the_last_good_one(plane: Plane, operator: Operator, namespace: str) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec", {"backends": [HOSTED], "rules": INVALID})
+    becomes(plane, namespace, "Accepted", "False", "InvalidSpec")
+    operator.end()
+    plane.admin.delete(DEPLOYMENT, namespace, "chat--small")
+    operator.start()
+    settle(plane, namespace, ROUTER | SMALL)
 
 
 @pytest.mark.usefixtures("lax")

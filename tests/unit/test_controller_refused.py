@@ -90,6 +90,34 @@ def test_another_route_of_the_name_gets_nothing_of_it() -> None:
     assert world.cluster.writes == ["patch ModelRoute/chat"]
 
 
+def test_o16_a_successor_goes_on_with_the_last_good_one() -> None:
+    world = World()
+    world.reconcile()
+    del world.cluster.objects[DEPLOYMENT.name, "chat--small"]
+    world.begin()
+    world.reconcile()
+    assert world.cluster.writes == ["patch Deployment/chat--small"]
+    assert world.accepted()["status"] == "False"
+
+
+def test_the_last_good_one_is_kept_until_another_is_good() -> None:
+    world = World()
+    world.reconcile()
+    assert world.status()["accepted"]["generation"] == 1
+    world.change(3, manifest()["spec"])
+    world.reconcile()
+    assert "accepted" not in world.status()
+
+
+def test_one_that_was_good_for_a_predecessor_alone_is_not_carried_out() -> None:
+    world = World()
+    world.reconcile()
+    world.status()["accepted"]["spec"] = BAD
+    world.begin()
+    world.reconcile()
+    assert world.cluster.writes == []
+
+
 def test_an_operator_that_never_saw_a_good_one_only_tells() -> None:
     world = World()
     world.begin()

@@ -1,6 +1,6 @@
 """The status of a ModelRoute as types: written by the operator alone, made in ``planning``, part of the CRD."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Struct
 
@@ -108,6 +108,13 @@ class RouterStatus(StatusPart, frozen=True):
     url: Annotated[str, doc("Where clients of the cluster reach the OpenAI API.")] = ""
 
 
+class AcceptedSpec(StatusPart, frozen=True):
+    """A spec that was valid."""
+
+    generation: Annotated[int, doc("Its generation.")]
+    spec: Annotated[dict[str, Any], doc("The spec.", extra_json_schema={"x-kubernetes-preserve-unknown-fields": True})]
+
+
 class Status(StatusPart, frozen=True):
     """What the operator made of the spec."""
 
@@ -118,6 +125,9 @@ class Status(StatusPart, frozen=True):
     ready_backends: Annotated[str, doc("Ready backends of all, such as 2/2.")] = ""
     canary: Annotated[str, doc("The canary and its share, such as big 5%.")] = ""
     active_schedules: Annotated[tuple[str, ...], unique("Schedules whose window is open.", 32)] = ()
+    accepted: Annotated[
+        AcceptedSpec | None, doc("The last valid spec, while another is refused: it is still carried out.")
+    ] = None
 
 
 def condition_of(status: Status | None, type_: str) -> Condition | None:

@@ -8,13 +8,19 @@ from typing import Any
 
 import msgspec
 
-from modelroute.api.status import Status, condition_of
+from modelroute.api import types as t
+from modelroute.api.parse import parse
+from modelroute.api.status import AcceptedSpec, Status, condition_of
 from modelroute.controller.kube.calls import FORBIDDEN, ApiError
+from modelroute.errors import InvalidManifestError
+from modelroute.planning.observed import KubeObject
 from modelroute.planning.status.conditions import Verdict, merged
 from modelroute.planning.status.events import Event
 
 PROGRAMMED, ACCEPTED = "Programmed", "Accepted"
 MESSAGE_LIMIT = 1024
+KEPT_BYTES = 262144
+"""The largest spec that is kept twice: etcd takes objects of 1.5 MiB."""
 
 
 def with_refusals(planned: Status, refusals: Sequence[ApiError], old: Status | None, now: str) -> Status:
@@ -41,11 +47,30 @@ def unjudged(old: Status | None) -> Status | None:
     return old and msgspec.structs.replace(old, conditions=tuple(c for c in old.conditions if c.type != ACCEPTED))
 
 
-def with_verdict(planned: Status, refused: Status) -> Status:
-    """``planned``, of the last good spec, with what ``refused`` says of the one that is there now."""
+def with_verdict(planned: Status, refused: Status, good: t.ModelRoute) -> Status:
+    """``planned``, of the last ``good`` spec, with what ``refused`` says of the one that is there now.
+
+    It keeps the good one for a successor, who never saw it.
+    """
     verdict = condition_of(refused, ACCEPTED)
-    conditions = tuple(verdict if verdict and c.type == ACCEPTED else c for c in planned.conditions)
-    return msgspec.structs.replace(planned, observed_generation=refused.observed_generation, conditions=conditions)
+    fits = len(msgspec.json.encode(good.spec)) <= KEPT_BYTES
+    return msgspec.structs.replace(
+        planned,
+        observed_generation=refused.observed_generation,
+        conditions=tuple(verdict if verdict and c.type == ACCEPTED else c for c in planned.conditions),
+        accepted=AcceptedSpec(good.metadata.generation, msgspec.to_builtins(good.spec)) if fits else None,
+    )
+
+
+def recalled(live: KubeObject, old: Status | None) -> t.ModelRoute | None:
+    """The last good spec of ``live``, as a predecessor kept it; None where none did, or it is not good any more."""
+    if old is None or old.accepted is None:
+        return None
+    meta = {**live["metadata"], "generation": old.accepted.generation}
+    try:
+        return parse({**live, "metadata": meta, "spec": old.accepted.spec})
+    except InvalidManifestError:
+        return None
 
 
 def encoded(status: Status) -> dict[str, object]:

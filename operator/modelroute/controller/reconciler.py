@@ -100,11 +100,12 @@ class Reconciler:
     async def _refuse(
         self, key: Key, live: KubeObject, old: Status | None, error: InvalidManifestError
     ) -> float | None:
-        """Tell why it is refused; the last spec that was not goes on, if this operator has seen one."""
+        """Tell why it is refused; the last spec that was not goes on, if any operator has seen one."""
         meta = msgspec.convert(live["metadata"], t.Metadata)
         refusal = refused(meta, old, error, self._clock())
-        good = self._accepted.get(key)
+        good = self._accepted.get(key) or outcome.recalled(live, old)
         if good and good.metadata.uid == meta.uid:
+            self._accepted[key] = good
             route = msgspec.structs.replace(good, status=outcome.unjudged(old))
             return await self._carry_through(key, live, route, refusal)
         if await self._write_status(key, live, outcome.encoded(refusal.status)):
@@ -127,7 +128,7 @@ class Reconciler:
         events: tuple[Event, ...] = (*planned.events, *outcome.refusal_events(status, refusals, route.status))
         if refusal:
             others = (event for event in events if event.reason != SNAPSHOT_LARGE)  # which is of Accepted, too
-            status, events = outcome.with_verdict(status, refusal.status), (*others, *refusal.events)
+            status, events = outcome.with_verdict(status, refusal.status, route), (*others, *refusal.events)
         if await self._write_status(key, live, outcome.encoded(status)):
             _measure(planned.started)
             await self._publisher.publish(live, events)
