@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, SECRET, WEBHOOK_CONFIGURATIONS
@@ -43,6 +44,21 @@ def test_sec_the_webhook_alone_refuses_every_mistake_that_the_crd_does(plane: Pl
             passed += [name] if answer.is_success else []
             elsewhere += [name] if mistake.path not in answer.text else []
     assert (passed, elsewhere) == ([], [])
+
+
+PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+
+
+@pytest.mark.parametrize("rights", [(hooks.ROUTES,), (hooks.ROUTES, PODS)], ids=["no pods", "pods"])
+def test_sec_who_may_not_make_pods_may_not_label_one(plane: Plane, hooked: str, rights: tuple[Any, ...]) -> None:
+    labelled = {"name": "small", "vllm": {"model": "m", "template": {"metadata": {"labels": {"app": "payments"}}}}}
+    answer = apply(hooks.user(plane, hooked, "dev", *rights), hooked, backends=[labelled])
+    if PODS in rights:
+        assert answer.is_success, answer.text
+    else:
+        assert answer.status_code == 403
+        told = f"template.metadata.labels.app: you may not create pods in namespace {hooked}"
+        assert told in answer.json()["message"]
 
 
 class TestSecrets:

@@ -1,11 +1,10 @@
-"""Which Secrets a change lets out: those that are newly named, or that go to another place than before."""
+"""Which rights a change takes: those for what is newly named, or goes to another place than before."""
 
 from typing import Any
 
 import pytest
 
-from modelroute.planning.admission import exposure
-from modelroute.planning.admission.exposure import Exposure, exposed
+from modelroute.planning.admission.exposure import Right, needed
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
 
@@ -16,22 +15,22 @@ def keyed(url: str = "https://api.example.com/v1", **ref: str) -> dict[str, Any]
     return {"name": "big", "external": {"baseURL": url, "apiKeySecretRef": {"name": "openai", **ref}}}
 
 
-def change(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> tuple[Exposure, ...]:
-    return exposed(world.route(backends=before), world.route(backends=after))
+def change(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> tuple[Right, ...]:
+    return needed(world.route(backends=before), world.route(backends=after))
 
 
 def test_of_a_new_route_every_secret_is_let_out() -> None:
     router = {"auth": {"apiKeysSecretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "cert"}}}
-    assert exposed(None, world.route(backends=[keyed()], router=router)) == (
-        Exposure(PATH, "openai"),
-        Exposure("spec.router.auth.apiKeysSecretRef", "keys"),
-        Exposure("spec.router.tls.secretRef", "cert"),
+    assert needed(None, world.route(backends=[keyed()], router=router)) == (
+        Right(PATH, "get", "secrets", "openai"),
+        Right("spec.router.auth.apiKeysSecretRef", "get", "secrets", "keys"),
+        Right("spec.router.tls.secretRef", "get", "secrets", "cert"),
     )
 
 
 def test_a_secret_that_two_fields_name_is_asked_of_once() -> None:
     twice = world.route(backends=[keyed(), keyed() | {"name": "other"}])
-    assert exposed(None, twice) == (Exposure(PATH, "openai"),)
+    assert needed(None, twice) == (Right(PATH, "get", "secrets", "openai"),)
 
 
 @pytest.mark.parametrize(
@@ -56,31 +55,118 @@ def test_what_is_taken_away_lets_nothing_out() -> None:
     assert change([keyed()], [VLLM]) == ()
 
 
-TOKEN = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "token", "key": "t"}}}
 TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"app": "payments"}},
     "spec": {
-        "imagePullSecrets": [{"name": "registry"}],
-        "volumes": [{"name": "v", "secret": {"secretName": "files"}}],
-        "containers": [{"env": [TOKEN], "envFrom": [{"secretRef": {"name": "all"}}]}],
-    }
+        "priorityClassName": "first",
+        "volumes": [
+            {"name": "a", "secret": {"secretName": "files"}},
+            {"name": "b", "configMap": {"name": "texts"}},
+            {"name": "c", "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "d", "projected": {"sources": [{"secret": {"name": "ps"}}, {"configMap": {"name": "pc"}}]}},
+        ],
+        "containers": [
+            {
+                "name": "vllm",
+                "env": [
+                    {"name": "A", "valueFrom": {"secretKeyRef": {"name": "token", "key": "t"}}},
+                    {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "one", "key": "k"}}},
+                ],
+                "envFrom": [{"secretRef": {"name": "all"}}, {"configMapRef": {"name": "many"}}],
+            }
+        ],
+    },
 }
+NODES = {"labels": "x", "secret": "x", "imagePullSecrets": "x"}
+LABELLED = {"metadata": {"labels": {"app": "payments"}}}
+AT = "spec.backends[0].vllm"
+TOKEN = {"hubTokenSecretRef": {"name": "hub"}}
+DATA = {"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}}
+
+
+def running(**vllm: Any) -> dict[str, Any]:
+    return {"name": "small", "vllm": {"model": "org/m", "image": "vllm:1", **vllm}}
+
+
+def paths(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What a change of a backend asks about."""
+    return [right.path for right in change([before], [after])]
 
 
 class TestPrograms:
-    """A vllm backend's Secrets are seen by the program that its image, weights and arguments make."""
+    """What a vllm backend names is seen by the program that its image, weights, arguments and cache make."""
 
-    def uses(self, **vllm: Any) -> set[tuple[str, str]]:
-        """What is found in a backend that has a token and these fields."""
-        backend = {"vllm": {"image": "vllm:1", "hubTokenSecretRef": {"name": "hub"}, **vllm}}
-        return {(use.secret, use.goes_to) for use, _ in exposure._walk([backend], "spec.backends", "")}
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"image": "evil"},
+            {"model": "evil"},
+            {"args": ["--trust-remote-code"]},
+            {"loraAdapters": [{"name": "a", "source": "evil/a"}]},
+            {"modelCache": {"size": "1Gi"}},
+            {"template": {"spec": {"containers": [{"name": "vllm", "command": ["sh"]}]}}},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_sec_another_program_is_another_place(self, change: dict[str, Any]) -> None:
+        assert paths(running(**TOKEN), running(**TOKEN, **change)) == [f"{AT}.hubTokenSecretRef"]
 
-    @pytest.mark.parametrize("change", [{"image": "evil"}, {"model": "evil"}, {"args": ["--trust-remote-code"]}])
-    def test_another_program_is_another_place(self, change: dict[str, Any]) -> None:
-        assert self.uses(**change) != self.uses()
+    def test_sec_a_cache_that_was_filled_beforehand_is_another_program(self) -> None:
+        found = paths(running(**TOKEN), running(**TOKEN, modelCache={"claimName": "filled"}))
+        assert found == [f"{AT}.modelCache.claimName", f"{AT}.hubTokenSecretRef"]
 
-    def test_another_number_of_gpus_is_not(self) -> None:
-        assert self.uses(gpus=2) == self.uses()
+    @pytest.mark.parametrize("change", [{"name": "other"}, {"scaling": {"idle": {"action": "Sleep"}}}], ids=str)
+    def test_sec_what_else_of_a_backend_is_another_program(self, change: dict[str, Any]) -> None:
+        """By its name it finds its cache; with paths for sleep come some that call into the engine."""
+        before = running(**TOKEN)
+        assert paths(before, before | change) == [f"{AT}.hubTokenSecretRef"]
 
-    def test_those_that_a_template_names_are_found(self) -> None:
-        names = {secret for secret, _ in self.uses(template=TEMPLATE)}
-        assert names == {"hub", "registry", "files", "token", "all"}
+    @pytest.mark.parametrize(
+        "change",
+        [{"gpus": 2}, {"startupTimeout": "1h"}, {"nodeSelector": NODES}, {"template": {"metadata": {}}}],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_more_of_the_same_is_not(self, change: dict[str, Any]) -> None:
+        assert paths(running(**TOKEN), running(**TOKEN, **change)) == []
+
+    def test_sec_what_a_template_takes_from_others_is_found(self) -> None:
+        found = {right[1:] for right in change([running()], [running(template=TEMPLATE)])}
+        secrets = {("get", "secrets", name) for name in ("files", "ps", "token", "all")}
+        maps = {("get", "configmaps", name) for name in ("texts", "pc", "one", "many")}
+        assert found == secrets | maps | {("create", "pods", "")}
+
+
+class TestPods:
+    """What is for those who may make pods."""
+
+    @pytest.mark.parametrize(
+        ("fields", "path"),
+        [
+            ({"template": LABELLED}, ".template.metadata.labels.app"),
+            ({"template": {"spec": {"priorityClassName": "first"}}}, ".template.spec.priorityClassName"),
+            ({"template": DATA}, ".template.spec.volumes[0].persistentVolumeClaim.claimName"),
+            ({"modelCache": {"claimName": "data"}}, ".modelCache.claimName"),
+        ],
+        ids=["a label", "a priority", "a volume", "a cache"],
+    )
+    def test_sec_it_is_asked_about_with_its_path(self, fields: dict[str, Any], path: str) -> None:
+        assert change([running()], [running(**fields)]) == (Right(AT + path, "create", "pods"),)
+
+    @pytest.mark.parametrize(
+        ("labels", "label"), [({"app": "backend"}, "app"), ({"app": "payments", "tier": "db"}, "tier")], ids=str
+    )
+    def test_sec_of_labels_the_one_that_changes_is_asked_about(self, labels: dict[str, str], label: str) -> None:
+        found = paths(running(template=LABELLED), running(template={"metadata": {"labels": labels}}))
+        assert found == [f"{AT}.template.metadata.labels.{label}"]
+
+    def test_sec_another_program_under_a_label_is_asked_about(self) -> None:
+        found = paths(running(template=LABELLED), running(template=LABELLED, image="evil"))
+        assert found == [f"{AT}.template.metadata.labels.app"]
+
+    def test_what_stays_is_not(self) -> None:
+        before = running(template=LABELLED, modelCache={"claimName": "data"})
+        assert paths(before, before | {"weight": 7}) == []
+
+    def test_a_cache_of_its_own_and_a_bare_template_are_nobody_elses(self) -> None:
+        spec = {"containers": [{"name": "logs", "image": "logs:1"}], "volumes": [{"name": "v", "emptyDir": {}}]}
+        assert paths(running(), running(modelCache={"size": "1Gi"}, template={"spec": spec})) == []

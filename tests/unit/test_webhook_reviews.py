@@ -22,11 +22,11 @@ DEV = {"username": "dev", "groups": ["team-a"], "extra": {"scopes": ["a"]}}
 
 
 class Kube(FakeCluster):
-    """Knows who may read which Secret."""
+    """Knows what the user may: read a Secret by its name, or do something with any of a resource."""
 
-    def __init__(self, *readable: str) -> None:
+    def __init__(self, *granted: str) -> None:
         super().__init__()
-        self.readable = readable
+        self.granted = granted
         self.asked: list[KubeObject] = []
         self.slow = False
 
@@ -35,7 +35,8 @@ class Kube(FakeCluster):
         if self.slow:
             await asyncio.sleep(60)
         self.asked.append(desired["spec"])
-        return {"status": {"allowed": desired["spec"]["resourceAttributes"]["name"] in self.readable}}
+        asked = desired["spec"]["resourceAttributes"]
+        return {"status": {"allowed": (asked["name"] or asked["resource"]) in self.granted}}
 
 
 def review(seen: Any, old: Any = None, kind: str = "ModelRoute", **more: Any) -> dict[str, Any]:
@@ -95,6 +96,19 @@ class TestSecrets:
         assert (found["allowed"], found["status"]["code"]) == (False, 403)
         assert found["status"]["message"].startswith(
             'spec.backends[0].external.apiKeySecretRef: you may not read Secret "openai" of namespace team-a'
+        )
+
+    def test_sec_a_label_of_others_pods_is_for_who_may_make_pods(self) -> None:
+        labelled = {"name": "small", "vllm": {"model": "m", "template": {"metadata": {"labels": {"app": "payments"}}}}}
+        cluster = Kube("pods")
+        assert answered(review(route(backends=[labelled])), cluster)["allowed"] is True
+        resource = {"namespace": "team-a", "verb": "create", "resource": "pods", "name": ""}
+        assert cluster.asked[0]["resourceAttributes"] == resource
+        found = answered(review(route(backends=[labelled])), Kube())["status"]
+        assert found["code"] == 403
+        assert found["message"] == (
+            "spec.backends[0].vllm.template.metadata.labels.app: you may not create pods in namespace team-a, "
+            "and this is for those who may; have someone apply it who may"
         )
 
     def test_sec_nobody_is_asked_about_what_stays_as_it_was(self) -> None:

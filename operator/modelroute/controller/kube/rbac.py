@@ -45,7 +45,7 @@ CLUSTER_RULES: Mapping[tuple[str, str], tuple[str, ...]] = {
     # Whom the API server trusts when it calls the webhooks.
     ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"): ("get", "patch"),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations"): ("get", "patch"),
-    ("authorization.k8s.io", "subjectaccessreviews"): ("create",),  # whether a user may read a Secret
+    ("authorization.k8s.io", "subjectaccessreviews"): ("create",),  # what a user may do without us
 }
 """Likewise, of what has no namespace: for the webhooks alone."""
 

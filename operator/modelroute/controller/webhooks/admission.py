@@ -1,4 +1,4 @@
-"""What is admitted: ModelRoutes by the rules of ``api`` and what the user may read, pods with the router they ask for.
+"""What is admitted: ModelRoutes by the rules of ``api`` and what the user may, pods with the router they ask for.
 
 Called by ``server`` for each review. Never writes, so that a dry run is as good as a real one.
 """
@@ -16,12 +16,13 @@ from modelroute.controller.webhooks.reviews import Ask, User, Verdict
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
 from modelroute.planning.admission import sidecar
-from modelroute.planning.admission.exposure import Exposure, exposed
+from modelroute.planning.admission.exposure import Right, needed
 from modelroute.planning.admission.warnings import warnings
 from modelroute.planning.observed import KubeObject
 from modelroute.planning.settings import Settings
 
 _INVALID, _FORBIDDEN, _LATE = 422, 403, 504
+_READABLE = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
 class Admission:
@@ -38,7 +39,7 @@ class Admission:
             route = parse(ask.object)
         except InvalidManifestError as error:
             return Verdict(_INVALID, str(error))
-        denied = await self._denied(ask, exposed(_old(ask), route))
+        denied = await self._denied(ask, needed(_old(ask), route))
         return denied or Verdict(warnings=warnings(route, self._settings))
 
     async def inject(self, ask: Ask) -> Verdict:
@@ -67,35 +68,40 @@ class Admission:
         except InvalidManifestError as error:
             raise InvalidManifestError(sidecar.LABEL, f'ModelRoute "{name}" is not valid: {error}') from None
 
-    async def _denied(self, ask: Ask, exposures: tuple[Exposure, ...]) -> Verdict | None:
-        """The refusal of who lets a Secret out that they may not read."""
+    async def _denied(self, ask: Ask, rights: tuple[Right, ...]) -> Verdict | None:
+        """The refusal of who would have more by this than they may."""
         try:
-            answers = await asyncio.gather(*(self._may_read(ask.user_info, ask.namespace, e.secret) for e in exposures))
+            answers = await asyncio.gather(*(self._may(ask.user_info, ask.namespace, right) for right in rights))
         except ApiError as error:
             return Verdict(_LATE, f"{error}; try again")
-        sentences = [
-            f'{e.path}: you may not read Secret "{e.secret}" of namespace {ask.namespace}, and this would let it out; '
-            f"have someone apply it who may"
-            for e, may in zip(exposures, answers, strict=True)
-            if not may
-        ]
+        sentences = [_refused(r, ask.namespace) for r, may in zip(rights, answers, strict=True) if not may]
         return Verdict(_FORBIDDEN, "; ".join(sentences)) if sentences else None
 
-    async def _may_read(self, user: User, namespace: str, secret: str) -> bool:
+    async def _may(self, user: User, namespace: str, right: Right) -> bool:
+        attributes = {"namespace": namespace, "verb": right.verb, "resource": right.resource, "name": right.name}
         spec: KubeObject = {
             "user": user.username,
             "uid": user.uid,
             "groups": list(user.groups or ()),
             "extra": {key: list(values) for key, values in (user.extra or {}).items()},
-            "resourceAttributes": {"namespace": namespace, "verb": "get", "resource": "secrets", "name": secret},
+            "resourceAttributes": attributes,
         }
         body = {"apiVersion": ACCESS_REVIEW.api_version, "kind": ACCESS_REVIEW.name, "spec": spec}
         answer = await self._cluster.create(ACCESS_REVIEW, body)
         return bool((answer.get("status") or {}).get("allowed"))
 
 
+def _refused(right: Right, namespace: str) -> str:
+    if right.verb == "get":
+        thing = f'{_READABLE[right.resource]} "{right.name}" of namespace {namespace}'
+        what = f"you may not read {thing}, and this would let it out"
+    else:
+        what = f"you may not {right.verb} {right.resource} in namespace {namespace}, and this is for those who may"
+    return f"{right.path}: {what}; have someone apply it who may"
+
+
 def _old(ask: Ask) -> t.ModelRoute | None:
-    """What is there; None when it is new, or nothing that can be used: then every Secret is new."""
+    """What is there; None when it is new, or nothing that can be used: then all in it is new."""
     try:
         return parse(ask.old_object) if ask.old_object else None
     except InvalidManifestError:
