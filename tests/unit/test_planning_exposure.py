@@ -28,6 +28,20 @@ def test_of_a_new_route_every_secret_is_let_out() -> None:
     )
 
 
+@pytest.mark.parametrize("asked", [{"type": "LoadBalancer"}, {"type": "NodePort", "nodePort": 30081}])
+def test_sec_a_door_to_the_outside_is_for_who_may_make_services(asked: dict[str, Any]) -> None:
+    before = world.route(backends=[HOSTED], router={"service": {"type": "NodePort", "nodePort": 30080}})
+    after = world.route(backends=[HOSTED], router={"service": asked})
+    assert needed(before, after) == (Right("spec.router.service.type", "create", "services"),)
+
+
+def test_a_door_that_stays_or_is_shut_takes_nothing() -> None:
+    inside, outside = (
+        world.route(backends=[HOSTED], router={"service": {"type": t}}) for t in ("ClusterIP", "NodePort")
+    )
+    assert (needed(outside, outside), needed(outside, inside)) == ((), ())
+
+
 def test_a_secret_that_two_fields_name_is_asked_of_once() -> None:
     twice = world.route(backends=[keyed(), keyed() | {"name": "other"}])
     assert needed(None, twice) == (Right(PATH, "get", "secrets", "openai"),)

@@ -71,6 +71,10 @@ def _uses(route: t.ModelRoute) -> Iterator[tuple[_Use, str]]:
     rest = msgspec.to_builtins(route.spec)
     del rest["backends"]
     yield from _walk(rest, "spec", "")
+    service = route.spec.router.service
+    if service.type != "ClusterIP":
+        where = f"{service.type} {service.node_port}"
+        yield _Use("create", "services", "", where, "type", ""), "spec.router.service.type"
 
 
 def _place(backend: t.Backend) -> str:
