@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from modelroute.policy.facts import Trouble
+from modelroute.router.flow.waiting import Wait
 from modelroute.router.replicas.gate import Gate
 from modelroute.snapshot.types import Backend, Limits, Start, Timeouts
 from tests.fakes.clock import InstantLoop
@@ -99,6 +100,38 @@ class TestStart:
         cold.gate.close()
         cold.gate.meant(10.0)
         assert (cold.told(Start(180)), cold.gate.cold) == (math.inf, 0)
+
+
+class TestQuiet:
+    """For how many seconds nobody has asked."""
+
+    def test_what_came_before_it_began_to_count_is_not_known(self, loop: InstantLoop) -> None:
+        loop._instant.passed = 50.0
+        assert gate_in(loop, {}, most=2).quiet_for(55.0) == 5.0
+
+    def test_it_begins_when_the_last_answer_ends(self, loop: InstantLoop) -> None:
+        gate = gate_in(loop, {}, most=2)
+        gate.enter()
+        assert gate.quiet_for(600.0) == 0.0
+        loop._instant.passed = 600.0
+        gate.leave()
+        assert gate.quiet_for(601.0) == 1.0
+
+    def test_it_begins_when_the_last_one_gives_up_waiting(self, loop: InstantLoop) -> None:
+        cold = Cold(loop)
+        cold.told(Start(180))
+        wait = Wait(None, cold.gate, "ColdStart", loop)  # type: ignore[arg-type]  # nobody is told of anything
+        wait.in_line("u-17", 60.0)
+        assert cold.gate.quiet_for(20.0) == 0.0
+        loop._instant.passed = 20.0
+        wait.stop()
+        assert cold.gate.quiet_for(21.0) == 1.0
+
+    def test_one_that_met_no_replica_ends_it_whoever_answered(self, loop: InstantLoop) -> None:
+        cold = Cold(loop)
+        cold.told(Start(180))
+        cold.gate.meant(3600.0)
+        assert cold.gate.quiet_for(3601.0) == 1.0
 
 
 def test_a_cool_down_that_is_over_lets_no_more_in_than_there_is_place_for(loop: asyncio.AbstractEventLoop) -> None:

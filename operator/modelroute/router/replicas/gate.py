@@ -46,9 +46,9 @@ class Gate:
     """
 
     __slots__ = (
-        "_begun", "_calling", "_closed", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop", "_lost",
-        "_most", "_next_trial", "_ready", "_takes", "_thaw", "_troubles", "cold", "in_flight", "name", "requests",
-        "sleepers",
+        "_asked", "_begun", "_calling", "_closed", "_cooling", "_cooling_for", "_down", "_failing", "_line", "_loop",
+        "_lost", "_most", "_next_trial", "_ready", "_takes", "_thaw", "_troubles", "cold", "in_flight", "name",
+        "requests", "sleepers",
     )  # fmt: skip
 
     def __init__(self, name: str, troubles: dict[str, Trouble], loop: asyncio.AbstractEventLoop) -> None:
@@ -57,6 +57,7 @@ class Gate:
         self.sleepers: set[Waiter] = set()
         self._troubles = troubles
         self._loop = loop
+        self._asked = loop.time()  # when somebody last did, or may have: what was before is not known
         self._ready = False
         self._begun = math.inf  # when the start that is waited for began; nothing is known to have
         self._takes = 0.0
@@ -120,6 +121,10 @@ class Gate:
         """How many wait in line."""
         return len(self._line)
 
+    def quiet_for(self, now: float) -> float:
+        """Seconds for which nobody has asked, as far as is known: at the most since this began to count."""
+        return 0.0 if self.in_flight or self.waiting else max(now - self._asked, 0.0)
+
     @property
     def cooling(self) -> float:
         """Until when it is left alone, on the loop's clock; minus infinity: it is not."""
@@ -137,6 +142,7 @@ class Gate:
         if self._ready or self._closed:
             return
         self.cold += 1
+        self._asked = now
         if self._begun == math.inf:
             self._begun = now
             self._refresh()
@@ -153,6 +159,7 @@ class Gate:
     def leave(self) -> None:
         """A request is out; the next one in line enters."""
         self.in_flight -= 1
+        self._asked = self._loop.time()
         if self.name in self._troubles:
             self._refresh()
             self._call()
@@ -168,6 +175,7 @@ class Gate:
 
     def give_up(self, waiter: Waiter) -> None:
         """A request waits no more, neither in line nor for its next try."""
+        self._asked = self._loop.time()
         self.sleepers.discard(waiter)
         if self._line.remove(waiter):
             self._refresh()

@@ -62,6 +62,7 @@ def described(target: Target, now: float) -> dict[str, object]:
         "waiting": target.gate.waiting,
         "requests": target.gate.requests,
         "cold": target.gate.cold,
+        "quietSeconds": round(target.gate.quiet_for(now), 1),
         "trouble": trouble.kind if trouble else None,
         "replicas": [
             *(_replica(e, now) for e in target.endpoints),
