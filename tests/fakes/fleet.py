@@ -63,6 +63,8 @@ class Fleet:
     numbers: list[int] = field(default_factory=list)  # one a tick
     decisions: list[Decision] = field(default_factory=list)  # all of them, the oldest first
     complete: bool = True
+    away: bool = False  # no operator looks or decides
+    asked: float = BEGIN  # when somebody last did
     _revision: str = ""
     _endpoints: tuple[str, ...] = ()
     _debt: float = 0.0
@@ -84,8 +86,11 @@ class Fleet:
         """Clients ask, routers tell, scaling decides, the cluster obeys."""
         self.now += TICK
         self._serve()
-        self._sample()
-        self.carry_out(self.scaled())
+        if self.away:
+            self._obey()
+        else:
+            self._sample()
+            self.carry_out(self.scaled())
         self.seconds += TICK * len(self.replicas)
         self.numbers.append(self.number or 0)
 
@@ -159,6 +164,8 @@ class Fleet:
             self.waiting = [since for since in self.waiting if self.now - since < self.patience]
             self.waiting += [self.now] * arrived
             self._cold += arrived
+        if arrived or self.waiting or any(r.ends for r in self.replicas):
+            self.asked = self.now
         self._endpoints = tuple(
             r.pod.name for r in self.replicas if r.pod.ready and r.pod.draining is None and r.pod.sleeping is None
         )
@@ -166,7 +173,11 @@ class Fleet:
 
     def _sample(self) -> None:
         load = sum(len(r.ends) for r in self.replicas)
-        sample = Sample(self.now, load, len(self.waiting), self._cold, self._sent, complete=self.complete)
+        counts = (
+            {"cold": self._cold, "requests": self._sent} if self.demand else {}
+        )  # at first, it is not known since when
+        quiet_for = self.now - self.asked
+        sample = Sample(self.now, load, len(self.waiting), **counts, complete=self.complete, quiet_for=quiet_for)
         self._cold = self._sent = 0
         self.demand = after(self.demand, sample, self.backend.scaling)
 

@@ -1,6 +1,7 @@
 """Any load, any look at it, any interruption: the number stays within its bounds, and goes down by knowledge alone."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelroute.api import types as t
-from modelroute.planning.scaling.demand import Demand, Sample, after, down_window
+from modelroute.planning.scaling.demand import STABLE_SECONDS, Demand, Sample, after, down_window
 from modelroute.planning.scaling.number import Standing, wanted
 from modelroute.planning.times.schedule import Floor
 from tests.fakes import world
-from tests.fakes.fleet import BEGIN, Fleet
+from tests.fakes.fleet import BEGIN, TICK, Fleet
 
 SCALINGS = st.builds(
     t.Scaling,
@@ -39,6 +40,7 @@ SAMPLES = st.builds(
     cache=st.sampled_from([0.1, 0.99]),
     ready=st.integers(0, 3),
     complete=st.booleans(),
+    quiet_for=st.sampled_from([0.0, 9000.0]),
 )
 STANDINGS = st.builds(
     Standing,
@@ -46,7 +48,6 @@ STANDINGS = st.builds(
     ready=st.integers(0, 15),
     able=st.sampled_from([0.0, float("inf")]),
     newest=st.sampled_from([0.0, float("inf")]),
-    quiet=st.sampled_from([None, 0.0]),
 )
 
 
@@ -80,13 +81,14 @@ def test_half_a_picture_lowers_nothing(
 
 
 @given(SCALINGS, STANDINGS, st.lists(SAMPLES, max_size=40))
-def test_nothing_is_lowered_before_a_whole_window_was_seen(
+def test_nothing_is_lowered_before_a_whole_window_was_seen_or_a_minute_of_long_quiet(
     scaling: t.Scaling, standing: Standing, samples: list[Sample]
 ) -> None:
     demand, now = fed(samples, scaling)
     awake = min(standing.awake, scaling.most)
     found = wanted(scaling, Floor(0), replace(standing, awake=awake), demand, now)
-    assert found.replicas >= awake or now - (demand.began if demand else now) >= down_window(scaling)
+    window = STABLE_SECONDS if found.reason.startswith("no request") else down_window(scaling)
+    assert found.replicas >= awake or now - (demand.began if demand else now) >= window
 
 
 @given(SCALINGS, st.lists(SAMPLES, max_size=200))
@@ -99,10 +101,14 @@ LOADS = st.sampled_from([0.0, 0.1, 0.7, 1.6, 3.3])
 FLEETS: dict[str, Any] = {"scaleDown": {"stabilization": "2m"}}
 
 
+def steady(rate: float) -> Callable[[float], float]:
+    return lambda _: rate
+
+
 def fleet(rate: float, least: int = 0, most: int = 5, **more: Any) -> Fleet:
     """A backend under a load that stays."""
     scaling = FLEETS | {"minReplicas": least, "maxReplicas": most} | more
-    return Fleet(world.of_vllm(scaling=scaling), lambda _: rate)
+    return Fleet(world.of_vllm(scaling=scaling), steady(rate))
 
 
 @settings(max_examples=8, deadline=None)
@@ -131,6 +137,21 @@ def test_an_operator_that_begins_anew_lowers_nothing_at_first(before: float, the
     one.demand = None
     lowered = [n for n in one.run(110).numbers[-55:] if n < (number or 0)]
     assert lowered == []
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_who_asked_while_no_operator_looked_is_counted_from(busy: int, quiet: int) -> None:
+    """It goes when nobody has asked for long enough, by what the router knows, and a minute of that was seen."""
+    one = fleet(0.3, most=1, idle={"after": "3m"}).run(300)
+    one.away, one.demand = True, None
+    one.run(busy * TICK)
+    one.rate = steady(0.0)
+    one.run(quiet * TICK)
+    one.away, back = False, one.now
+    while one.number and one.now < back + 400:
+        one.tick()
+    assert -TICK <= one.now - max(one.asked + 180, back + 60) <= 2 * TICK
 
 
 @settings(max_examples=6, deadline=None)

@@ -26,6 +26,7 @@ STATUS: dict[str, Any] = {
             "waiting": 2,
             "requests": 99,
             "cold": 7,
+            "quietSeconds": 1.5,
             "trouble": None,
             "replicas": [{"address": "10.0.0.1:8000", "inFlight": 3, "ejected": False, "ejectedSeconds": 0.0}],
         }
@@ -41,9 +42,10 @@ def told(status: Any, code: int = 200) -> Told:
 
 class TestRouters:
     def test_what_it_runs_and_has_to_do(self) -> None:
-        assert told(STATUS) == Told("0123456789ab", 14, backends={"small": Traffic(3, 2, 99, 7, {"10.0.0.1:8000": 3})})
+        traffic = Traffic(3, 2, 99, 7, {"10.0.0.1:8000": 3}, 1.5)
+        assert told(STATUS) == Told("0123456789ab", 14, backends={"small": traffic})
 
-    def test_a_router_that_does_not_count_cold_requests(self) -> None:
+    def test_a_router_that_counts_less(self) -> None:
         older = STATUS | {"backends": [{"name": "small", "inFlight": 1, "waiting": 0, "replicas": []}]}
         assert told(older).backends == {"small": Traffic(1)}
 
@@ -70,6 +72,7 @@ class TestRouters:
             STATUS | {"backends": [{"name": "x" * 300}]},
             STATUS | {"backends": [{"name": "a"}] * 65},
             STATUS | {"backends": [{"name": "a", "inFlight": "sk-7f3a"}]},
+            STATUS | {"backends": [{"name": "a", "quietSeconds": -1}]},
         ],
     )
     def test_anything_else_is_no_answer_and_not_repeated(self, other: Any) -> None:

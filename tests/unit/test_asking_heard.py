@@ -24,10 +24,17 @@ COLD = replace(ASKING, sampled=(replace(SAMPLED, ready=0),), replicas=())
 
 
 def router(
-    in_flight: int = 0, waiting: int = 0, cold: int = 0, *, requests: int = 0, revision: str = "new", **by_replica: int
+    in_flight: int = 0,
+    waiting: int = 0,
+    cold: int = 0,
+    *,
+    requests: int = 0,
+    quiet: float = 0,
+    revision: str = "new",
+    **by_replica: int,
 ) -> Told:
     at = {"p0": "10.0.0.0:8000", "p1": "10.0.0.1:8000"}
-    load = Traffic(in_flight, waiting, requests, cold, {at[pod]: count for pod, count in by_replica.items()})
+    load = Traffic(in_flight, waiting, requests, cold, {at[pod]: count for pod, count in by_replica.items()}, quiet)
     return Told(revision, 3, backends={"small": load})
 
 
@@ -125,6 +132,19 @@ class TestSamples:
     def test_what_was_cold_while_a_router_was_not_heard_is_not_lost(self) -> None:
         looks: list[dict[str, Any]] = [{"r0": router(cold=1)}, {"r0": FAILED}, {"r0": router(cold=4)}]
         assert [s.cold for s in samples(*looks)] == [0, 0, 3]
+
+    @pytest.mark.parametrize(
+        ("one", "other", "since"),
+        [
+            (router(requests=9, quiet=600), router(quiet=900), 600),
+            (router(requests=9, quiet=600), router(quiet=20), 20),
+            (router(requests=9, quiet=600), router(requests=9), 0),
+            (router(requests=9, quiet=600), replace(router(), backends={}), 0),
+        ],
+        ids=["one knows of a request", "one was started since", "an older one says nothing", "one has yet to learn"],
+    )
+    def test_quiet_begins_with_what_all_routers_know(self, one: Told, other: Told, since: float) -> None:
+        assert noted({"r0": one, "r1": other}).demand["small"].quiet == 100 - since
 
 
 class TestNews:

@@ -96,14 +96,14 @@ class TestHoles:
 
     def test_one_router_that_is_not_heard_once_breaks_nothing(self) -> None:
         found = fed(*row(0, 70), Sample(72, complete=False), Sample(74))
-        assert (found.whole(SHORT), found.quiet, found.torn) == (True, 0, False)
+        assert (found.whole(SHORT), found.quiet) == (True, 0)
 
     def test_what_is_not_all_heard_is_never_whole(self) -> None:
         assert not fed(*row(0, 70), Sample(72, complete=False)).whole(SHORT)
 
     def test_a_router_that_is_not_heard_for_long_may_have_had_requests(self) -> None:
         found = fed(*row(0, 70), *row(72, 88, complete=False), Sample(90))
-        assert (found.whole(SHORT), found.quiet, found.torn) == (False, 90, True)
+        assert (found.whole(SHORT), found.quiet) == (False, 90)
 
     def test_a_minute_unheard_leaves_nothing_of_what_was_known(self) -> None:
         found = fed(*row(0, 70), *row(72, 160, complete=False), Sample(162))
@@ -125,7 +125,7 @@ class TestHoles:
 class TestQuiet:
     def test_it_begins_with_the_first_sample_without_a_request(self) -> None:
         found = fed(*row(0, 10, in_flight=1), *row(12, 40))
-        assert (found.quiet, found.active, found.torn) == (12, 10, True)
+        assert (found.quiet, found.active) == (12, 10)
 
     def test_a_request_that_was_never_in_flight_at_a_look_ends_it(self) -> None:
         assert fed(*row(0, 40), Sample(42, requests=1)).quiet is None
@@ -138,10 +138,21 @@ class TestQuiet:
 
     def test_a_row_that_has_heard_of_no_request_says_so(self) -> None:
         found = fed(*row(0, 40))
-        assert (found.quiet, found.active, found.torn) == (0, -math.inf, False)
+        assert (found.quiet, found.active) == (0, -math.inf)
 
     def test_half_a_picture_begins_no_quiet(self) -> None:
-        assert fed(Sample(0, in_flight=1), Sample(2, complete=False)).quiet is None
+        assert fed(Sample(0, in_flight=1), Sample(2, complete=False, quiet_for=99)).quiet is None
+
+    def test_what_nobody_looked_at_is_told_by_the_routers(self) -> None:
+        """Whether the row begins anew, or not all was heard in it for long."""
+        assert fed(*row(0, 40), *row(1000, 1010, quiet_for=500)).quiet == 500
+        assert fed(*row(0, 40), *row(42, 60, complete=False), Sample(62, quiet_for=30)).quiet == 32
+
+    def test_a_router_that_was_started_while_all_was_seen_shortens_nothing(self) -> None:
+        assert fed(*row(0, 40, quiet_for=500), Sample(42, quiet_for=1)).quiet == -500
+
+    def test_who_was_seen_to_ask_is_not_argued_away(self) -> None:
+        assert fed(Sample(0, queued=1), Sample(2, quiet_for=500)).quiet == 0
 
 
 class TestPressed:

@@ -62,6 +62,7 @@ class Traffic:
     requests: int = 0
     cold: int = 0
     by_replica: Mapping[str, int] = field(default_factory=dict)  # in flight, by host:port
+    quiet_for: float = 0.0  # seconds for which nobody has asked, as far as it knows; of an older router 0
 
 
 class Slice(NamedTuple):

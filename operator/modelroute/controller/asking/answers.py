@@ -16,6 +16,7 @@ from modelroute.planning.observed import Engine, Told, Traffic
 
 _Count = Annotated[int, Meta(ge=0, le=10**9)]
 _Total = Annotated[int, Meta(ge=0, le=2**53)]
+_Seconds = Annotated[float, Meta(ge=0, le=10**9)]
 _Word = Annotated[str, Meta(max_length=253)]
 
 
@@ -30,6 +31,7 @@ class _Backend(Struct, rename="camel"):
     waiting: _Count = 0
     requests: _Total = 0
     cold: _Total = 0
+    quiet_seconds: _Seconds = 0.0
     replicas: Annotated[list[_Replica], Meta(max_length=5000)] = []
 
 
@@ -52,7 +54,14 @@ def told_of(answer: Answer, key: Key) -> Told:
         generation=status.generation or 0,
         error=plain(status.refused_snapshot or ""),
         backends={
-            b.name: Traffic(b.in_flight, b.waiting, b.requests, b.cold, {r.address: r.in_flight for r in b.replicas})
+            b.name: Traffic(
+                b.in_flight,
+                b.waiting,
+                b.requests,
+                b.cold,
+                {r.address: r.in_flight for r in b.replicas},
+                b.quiet_seconds,
+            )
             for b in status.backends
         },
     )

@@ -107,6 +107,7 @@ class Heard:
             cache=max((engine.cache for engine in engines), default=0.0),
             ready=sampled.ready,
             complete=complete,
+            quiet_for=min((load.quiet_for for load in loads.values()), default=0.0),
         )
 
     def _since(self, backend: str, loads: Mapping[str, Traffic]) -> tuple[int, int]:

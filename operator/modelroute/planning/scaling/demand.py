@@ -1,7 +1,7 @@
 """What was asked of a backend lately: samples, boiled down to what a decision needs.
 
 Kept by the controller, sample by sample; read by the decision. Never decides. A row of samples that breaks off begins
-anew, as after a restart: nobody knows what was in the hole.
+anew, as after a restart: of what was in the hole only routers know, and only for how long nobody has asked.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,6 +38,7 @@ class Sample:
     cache: float = 0.0  # of 1: the fullest replica's
     ready: int = 0  # replicas that take requests
     complete: bool = True  # every router that is ready was heard
+    quiet_for: float = 0.0  # seconds for which nobody had asked any of them, as far as all know
 
     @property
     def load(self) -> int:
@@ -61,18 +62,16 @@ class Piece(NamedTuple):
 class Demand:
     """What was sampled in one unbroken row, the newest last.
 
-    Of the long windows only the extremes of pieces are kept. ``quiet`` is since when nobody has asked; ``torn``: since
-    the row began somebody did, or may have while not all was heard. ``crowded``: when replicas last proved to be full,
-    and with what load each.
+    Of the long windows only the extremes of pieces are kept. ``quiet`` is since when nobody has asked, by what
+    routers know where nobody looked. ``crowded``: when replicas last proved to be full, and with what load each.
     """
 
     samples: tuple[Sample, ...] = ()  # of the last 60 s
     began: float = inf
     highs: tuple[Piece, ...] = ()  # over scaleDown.stabilization
     lows: tuple[Piece, ...] = ()  # over scaleUp.stabilization
-    quiet: float | None = None
+    quiet: float | None = None  # None: somebody asks, or it is not known
     active: float = -inf  # when somebody last asked
-    torn: bool = False
     crowded: Piece | None = None
 
     def fresh(self, now: float) -> bool:
@@ -137,7 +136,7 @@ def after(demand: Demand | None, sample: Sample, scaling: t.Scaling) -> Demand:
     )
     known = replace(known, lows=lows, crowded=_crowded(known))
     known = _heard(known, sample, scaling) if sample.complete else known
-    return replace(known, quiet=None, active=sample.at, torn=True) if sample.busy else known
+    return replace(known, quiet=None, active=sample.at) if sample.busy else known
 
 
 def _heard(known: Demand, sample: Sample, scaling: t.Scaling) -> Demand:
@@ -145,8 +144,10 @@ def _heard(known: Demand, sample: Sample, scaling: t.Scaling) -> Demand:
     heard = [s for s in known.samples if s.complete]
     unbroken = len(heard) > 1 and sample.at - heard[-2].at <= GAP_SECONDS
     highs = _extended(known.highs if unbroken else (), Piece(sample.at, _mean(heard)), down_window(scaling), max)
-    quiet = known.quiet if unbroken and known.quiet is not None else sample.at
-    return replace(known, highs=highs, quiet=quiet, torn=known.torn or not (unbroken or sample.at == known.began))
+    quiet = known.quiet if unbroken else None  # a router that was started since knows less than was seen
+    if quiet is None:
+        quiet = max(known.active, sample.at - sample.quiet_for)
+    return replace(known, highs=highs, quiet=quiet)
 
 
 def _crowded(known: Demand) -> Piece | None:

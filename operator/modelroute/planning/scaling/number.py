@@ -42,7 +42,6 @@ class Standing:
     able: float = math.inf  # since when the backend answers, or must be taken for one that never will
     newest: float = math.inf  # when the last replica became ready
     changed: float = -math.inf  # when the number last changed
-    quiet: float | None = None  # since when nobody has asked; None: somebody does, or it is not known
 
 
 def wanted(asked: t.Scaling, floor: Floor, standing: Standing, demand: Demand | None, now: float) -> Number:
@@ -121,14 +120,13 @@ def _panic(asked: t.Scaling, standing: Standing) -> float:
 def idle_at(asked: t.Scaling, standing: Standing, demand: Demand | None) -> float:
     """When a backend has been without a request for long enough; infinity: that means nothing, or somebody asks.
 
-    After a restart not before as much of that was seen as for fewer replicas: nobody knows what came meanwhile. And not
-    in the minute after a change.
+    Not before a minute of that was seen: a router that was not ready for a moment knows more. And not in the minute
+    after a change.
     """
-    if asked.idle.action == "None" or standing.quiet is None or demand is None:
+    if asked.idle.action == "None" or demand is None or demand.quiet is None:
         return math.inf
     after = max(seconds(asked.idle.after), STABLE_SECONDS)
-    seen = demand.began + min(after, down_window(asked))
-    return max(max(standing.quiet, standing.able) + after, seen, standing.changed + STABLE_SECONDS)
+    return max(max(demand.quiet, standing.able) + after, max(demand.began, standing.changed) + STABLE_SECONDS)
 
 
 def _requests(load: float) -> str:

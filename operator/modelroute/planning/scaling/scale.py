@@ -15,7 +15,7 @@ from modelroute.planning import names
 from modelroute.planning.errands import Errand
 from modelroute.planning.observed import Observed
 from modelroute.planning.scaling import draining, sleeping
-from modelroute.planning.scaling.demand import STABLE_SECONDS, Demand, relief
+from modelroute.planning.scaling.demand import GAP_SECONDS, STABLE_SECONDS, Demand, relief
 from modelroute.planning.scaling.number import Number, Standing, idle_at, wanted
 from modelroute.planning.scaling.replicas import Replicas
 from modelroute.planning.times.moments import first, rfc3339, unix
@@ -171,7 +171,6 @@ class _Case:
             able=self.replicas.able(),
             newest=self.replicas.newest(),
             changed=self._changed(),
-            quiet=self._quiet(),
         )
 
     def _changed(self) -> float:
@@ -180,18 +179,15 @@ class _Case:
         at = unix(told[0].time) if told else None
         return -math.inf if at is None or at > self.now + STABLE_SECONDS else at
 
-    def _quiet(self) -> float | None:
-        """Since when nobody has asked: what the status says outlives a restart, as long as nobody has since."""
-        noted = unix(self.old.scaling.idle_since) if self.old and self.old.scaling else None
-        if self.demand is None or not self.demand.samples:
-            return noted
-        if self.demand.torn or noted is None or self.demand.quiet is None:
-            return self.demand.quiet
-        return min(noted, self.demand.quiet)
-
     def _idle_since(self) -> str | None:
-        """For the status, where it matters; not of every pause between two requests."""
-        quiet = self._quiet()
+        """For the status, where it matters; not of every pause between two requests.
+
+        What is said there stays while nothing else is known, or nothing much: a restart writes nothing.
+        """
+        noted = unix(self.old.scaling.idle_since) if self.old and self.old.scaling else None
+        quiet = self.demand.quiet if self.demand else noted
+        if quiet is not None and noted is not None and abs(quiet - noted) <= GAP_SECONDS:
+            quiet = noted
         matters = self.asked.max_replicas is not None and self.asked.idle.action != "None"
         if quiet is None or not matters or self.now - quiet < STABLE_SECONDS:
             return None
@@ -218,8 +214,8 @@ class _Case:
         if self.asked.max_replicas is None:
             return
         standing, demand = self._standing(self.there, asleep), self.demand
-        if standing.quiet is not None:
-            yield standing.quiet + STABLE_SECONDS
+        if demand is not None and demand.quiet is not None:
+            yield demand.quiet + STABLE_SECONDS
             if standing.awake > self.floor.replicas:
                 yield idle_at(self.asked, standing, demand)
         if demand is not None and demand.highs and standing.awake > max(self.floor.replicas, 1):
