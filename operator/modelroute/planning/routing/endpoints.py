@@ -60,7 +60,7 @@ def _ready(slices: tuple[Slice, ...], port_name: str, resting: frozenset[str] = 
 
 
 def slice_of(live: KubeObject) -> Slice:
-    """What matters of an EndpointSlice ``live``: a cluster may have tens of thousands, and each of them changes often."""
+    """What matters of an EndpointSlice ``live``: a cluster may have tens of thousands, which change often."""
     ports = ((port.get("name") or "", port.get("port")) for port in live.get("ports") or ())
     able = filter(_can_answer, live.get("endpoints") or ())
     endpoints = ((e["addresses"][0], (e.get("targetRef") or {}).get("name", "")) for e in able)
