@@ -40,13 +40,16 @@ async def test_every_policy_counts_where_nobody_else_can_answer(plane: Plane, po
 
 
 async def test_keda_can_ask_for_all_that_its_query_names(plane: Plane) -> None:
-    """A name that no router tells is 0 for ever: at zero replicas nothing would be started."""
+    """From its start, 0 as well: what no router tells is an error, and from zero replicas nothing would be started."""
     scaling = {"engine": "KEDA", "minReplicas": 0, "serverAddress": "http://prometheus"}
     made = world.made(world.route(backends=[VLLM | {"scaling": scaling}]), "ScaledObject", "chat--small")
-    asked = re.findall(r"(modelroute_\w+)\{", made["spec"]["triggers"][0]["metadata"]["query"])
+    asked = re.findall(r"(modelroute_\w+)\{([^}]*)\}", made["spec"]["triggers"][0]["metadata"]["query"])
     await plane.route(cold("Fallback"))
     page = (await plane.ask("GET", "/metrics", admin=True)).body.decode()
-    assert [name for name in asked if f'\n{name}{{backend="small"}} 0.0\n' not in page] == []
+    for name, of in asked:
+        namespace, *own = of.split(",")  # Prometheus adds that
+        assert namespace == 'namespace="team-a"'
+        assert f"\n{name}{{{','.join(sorted(own))}}} 0.0\n" in page
     await plane.chat()
     assert await plane.metric("modelroute_requests_cold_total", backend="small") == 1
 

@@ -30,6 +30,14 @@ def made(**scaling: Any) -> KubeObject:
     return spec
 
 
+def query(mode: str = "Gateway", **scaling: Any) -> str:
+    """What KEDA asks Prometheus."""
+    backend = VLLM | {"scaling": {"engine": "KEDA", "serverAddress": URL} | scaling}
+    found = world.made(world.route(backends=[backend], router={"mode": mode}), "ScaledObject", "chat--small")
+    asked: str = found["spec"]["triggers"][0]["metadata"]["query"]
+    return asked
+
+
 def kinds(found: Plan) -> set[str]:
     return {o["kind"] for o in found.objects} & {"HorizontalPodAutoscaler", "ScaledObject"}
 
@@ -82,22 +90,34 @@ class TestKEDA:
     def test_else_one_replica_stays(self, action: str) -> None:
         assert made(engine="KEDA", minReplicas=0, idle={"action": action})["minReplicaCount"] == 1
 
-    def test_it_asks_what_the_routers_have_in_flight_and_waiting_and_what_met_no_replica(self) -> None:
+    def test_it_asks_what_the_routers_of_the_route_have_in_flight_and_waiting_and_what_met_no_replica(self) -> None:
         [trigger] = made(engine="KEDA", targetInFlight=4)["triggers"]
         assert (trigger["type"], trigger["metadata"]["threshold"]) == ("prometheus", "4")
-        asked = re.findall(r"modelroute_\w+\{([^}]*)\}", trigger["metadata"]["query"])
-        assert asked == ['namespace="team-a",backend="small",pod=~"chat-router-[a-z0-9]+-[a-z0-9]+"'] * 3
+        asked = re.findall(r"(modelroute_\w+)\{([^}]*)\}", trigger["metadata"]["query"])
+        metrics = ("in_flight", "waiting", "cold_total")
+        of = 'namespace="team-a",route="chat",backend="small"'
+        assert asked == [(f"modelroute_requests_{metric}", of) for metric in metrics]
 
     def test_many_requests_that_met_no_replica_bring_one_and_no_more(self) -> None:
-        [trigger] = made(engine="KEDA")["triggers"]
-        *load, cold = trigger["metadata"]["query"].split(" + ")
+        *load, cold = query().split(" + ")
         assert not [term for term in load if "cold" in term]
         assert re.fullmatch(r"clamp_max\(sum\(increase\(\w+\{.*\}\[3m\]\)\) or vector\(0\), 0\.01\)", cold)
 
-    def test_routers_within_other_pods_are_known_by_the_backend_alone(self) -> None:
-        backend = VLLM | {"scaling": {"engine": "KEDA", "serverAddress": URL}}
-        asked = world.route(backends=[backend], router={"mode": "Sidecar"})
-        assert "pod" not in world.made(asked, "ScaledObject", "chat--small")["spec"]["triggers"][0]["metadata"]["query"]
+    @pytest.mark.parametrize("mode", ["Gateway", "Sidecar"])
+    def test_where_no_router_was_ever_scraped_there_is_no_answer_and_that_is_an_error(self, mode: str) -> None:
+        """A sum of nothing is nothing, and so is what it is added to: only what is added to it may be 0 instead."""
+        assert made(engine="KEDA")["triggers"][0]["metadata"]["ignoreNullValues"] == "false"
+        told, _, gone = query(mode).partition(" or 0 * sum(")
+        *load, _ = told.split(" + ")
+        assert "vector" not in "".join((*load, gone))
+
+    def test_routers_within_other_pods_that_went_with_these_have_nothing(self) -> None:
+        gone = query("Sidecar", idle={"after": "20m"}, scaleDown={"stabilization": "5m"}).partition(" or 0 * ")[2]
+        known = r"last_over_time\(modelroute_requests_in_flight\{.*\}\[1800s\]\)"
+        assert re.fullmatch(rf"sum\({known} unless on \(namespace, pod\) up == 0\)", gone)
+
+    def test_routers_of_its_own_are_always_there_to_say_so(self) -> None:
+        assert "last_over_time" not in query("Gateway")
 
     @pytest.mark.parametrize(("own", "address"), [({}, URL), ({"serverAddress": "http://own.svc"}, "http://own.svc")])
     def test_a_backends_own_prometheus_goes_before_the_installations(self, own: Any, address: str) -> None:

@@ -18,6 +18,8 @@ _COLD_WINDOW = "3m"
 """What Prometheus counts in it takes two samples at least: one a minute is its default."""
 _COLD_WEIGHT = 0.01
 """Of a request: what is more than nothing starts a first replica, and this little changes no number of them."""
+_GONE_SECONDS = 600
+"""What routers that went are remembered for, beyond the time after which fewer replicas are enough: a few looks."""
 
 
 def autoscalers(route: t.ModelRoute, backend: t.Backend, floor: int, settings: Settings) -> Iterator[KubeObject]:
@@ -51,6 +53,7 @@ def _scaled_object(route: t.ModelRoute, backend: t.Backend, floor: int, address:
         "serverAddress": address,
         "query": _query(route, backend),
         "threshold": str(scaling.target_in_flight),
+        "ignoreNullValues": "false",  # no answer is an error, by which no number is changed
     }
     spec = {
         "scaleTargetRef": {"name": names.backend(route.metadata.name, backend.name)},
@@ -64,18 +67,22 @@ def _scaled_object(route: t.ModelRoute, backend: t.Backend, floor: int, address:
 
 
 def _query(route: t.ModelRoute, backend: t.Backend) -> str:
-    """What all routers of the route have in flight and waiting for the backend; 0 while none says anything.
+    """What all routers of the route have in flight and waiting for the backend; no answer where none is scraped.
 
+    Each tells of every backend from its start, 0 as well: who says nothing is not asked, and no load is made of that.
     At zero replicas others may answer at once, and nothing waits: then those that came for the backend count a little.
-    Prometheus adds where a pod is; the names of a Deployment's pods are its own and two more parts.
+    Routers in pods of others go with these, and have nothing then; but those that Prometheus fails to reach may.
     """
-    of = f'namespace="{route.metadata.namespace}",backend="{backend.name}"'
+    of = f'namespace="{route.metadata.namespace}",route="{route.metadata.name}",backend="{backend.name}"'
+    in_flight, waiting = (f"modelroute_requests_{what}{{{of}}}" for what in ("in_flight", "waiting"))
+    # Empty until it was scraped twice.
+    cold = f"sum(increase(modelroute_requests_cold_total{{{of}}}[{_COLD_WINDOW}])) or vector(0)"
+    told = f"sum({in_flight}) + sum({waiting}) + clamp_max({cold}, {_COLD_WEIGHT})"
     if route.spec.router.mode == "Gateway":
-        of += f',pod=~"{names.router(route.metadata.name)}-[a-z0-9]+-[a-z0-9]+"'
-    metrics = ("modelroute_requests_in_flight", "modelroute_requests_waiting")
-    load = (f"(sum({metric}{{{of}}}) or vector(0))" for metric in metrics)
-    cold = f"sum(increase(modelroute_requests_cold_total{{{of}}}[{_COLD_WINDOW}]))"
-    return " + ".join((*load, f"clamp_max({cold} or vector(0), {_COLD_WEIGHT})"))
+        return told
+    waits = max(seconds(backend.scaling.idle.after), seconds(backend.scaling.scale_down.stabilization))
+    known = f"last_over_time({in_flight}[{math.ceil(waits) + _GONE_SECONDS}s])"
+    return f"{told} or 0 * sum({known} unless on (namespace, pod) up == 0)"
 
 
 def _behavior(scaling: t.Scaling) -> KubeObject:

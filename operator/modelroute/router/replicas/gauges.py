@@ -1,6 +1,7 @@
 """What gates and replicas know of each backend, for Prometheus and for /status: read off when asked for, never kept.
 
-Called by ``live`` at each scrape and by ``service`` for the admin port. Labels name backends, never replicas or users.
+Called by ``live`` at each scrape and by ``service`` for the admin port. Labels name the route and backends, never
+replicas or users.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ _PER_BACKEND: dict[str, tuple[str, Callable[[Target], int]]] = {
     "replicas_ejected": ("Replicas of a backend that are out.", lambda t: sum(e.vitals.ejected for e in t.endpoints)),
     "backend_in_trouble": ("1 while a backend takes no requests.", lambda t: int(t.gate.trouble is not None)),
 }
+_LABELS = ["route", "backend"]
+"""Backends of two routes may have one name, and an autoscaler asks for those of one."""
 
 
 def read_off(snapshot: Snapshot, targets: Mapping[str, Target]) -> Iterator[Metric]:
@@ -29,17 +32,17 @@ def read_off(snapshot: Snapshot, targets: Mapping[str, Target]) -> Iterator[Metr
     info.add_metric([snapshot.revision, str(snapshot.generation)], 1)
     yield info
     for name, (text, value) in _PER_BACKEND.items():
-        family = GaugeMetricFamily(f"modelroute_{name}", text, labels=["backend"])
+        family = GaugeMetricFamily(f"modelroute_{name}", text, labels=_LABELS)
         for target in targets.values():
-            family.add_metric([target.name], value(target))
+            family.add_metric([snapshot.name, target.name], value(target))
         yield family
     cold = CounterMetricFamily(
         "modelroute_requests_cold",
         "Requests that met no replica of the backend they were meant for.",
-        labels=["backend"],
+        labels=_LABELS,
     )
     for target in targets.values():
-        cold.add_metric([target.name], target.gate.cold)
+        cold.add_metric([snapshot.name, target.name], target.gate.cold)
     yield cold
 
 
