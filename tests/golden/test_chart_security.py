@@ -11,6 +11,7 @@ from modelroute.cli import operator
 from modelroute.planning.names import SIDECAR_LABEL
 from modelroute.planning.resources import objects as pods
 from modelroute.planning.resources import router
+from tests.fakes import world
 from tests.fakes.chart import POLICED, ROOT, VALUES, objects, rendered
 
 USUAL = pytest.mark.parametrize("name", POLICED)
@@ -201,12 +202,23 @@ def test_the_address_of_prometheus_is_handed_on() -> None:
 def test_what_is_scraped_is_named_by_the_services_and_pods_own_labels() -> None:
     full = text("full")
     [service] = [s for s in objects(full, "Service") if s["metadata"]["name"] != "modelroute-webhook"]
-    [monitor], [of_pods, of_sidecars] = (objects(full, kind) for kind in ("ServiceMonitor", "PodMonitor"))
+    [monitor], [of_pods, of_sidecars, of_replicas] = (objects(full, kind) for kind in ("ServiceMonitor", "PodMonitor"))
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     assert [e["port"] for e in monitor["spec"]["endpoints"]] == [p["name"] for p in service["spec"]["ports"]]
-    assert of_pods["spec"]["namespaceSelector"] == of_sidecars["spec"]["namespaceSelector"] == {"any": True}
+    for of in (of_pods, of_sidecars, of_replicas):
+        assert of["spec"]["namespaceSelector"] == {"any": True}
+        assert of["metadata"]["labels"]["release"] == "prometheus"
     assert of_sidecars["spec"]["selector"] == {"matchExpressions": [{"key": SIDECAR_LABEL, "operator": "Exists"}]}
-    assert monitor["metadata"]["labels"]["release"] == of_pods["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+
+
+@pytest.mark.parametrize(("name", "child"), [("routers", "chat-router"), ("replicas", "chat--small")])
+def test_pods_are_scraped_by_labels_and_a_port_that_they_have(name: str, child: str) -> None:
+    [monitor] = [m for m in objects(text("full"), "PodMonitor") if m["metadata"]["name"] == f"modelroute-{name}"]
+    template = world.made(world.of_vllm(), "Deployment", child)["spec"]["template"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    [asked], ports = monitor["spec"]["podMetricsEndpoints"], template["spec"]["containers"][0]["ports"]
+    assert asked["port"] in [port["name"] for port in ports]
 
 
 def test_without_the_right_to_read_secrets_there_is_none() -> None:
