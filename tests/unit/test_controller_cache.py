@@ -98,6 +98,22 @@ def test_how_a_child_fares_that_nothing_depends_on_is_no_news(kind: Kind) -> Non
     assert cache.put(kind, seen("a", 2, labels=OWN, status={"currentReplicas": 2})) == set()
 
 
+def scaling(version: int, active: str, count: int) -> Any:
+    told = {"reason": "FailedGetPodsMetric", "message": "no metrics API", "lastTransitionTime": str(version)}
+    conditions = [{"type": "AbleToScale", "status": "True"}, {"type": "ScalingActive", "status": active, **told}]
+    return seen("a", version, labels=OWN, status={"currentReplicas": count, "conditions": conditions})
+
+
+def test_that_an_autoscaler_changes_no_number_is_news_once() -> None:
+    cache = Cache()
+    cache.put(HORIZONTAL_AUTOSCALER, scaling(1, "True", 1))
+    assert cache.put(HORIZONTAL_AUTOSCALER, scaling(2, "False", 2)) == {CHAT}
+    assert cache.put(HORIZONTAL_AUTOSCALER, scaling(3, "False", 3)) == set()
+    why = {"type": "ScalingActive", "status": "False", "reason": "FailedGetPodsMetric", "message": "no metrics API"}
+    assert cache.labelled(CHAT)[0]["status"] == {"conditions": [why]}
+    assert cache.put(HORIZONTAL_AUTOSCALER, scaling(4, "True", 4)) == {CHAT}
+
+
 def test_when_pods_changed_last_is_no_news() -> None:
     cache = Cache()
     cache.put(SERVICE, seen("s", 1, labels=OWN))

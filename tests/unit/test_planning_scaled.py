@@ -177,6 +177,29 @@ class TestMessage:
             "scaling.minReplicas is 0: none is kept while nobody asks, and a request starts one"
         )
 
+    @pytest.mark.parametrize(
+        ("engine", "kind", "condition", "said"),
+        [
+            ("HPA", "HorizontalPodAutoscaler", ("ScalingActive", "False", "NoMetric"), ": NoMetric: why"),
+            ("HPA", "HorizontalPodAutoscaler", ("ScalingActive", "True", "ValidMetricFound"), None),
+            ("HPA", "HorizontalPodAutoscaler", ("ScalingLimited", "False", "DesiredWithinRange"), None),
+            ("KEDA", "ScaledObject", ("Ready", "False", "CheckFailed"), ": CheckFailed: why"),
+            ("KEDA", "ScaledObject", ("Ready", "False", "TriggerError"), ": why: does Prometheus scrape the routers?"),
+            ("KEDA", "ScaledObject", ("Active", "False", "ScalerNotActive"), None),
+            ("External", "HorizontalPodAutoscaler", ("ScalingActive", "False", "NoMetric"), None),
+        ],
+    )
+    def test_of_an_autoscaler_that_does_nothing(
+        self, engine: str, kind: str, condition: tuple[str, str, str], said: str | None
+    ) -> None:
+        told = dict(zip(("type", "status", "reason"), condition, strict=True), message="why")
+        autoscaler = {"kind": kind, "metadata": {"name": "chat--small"}, "status": {"conditions": [told]}}
+        observed = seen(pod(1))
+        asked = {"engine": engine} | ({"serverAddress": "http://prometheus.svc"} if engine == "KEDA" else {})
+        message = self.message(replace(observed, children=(*observed.children, autoscaler)), **asked)
+        assert message.startswith("1 of 1 replicas are ready")
+        assert message.endswith(said or "are ready")
+
     def test_of_replicas_without_a_gpu(self) -> None:
         why = "no node can take the pod: Insufficient nvidia.com/gpu"
         observed = seen(pod(1), demand=demanded(19, 80), troubles={"chat--small": why})

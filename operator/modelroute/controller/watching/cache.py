@@ -231,12 +231,21 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
         meta["managedFields"] = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
         meta["resourceVersion"] = seen["metadata"].get("resourceVersion")
     if kind in (HORIZONTAL_AUTOSCALER, DAEMON_SET):  # their state changes all the time, and is nothing to us
+        inactive = _inactive(seen) if kind is HORIZONTAL_AUTOSCALER else None
         seen = {k: v for k, v in seen.items() if k != "status"}
+        seen |= {"status": {"conditions": [inactive]}} if inactive else {}  # but that it does nothing is
     return {**seen, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
 
 
 def _picked(seen: KubeObject, *fields: str) -> KubeObject:
     return {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", *fields)}
+
+
+def _inactive(autoscaler: KubeObject) -> KubeObject | None:
+    """The condition by which a HorizontalPodAutoscaler says that it changes no number, and why, without its times."""
+    told = (autoscaler.get("status") or {}).get("conditions") or ()
+    found = next((c for c in told if (c.get("type"), c.get("status")) == ("ScalingActive", "False")), None)
+    return found and {k: found.get(k) for k in ("type", "status", "reason", "message")}
 
 
 def _target_services(route: KubeObject) -> set[str]:

@@ -67,8 +67,26 @@ def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Obse
         return f"requests go to {backend.external.base_url}"
     if backend.target_ref:
         return f'Service "{backend.target_ref.name}" has {ready or "no"} ready endpoint{"" if ready == 1 else "s"}'
-    wrong = trouble(names.backend(route.metadata.name, backend.name), observed) or _stuck(observed, backend)
-    return _vllm_message(backend, ready, wrong, scaled) if scaled else wrong
+    name = names.backend(route.metadata.name, backend.name)
+    wrong = trouble(name, observed) or _stuck(observed, backend)
+    said = _vllm_message(backend, ready, wrong, scaled) if scaled else wrong
+    return "; ".join(filter(None, (said, _not_scaled(backend, name, observed))))
+
+
+_ABLE = {"HPA": ("HorizontalPodAutoscaler", "ScalingActive"), "KEDA": ("ScaledObject", "Ready")}
+"""The autoscaler of an engine, and its condition that is False while it cannot count."""
+
+
+def _not_scaled(backend: t.Backend, name: str, observed: Observed) -> str:
+    """Why the backend's autoscaler ``name`` changes no number, as it says itself; empty when it may."""
+    kind, able = _ABLE.get(backend.scaling.engine, ("", ""))
+    live = observed.child(kind, name) or {}
+    for told in (live.get("status") or {}).get("conditions") or ():
+        if (told.get("type"), told.get("status")) == (able, "False"):
+            why = f"{kind} does not scale it: {told.get('reason')}: {told.get('message')}"
+            # KEDA does not say more of what its query came to.
+            return f"{why}: does Prometheus scrape the routers?" if told.get("reason") == "TriggerError" else why
+    return ""
 
 
 def _stuck(observed: Observed, backend: t.Backend) -> str:
