@@ -14,6 +14,8 @@ from modelroute.planning.resources import objects
 from modelroute.planning.settings import Settings
 
 _METRIC = "vllm_num_requests_running"
+_POLLING_SECONDS = 5
+"""How often KEDA asks whether a first replica is wanted; its own default makes a request wait half a minute."""
 _COLD_WINDOW = "3m"
 """What Prometheus counts in it takes two samples at least: one a minute is its default."""
 _COLD_WEIGHT = 0.01
@@ -59,6 +61,7 @@ def _scaled_object(route: t.ModelRoute, backend: t.Backend, floor: int, address:
         "scaleTargetRef": {"name": names.backend(route.metadata.name, backend.name)},
         "minReplicaCount": floor if to_zero else max(floor, 1),
         "maxReplicaCount": max(floor, scaling.most, 1),
+        "pollingInterval": _POLLING_SECONDS,
         "cooldownPeriod": math.ceil(seconds(scaling.idle.after)),
         "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling)}},
         "triggers": [{"type": "prometheus", "metadata": trigger}],
