@@ -27,6 +27,13 @@ def scaled(*others: dict[str, Any], **scaling: Any) -> dict[str, Any]:
     return {"backends": [VLLM | {"scaling": scaling}, *others]}
 
 
+def cached(most: int, *, schedule: int = 1, node: str = "", **cache: Any) -> dict[str, Any]:
+    picked = {"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}
+    small = VLLM | {"vllm": {"model": "org/small", "modelCache": cache, **picked}, "scaling": {"maxReplicas": most}}
+    peak = {"name": "peak", "start": "08:00", "end": "09:00", "minReplicas": {"small": schedule}}
+    return {"backends": [small], "schedules": [peak]}
+
+
 def cold(policy: str) -> dict[str, Any]:
     return {"backends": [VLLM | ZERO | {"coldStart": {"policy": policy}}, HOSTED]}
 
@@ -60,6 +67,15 @@ RISKY: dict[str, tuple[dict[str, Any], str]] = {
         scaled(HOSTED, minReplicas=0, engine="External", idle={"after": "1h"}),
         "spec.backends[0].scaling.idle: action ScaleToZero does nothing here; engine External decides",
     ),
+    "KEDA lets none sleep": (
+        scaled(HOSTED, minReplicas=0, maxReplicas=2, engine="KEDA", idle={"action": "Sleep"}),
+        "spec.backends[0].scaling.idle: action Sleep does nothing here; engine KEDA decides",
+    ),
+    "a volume for one node": (cached(3, size="1Gi"), "spec.backends[0].vllm.modelCache: of up to 3 replicas only"),
+    "a volume for one node, at the peak": (
+        cached(1, schedule=2, size="1Gi"),
+        "spec.backends[0].vllm.modelCache: of up to 2 replicas only",
+    ),
     "apps beside the router may put it to sleep": (
         SLEEPY | {"router": {"mode": "Sidecar"}},
         "spec.backends[0].scaling.idle: action Sleep makes replicas serve vLLM's development paths",
@@ -89,6 +105,11 @@ CALM: dict[str, dict[str, Any]] = {
     "a fallback while it is held": cold("Hold") | COLD,
     "others that answer": cold("Fallback"),
     "idle replicas go": scaled(HOSTED, minReplicas=0, idle={"action": "None"}),
+    "idle replicas go by KEDA": scaled(HOSTED, minReplicas=0, engine="KEDA", idle={"after": "10m"}),
+    "a volume for one replica": cached(1, size="1Gi"),
+    "a volume for all nodes": cached(3, size="1Gi", accessMode="ReadWriteMany"),
+    "a volume and one node": cached(3, size="1Gi", node="gpu-1"),
+    "an existing claim": cached(3, claimName="models"),
     "idle replicas sleep": scaled(minReplicas=1, maxReplicas=2, idle={"action": "Sleep"}),
     "a canary with a fallback": {"backends": BOTH, "fallbacks": [{"backend": "small"}]} | CANARY,
     "a route for the world": {"router": OUTSIDE | KEYS | CERTIFIED},

@@ -9,6 +9,7 @@ from modelroute.api import types as t
 from modelroute.planning.settings import Settings
 
 _TRUST = "--trust-remote-code"
+_HOSTNAME = "kubernetes.io/hostname"
 
 
 def warnings(route: t.ModelRoute, settings: Settings) -> tuple[str, ...]:
@@ -16,7 +17,11 @@ def warnings(route: t.ModelRoute, settings: Settings) -> tuple[str, ...]:
     of_backends = (
         f"spec.backends[{i}].{sentence}"
         for i, backend in enumerate(route.spec.backends)
-        for sentence in (*_of_backend(route.spec, backend), *_of_sleep(route.spec, backend, settings))
+        for sentence in (
+            *_of_backend(route.spec, backend),
+            *_of_cache(route.spec, backend),
+            *_of_sleep(route.spec, backend, settings),
+        )
     )
     return (*of_backends, *_of_canary(route.spec), *(f"spec.router.{sentence}" for sentence in _of(route.spec.router)))
 
@@ -37,6 +42,20 @@ def _of_backend(spec: t.Spec, backend: t.Backend) -> Iterator[str]:
         )
     if backend.scaling.idle != t.Idle() and not _idles(backend.scaling):
         yield f"scaling.idle: action {backend.scaling.idle.action} does nothing here; {_why_idle(backend.scaling)}"
+
+
+def _of_cache(spec: t.Spec, backend: t.Backend) -> Iterator[str]:
+    """A volume for one node and replicas on several: the attach of the second is tried, and fails, for ever."""
+    vllm, cache = backend.vllm, backend.vllm.model_cache if backend.vllm else None
+    if vllm is None or cache is None or cache.size is None or cache.access_mode != "ReadWriteOnce":
+        return
+    most = max(backend.scaling.most, *(s.min_replicas.get(backend.name, 0) for s in spec.schedules), 1)
+    if most > 1 and _HOSTNAME not in vllm.node_selector:
+        yield (
+            f"vllm.modelCache: of up to {most} replicas only those on one node can mount a ReadWriteOnce claim, others "
+            f"wait for ever; set accessMode: ReadWriteMany, pick one node by nodeSelector ({_HOSTNAME}), or leave "
+            "modelCache out"
+        )
 
 
 def _of_sleep(spec: t.Spec, backend: t.Backend, settings: Settings) -> Iterator[str]:
@@ -66,14 +85,19 @@ def _overflows(spec: t.Spec, backend: t.Backend) -> bool:
 
 
 def _idles(scaling: t.Scaling) -> bool:
-    """Whether replicas are there that may idle, and the operator decides on them."""
-    if scaling.engine != "BuiltIn":
+    """Whether replicas are there that may idle, and whoever decides on them heeds that."""
+    if not _heeds_idle(scaling):
         return False
     return scaling.most > scaling.min_replicas if scaling.idle.action == "Sleep" else not scaling.min_replicas
 
 
+def _heeds_idle(scaling: t.Scaling) -> bool:
+    """KEDA, too, is told when the last replica goes, and whether it may."""
+    return scaling.engine == "BuiltIn" or (scaling.engine == "KEDA" and scaling.idle.action != "Sleep")
+
+
 def _why_idle(scaling: t.Scaling) -> str:
-    if scaling.engine != "BuiltIn":
+    if not _heeds_idle(scaling):
         return f"engine {scaling.engine} decides on replicas"
     if scaling.idle.action == "Sleep":
         return "replicas of minReplicas stay awake, and maxReplicas allows no others"
