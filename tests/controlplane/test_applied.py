@@ -28,7 +28,7 @@ def namespaces(plane: Plane) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
 def test_an_example_is_taken_without_a_warning(plane: Plane, path: Path) -> None:
-    done = applied(plane, "-f", str(path))
+    done = applied(plane, "--namespace=demo", "-f", str(path))
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
 
