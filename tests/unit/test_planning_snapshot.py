@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelroute.planning.observed import Observed, references
+from modelroute.planning.observed import Observed
 from modelroute.planning.routing.snapshot import image_tag, snapshot_of
 from modelroute.snapshot import types as s
 from tests.fakes import world
@@ -205,15 +205,3 @@ class TestSettings:
 )
 def test_an_image_is_told_by_its_tag(image: str, tag: str) -> None:
     assert image_tag(image) == tag
-
-
-def test_the_routers_own_secrets_are_looked_for() -> None:
-    router = {"auth": {"apiKeysSecretRef": {"name": "keys"}}, "tls": {"secretRef": {"name": "cert"}}}
-    assert references(world.route(router=router)).secrets == {"keys", "cert"}
-
-
-def test_what_a_route_refers_to_is_looked_for() -> None:
-    cached = {"name": "shared", "vllm": {"model": "m", "modelCache": {"claimName": "models"}}}
-    found = references(world.route(backends=[VLLM, cached, world.BEHIND, world.KEYED, HOSTED | {"name": "free"}]))
-    assert (*found.services, *found.secrets, *found.claims) == ("legacy", "openai", "models")
-    assert found.slices == {"legacy", "chat--small", "chat--shared"}

@@ -12,8 +12,10 @@ from modelroute.controller.kube.calls import FORBIDDEN, ApiError
 from modelroute.controller.kube.cluster import Cluster
 from modelroute.controller.kube.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, POD, SCALED_OBJECT, SERVICE, SLICE
 from modelroute.controller.watching.cache import Cache, Key
+from modelroute.planning import names
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
-from modelroute.planning.observed import KubeObject, Observed, place, references
+from modelroute.planning.observed import KubeObject, Observed, place
+from modelroute.planning.references import named
 
 _ADDRESSES = {SERVICE.name, SLICE.name, POD.name}
 """What says where replicas are."""
@@ -62,12 +64,12 @@ class Observer:
     async def look(self, route: t.ModelRoute) -> View:
         """What is seen of ``route`` and of what it refers to. ApiError where the API server is in trouble."""
         namespace, name = route.metadata.namespace, route.metadata.name
-        refs = references(route)
-        services = {s: found for s in refs.services if (found := self._cache.get(SERVICE, namespace, s))}
+        targets = named(route, "Service")
+        backed = (*targets, *(names.backend(name, b.name) for b in route.spec.backends if b.vllm))
         refusals = list(self._cache.refusals(namespace))
         secrets: dict[str, frozenset[str] | None] = {}
         hidden: set[str] = set()
-        for secret in sorted(refs.secrets):
+        for secret in named(route, "Secret"):
             try:
                 secrets[secret] = await self._cluster.secret_keys(namespace, secret)
             except ApiError as error:
@@ -75,7 +77,7 @@ class Observer:
                 if error.status != FORBIDDEN:  # that is for the installation to decide, and stops nothing
                     refusals.append(_lasting(error))
         claims: set[str] = set()
-        for claim in sorted(refs.claims):
+        for claim in named(route, "PersistentVolumeClaim"):
             try:
                 claims |= {claim} if await self._cluster.has_claim(namespace, claim) else set()
             except ApiError as error:
@@ -89,8 +91,8 @@ class Observer:
                 refusals.append(_lasting(error))
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
-            slices={s: self._cache.slices(namespace, s) for s in refs.slices},
-            services=services,
+            slices={s: self._cache.slices(namespace, s) for s in backed},
+            services={s: found for s in targets if (found := self._cache.get(SERVICE, namespace, s))},
             secrets=secrets,
             hidden=frozenset(hidden),
             claims=frozenset(claims),

@@ -3,13 +3,10 @@
 Filled by the controller for every reconcile; ``references`` says what to look for. Never holds a Secret's value.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from modelroute.api import podchecks
-from modelroute.api import types as t
-from modelroute.planning import names
 from modelroute.planning.errands import Errand, Sleep
 from modelroute.planning.scaling.demand import Demand
 from modelroute.planning.times.moments import unix
@@ -150,38 +147,3 @@ def written_at(live: KubeObject | None) -> float:
     """When the operator last changed a child of which the cache keeps that, in Unix seconds; 0 when it is not known."""
     fields = live["metadata"].get("managedFields") or () if live else ()
     return max((unix(field.get("time")) or 0.0 for field in fields), default=0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class References:
-    """Names, in the route's namespace, of what it depends on and does not make."""
-
-    services: frozenset[str]
-    secrets: frozenset[str]
-    claims: frozenset[str]
-    slices: frozenset[str]  # Services, the route's own among them, whose EndpointSlices matter
-
-
-def references(route: t.ModelRoute) -> References:
-    """What the controller must read and watch for ``route``."""
-    backends = route.spec.backends
-    services = frozenset(b.target_ref.name for b in backends if b.target_ref)
-    caches = (b.vllm.model_cache for b in backends if b.vllm and b.vllm.model_cache)
-    keys = (b.external.api_key_secret_ref for b in backends if b.external)
-    of_replicas = {name for b in backends if b.vllm for name in _secrets(b.vllm)}
-    router = route.spec.router
-    own = (router.auth.api_keys_secret_ref, router.tls and router.tls.secret_ref)
-    return References(
-        services=services,
-        secrets=frozenset(ref.name for ref in (*keys, *own) if ref) | of_replicas,
-        claims=frozenset(c.claim_name for c in caches if c.claim_name),
-        slices=services | {names.backend(route.metadata.name, b.name) for b in backends if b.vllm},
-    )
-
-
-def _secrets(vllm: t.VLLM) -> Iterator[str]:
-    """The Secrets that replicas are given, or their image is pulled by."""
-    if vllm.hub_token_secret_ref:
-        yield vllm.hub_token_secret_ref.name
-    yield from (ref.name for ref in vllm.image_pull_secrets)
-    yield from (secret.name for secret in podchecks.secrets(vllm.template))

@@ -6,6 +6,7 @@ Called by ``plan``. The router's pods get no token, and no Secrets but those tha
 from modelroute.api import types as t
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject
+from modelroute.planning.references import references
 from modelroute.planning.resources import objects
 from modelroute.planning.settings import Settings
 from modelroute.snapshot.codec import FILE_NAME
@@ -131,11 +132,5 @@ def secret_sources(route: t.ModelRoute) -> list[KubeObject]:
 
     A router calls no backend whose key is missing, and lets nobody in without the clients' keys.
     """
-    refs = ((b.name, b.external.api_key_secret_ref) for b in route.spec.backends if b.external)
-    found = [(ref.name, {ref.key: names.secret_file(backend)}) for backend, ref in refs if ref]
-    if clients := route.spec.router.auth.api_keys_secret_ref:
-        found.append((clients.name, names.CLIENT_KEYS))
-    return [
-        {"secret": {"name": name, "optional": True, "items": [{"key": k, "path": path} for k, path in files.items()]}}
-        for name, files in found
-    ]
+    mounted = [(ref.name, [{"key": key, "path": at} for key, at in ref.files.items()]) for ref in references(route)]
+    return [{"secret": {"name": name, "optional": True, "items": items}} for name, items in mounted if items]

@@ -10,9 +10,10 @@ from modelroute.api import types as t
 from modelroute.api.status import BackendStatus, Condition, RouterStatus, Status, condition_of
 from modelroute.planning.names import SIDECAR_LABEL
 from modelroute.planning.pods import lacks_device
+from modelroute.planning.references import CLIENT_KEYS_PATH
 from modelroute.planning.status.acks import Acks
 from modelroute.planning.status.sentences import several
-from modelroute.planning.unresolved import CLIENT_KEYS, Missing
+from modelroute.planning.unresolved import Missing
 from modelroute.snapshot.types import Snapshot
 
 TYPES = ("Accepted", "ResolvedRefs", "Programmed", "Ready")
@@ -154,7 +155,7 @@ def ready(
         return Verdict("Ready", "False", "RouterNotReady", "spec.router.replicas is 0: no router pod is asked for")
     if router.desired_replicas and not router.ready_replicas:
         return Verdict("Ready", "False", "RouterNotReady", _pods(route, router))
-    closed = next((m.problem for m in missing if m.path == CLIENT_KEYS and not m.unknown), "")
+    closed = next((m.problem for m in missing if m.path == CLIENT_KEYS_PATH and not m.unknown), "")
     if closed and mode != "None":
         message = f"routers know no keys but those they have read, and one that starts lets nobody in: {closed}"
         return Verdict("Ready", "False", "ClientKeysMissing", message)
