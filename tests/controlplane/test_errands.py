@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import pytest
@@ -12,16 +10,13 @@ from modelroute.controller import metrics
 from modelroute.planning.errands import Errand, Mark, Sleep, Wake, WarmUp
 from modelroute.planning.names import SLEEPING_ANNOTATION
 from modelroute.planning.times.moments import rfc3339
-from modelroute.planning.warming import warmup
-from modelroute.planning.warming.slots import Slot
-from modelroute.planning.warming.warmup import Timetable
 from tests.controlplane.inside import Inside
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.replicas import COLD, address, make_replica, notes
 from tests.controlplane.routes import create, route
 from tests.fakes.standin import Standin, standin
 
-PINGED = COLD | {"warmup": {"schedules": [{"name": "morning", "cron": "45 7 * * *", "timeZone": "Asia/Shanghai"}]}}
+PINGED = COLD | {"warmup": {"schedules": [{"name": "often", "cron": "* * * * *"}]}}
 
 
 @pytest.fixture
@@ -47,52 +42,51 @@ def status(plane: Plane, namespace: str) -> dict[str, Any]:
     return found
 
 
-def at(monkeypatch: pytest.MonkeyPatch, slot: Slot) -> None:
-    """This slot is due until it is carried out."""
-
-    def due(_: object, old: Any, now: float) -> Sequence[Slot]:
-        return () if old and old.slots.get(slot.schedule) == slot.time else (slot,)
-
-    timetable = Timetable(due, lambda _, status, *__: (status, ()), lambda *_: None)
-    monkeypatch.setattr(warmup, "warmth", partial(warmup.warmth, timetable=timetable))
+async def comes(operator: Inside) -> str:
+    """The slot of the next minute, once it has come: a schedule begins with what comes after it was first seen."""
+    slot = (operator.now // 60 + 1) * 60
+    operator.now = slot - 1
+    await operator.look()
+    operator.now = slot + 3
+    return rfc3339(slot)
 
 
 def test_o22_a_slot_is_one_ping_of_every_ready_replica_told_in_the_status_metrics_and_events(
-    plane: Plane, replicas: list[str], namespace: str, monkeypatch: pytest.MonkeyPatch
+    plane: Plane, replicas: list[str], namespace: str
 ) -> None:
     async def carried_out() -> float:
         async with Inside(namespace) as operator:
-            slot = Slot("morning", rfc3339(operator.now - 3))
-            at(monkeypatch, slot)
+            slot = await comes(operator)
             for _ in range(3):
                 await operator.look()
                 await operator.idle()
             labels = (namespace, "chat", "small")
             assert metrics.WARMUP_FAILURES.labels(*labels)._value.get() == 1
             assert metrics.WARMUP_SECONDS.labels(*labels)._sum.get() > 0
-            assert status(plane, namespace)["slots"] == {"morning": slot.time}
+            assert status(plane, namespace)["slots"] == {"often": slot}
             return operator.now
 
     with served(replicas[0]) as server:
         now = asyncio.run(carried_out())
         assert 'handler="/v1/chat/completions",method="POST",status="2xx"} 1.0' in server.ask("GET", "/metrics")[1]
     found = status(plane, namespace)
-    why = "morning: 1 of 2 replicas did not answer: small-b: the connection is refused"
+    why = "often: 1 of 2 replicas did not answer: small-b: the connection is refused"
     assert (found["time"], found["failures"], found["message"]) == (rfc3339(now), 1, why)
     assert found["milliseconds"] > 0
     assert notes(plane, namespace, "WarmupFailed") == [f"small, {why}"]
 
 
 def test_o22_an_operator_that_ends_in_the_middle_of_a_slot_counts_it_once(
-    plane: Plane, replicas: list[str], namespace: str, monkeypatch: pytest.MonkeyPatch
+    plane: Plane, replicas: list[str], namespace: str
 ) -> None:
     async def twice() -> None:
         async with Inside(namespace) as first:
-            at(monkeypatch, Slot("morning", rfc3339(first.now - 3)))
+            slot = await comes(first)
             await first.look()
             await first.idle()  # all have answered, and the status does not have it yet
-        assert "slots" not in status(plane, namespace)
+        assert status(plane, namespace)["slots"] != {"often": slot}
         async with Inside(namespace) as second:
+            second.now = first.now
             for _ in range(3):
                 await second.look()
                 await second.idle()

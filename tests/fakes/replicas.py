@@ -7,17 +7,15 @@ from typing import Any
 from modelroute.api.status import BackendStatus, Status
 from modelroute.planning.errands import WarmUp
 from modelroute.planning.observed import Observed, Pinged, Pod
-from modelroute.planning.times.moments import rfc3339
-from modelroute.planning.warming.slots import Slot
-from modelroute.planning.warming.warmup import Timetable, Warmth, warmth
+from modelroute.planning.warming.warmup import Warmth, warmth
 from tests.fakes.manifests import VLLM
-from tests.fakes.world import route
+from tests.fakes.world import moment, route
 
-START = 1000.0
-NOW = START + 100
-SLOT = rfc3339(NOW - 10)
+SLOT, SLOT_BEFORE = "2026-05-01T07:45:00Z", "2026-04-30T07:45:00Z"
 MORNING = ("morning", SLOT)
-SMALL = VLLM | {"warmup": {"schedules": [{"name": name, "cron": "45 7 * * *"} for name in ("morning", "noon")]}}
+NOW = moment(SLOT) + 10
+START = NOW - 100
+SMALL = VLLM | {"warmup": {"schedules": [{"name": "morning", "cron": "45 7 * * *"}]}}
 
 
 def replica(name: str = "small-1", backend: str = "small", **fields: Any) -> Pod:
@@ -47,10 +45,10 @@ def answered(at: float = NOW, seconds: float = 0.31, **fields: Any) -> Pinged:
     return Pinged(at, health_seconds=0.003, answer_seconds=seconds, **fields)
 
 
-def asked(*pods: Pod, backend: Mapping[str, Any] = SMALL, due: tuple[Slot, ...] = (), **seen: Any) -> Warmth:
-    """What a route of one backend wants of these pods. ``old``: what the status said; ``endpoints``: of its Service."""
-    old, endpoints = seen.pop("old", None), seen.pop("endpoints", ())
+def asked(*pods: Pod, backend: Mapping[str, Any] = VLLM, **seen: Any) -> Warmth:
+    """What a route of one backend wants of these pods at ``now``. ``old``: what the status said; ``endpoints``: of its
+    Service."""
+    old, endpoints, now = seen.pop("old", None), seen.pop("endpoints", ()), seen.pop("now", NOW)
     status = Status(backends=(BackendStatus("small", "VLLM", 100, warmup=old),)) if old else None
     wanted = route(old=status, backends=[backend])
-    timetable = Timetable(lambda *_: due, lambda _, status, *__: (status, ()), lambda *_: None)
-    return warmth(wanted, Observed(pods=pods, **seen), {"small": endpoints}, NOW, timetable)
+    return warmth(wanted, Observed(pods=pods, **seen), {"small": endpoints}, now)

@@ -13,6 +13,7 @@ from modelroute.controller.watching.cache import Key
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Mark, Sleep, Wake, WarmUp
 from modelroute.planning.observed import Pinged
+from modelroute.planning.times.moments import rfc3339
 from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, DEAD, FAILS
 from tests.fakes.replicas import MORNING, NOW, ping
@@ -33,7 +34,7 @@ class TestTheGate:
         assert condition == {
             "type": names.WARM_GATE,
             "status": "True",
-            "lastTransitionTime": "1970-01-01T00:18:20Z",
+            "lastTransitionTime": rfc3339(NOW),
             "reason": "Answered",
             "message": "/health 3 ms, first answer 310 ms",
         }

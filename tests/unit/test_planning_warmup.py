@@ -72,15 +72,17 @@ class TestFirstAnswers:
 
     def test_nothing_changes_while_there_is_none_newer(self) -> None:
         old = WarmupStatus(rfc3339(NOW), 7, 1, "morning: one failed", {"morning": SLOT})
-        assert asked(warm(), pinged={"small-1": answered()}, old=old).statuses == {"small": old}
+        found = asked(warm(), backend=SMALL, pinged={"small-1": answered()}, old=old)
+        assert found.statuses == {"small": old}
 
     def test_an_operator_that_has_just_begun_keeps_what_was_told(self) -> None:
         old = WarmupStatus(rfc3339(NOW), 7, 1, "morning: one failed", {"morning": SLOT})
-        assert asked(warm(), old=old).statuses == {"small": old}
+        assert asked(warm(), backend=SMALL, old=old).statuses == {"small": old}
 
     def test_slots_are_kept(self) -> None:
         old = WarmupStatus(rfc3339(NOW - 50), slots={"morning": SLOT})
-        assert asked(warm(), pinged={"small-1": answered()}, old=old).statuses["small"].slots == {"morning": SLOT}
+        found = asked(warm(), backend=SMALL, pinged={"small-1": answered()}, old=old)
+        assert found.statuses["small"].slots == {"morning": SLOT}
 
 
 class TestWhatIsStuck:

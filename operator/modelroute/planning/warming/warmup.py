@@ -5,7 +5,7 @@ it is seen to be done. What failed is planned again; how soon it is tried again 
 is down, new replicas wait: nothing else opens a gate.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from modelroute.api import types as t
@@ -24,19 +24,6 @@ Label = tuple[str, str]
 """A slot as an errand has it: schedule (several of one moment: "a, b") and RFC 3339."""
 
 
-class Timetable(NamedTuple):
-    """Which slots there are: the functions of ``slots``."""
-
-    due: Callable[[t.Backend, WarmupStatus | None, float], Sequence[Slot]] = slots.due
-    account: Callable[
-        [t.Backend, WarmupStatus | None, Collection[Slot], float], tuple[WarmupStatus | None, tuple[Event, ...]]
-    ] = slots.account
-    next_look: Callable[[t.Backend, WarmupStatus | None, float], float | None] = slots.next_look
-
-
-TIMETABLE = Timetable()
-
-
 class Warmth(NamedTuple):
     """What is to be asked, and what came of what was asked."""
 
@@ -46,13 +33,7 @@ class Warmth(NamedTuple):
     look_again: float | None  # when a slot comes or is missed, in Unix seconds
 
 
-def warmth(
-    route: t.ModelRoute,
-    observed: Observed,
-    endpoints: Mapping[str, Sequence[str]],
-    now: float,
-    timetable: Timetable = TIMETABLE,
-) -> Warmth:
+def warmth(route: t.ModelRoute, observed: Observed, endpoints: Mapping[str, Sequence[str]], now: float) -> Warmth:
     """The warm-ups of all backends but external ones; ``endpoints`` are those that can answer, by backend."""
     errands: list[Errand] = []
     statuses: dict[str, WarmupStatus] = {}
@@ -63,13 +44,13 @@ def warmth(
         if backend.external:
             continue
         targets = _targets(backend, observed, endpoints.get(backend.name, ()))
-        status, news, begun = _of_slots(backend, observed, targets, before.get(backend.name), now, timetable)
+        status, news, begun = _of_slots(backend, observed, targets, before.get(backend.name), now)
         errands += _of_gates(route, backend, observed)
         errands += [request(backend, target, route.models[0], slot=label) for label, target in begun]
         events += news
         if status:
             statuses[backend.name] = status
-        if (look := timetable.next_look(backend, status, now)) is not None:
+        if (look := slots.next_look(backend, status, now)) is not None:
             looks.append(look)
     return Warmth(tuple(errands), statuses, tuple(events), min(looks, default=None))
 
@@ -87,16 +68,11 @@ def _of_gates(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> It
 
 
 def _of_slots(
-    backend: t.Backend,
-    observed: Observed,
-    targets: Sequence[Target],
-    old: WarmupStatus | None,
-    now: float,
-    timetable: Timetable,
+    backend: t.Backend, observed: Observed, targets: Sequence[Target], old: WarmupStatus | None, now: float
 ) -> tuple[WarmupStatus | None, tuple[Event, ...], list[tuple[Label, Target]]]:
     """The status, what to tell, and who is to be asked for which slot."""
     status = _with_first(old, _results(observed, backend))
-    label = _label(backend, observed, old, timetable.due(backend, old, now))
+    label = _label(backend, observed, old, slots.due(backend, old, now))
     missing = [] if label is None else _missing(observed, label, targets)
     begun: tuple[Slot, ...] = ()
     events: tuple[Event, ...] = ()
@@ -104,7 +80,7 @@ def _of_slots(
         begun = tuple(Slot(schedule, label[1]) for schedule in _schedules(label))
     elif label:
         status, events = _finished(backend, old, label, _results(observed, backend), now)
-    status, news = timetable.account(backend, status, begun, now)
+    status, news = slots.account(backend, status, begun, now)
     return status, (*events, *news), [(label, target) for target in missing if label]
 
 
