@@ -16,7 +16,7 @@ from tests.controlplane.replicas import COLD, address, make_replica, notes
 from tests.controlplane.routes import create, route
 from tests.fakes.standin import Standin, standin
 
-PINGED = COLD | {"warmup": {"schedules": [{"name": "often", "cron": "* * * * *"}]}}
+SCHEDULED = COLD | {"warmup": {"schedules": [{"name": "often", "cron": "* * * * *"}]}}
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def replicas(plane: Plane, stopped: Operator, namespace: str, monkeypatch: pytes
     """The addresses of two replicas that are ready, named small-a and small-b; the operator is the test's own."""
     monkeypatch.setenv("KUBECONFIG", str(plane.operator_kubeconfig))
     hosts = [address(), address()]
-    create(plane, namespace, backends=[PINGED])
+    create(plane, namespace, backends=[SCHEDULED])
     for name in ("small-a", "small-b"):
         make_replica(plane, namespace, name, gated=False)
     plane.make_pods_ready(namespace, "backend", *hosts)
@@ -51,7 +51,7 @@ async def comes(operator: Inside) -> str:
     return rfc3339(slot)
 
 
-def test_o22_a_slot_is_one_ping_of_every_ready_replica_told_in_the_status_metrics_and_events(
+def test_o22_a_slot_is_one_warm_up_of_every_ready_replica_told_in_the_status_metrics_and_events(
     plane: Plane, replicas: list[str], namespace: str
 ) -> None:
     async def carried_out() -> float:

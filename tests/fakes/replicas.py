@@ -6,7 +6,7 @@ from typing import Any
 
 from modelroute.api.status import BackendStatus, Status
 from modelroute.planning.errands import WarmUp
-from modelroute.planning.observed import Observed, Pinged, Pod
+from modelroute.planning.observed import Observed, Pod, WarmUpResult
 from modelroute.planning.warming.warmup import Warmth, warmth
 from tests.fakes.manifests import VLLM
 from tests.fakes.world import moment, route
@@ -35,14 +35,14 @@ def warm(name: str = "small-1", backend: str = "small", **fields: Any) -> Pod:
     return replica(name, backend, **{"warm": START + 61, "ready": True} | fields)
 
 
-def ping(pod: str = "small-1", **fields: Any) -> WarmUp:
+def warm_up(pod: str = "small-1", **fields: Any) -> WarmUp:
     """The request of a warm-up, as no manifest says otherwise."""
     return replace(WarmUp("small", pod, "10.0.0.1:8000", "small", "ping", 1, 60.0), **fields)
 
 
-def answered(at: float = NOW, seconds: float = 0.31, **fields: Any) -> Pinged:
+def answered(at: float = NOW, seconds: float = 0.31, **fields: Any) -> WarmUpResult:
     """How that ended."""
-    return Pinged(at, health_seconds=0.003, answer_seconds=seconds, **fields)
+    return WarmUpResult(at, health_seconds=0.003, answer_seconds=seconds, **fields)
 
 
 def asked(*pods: Pod, backend: Mapping[str, Any] = VLLM, **seen: Any) -> Warmth:

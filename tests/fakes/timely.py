@@ -82,5 +82,5 @@ GOOD: dict[str, dict[str, Any]] = {
             by_cron("0 0 29 2 0,7", name="leap")["schedules"][0],
         ]
     },
-    "pings in the morning": warmed(timeZone="America/Argentina/Buenos_Aires"),
+    "warm-ups in the morning": warmed(timeZone="America/Argentina/Buenos_Aires"),
 }

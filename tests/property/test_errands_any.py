@@ -12,15 +12,15 @@ from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake
 from modelroute.planning.names import SLEEPING_ANNOTATION, WARM_GATE
 from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, DEAD, FAILS, NOT_FOUND, OK
-from tests.fakes.replicas import MORNING, NOW, ping
+from tests.fakes.replicas import MORNING, NOW, warm_up
 
 BAD: list[Any] = [NOT_FOUND, FAILS, DEAD, OK, Answer(302, b"", 0.1), UnansweredError("no answer within 60 s")]
 SAYS = st.lists(st.sampled_from([*BAD, ANSWER]), min_size=1, max_size=4)
 ERRANDS: list[Errand] = [
-    ping(opens=NOW),
-    ping(slot=MORNING),
+    warm_up(opens=NOW),
+    warm_up(slot=MORNING),
     Sleep("small", "small-1", "10.0.0.1:8000"),
-    Wake(ping()),
+    Wake(warm_up()),
     Mark("small-1", ((SLEEPING_ANNOTATION, "2026-05-01T08:00:00Z"),)),
     CloseGate("small-1"),
 ]
@@ -59,5 +59,5 @@ def test_no_gate_opens_without_an_answer(looks: Any, chat: Any, health: Any) -> 
 @given(chat=SAYS, health=SAYS)
 def test_a_gate_opens_as_soon_as_there_is_an_answer(chat: Any, health: Any) -> None:
     world = World(chat=[*chat, ANSWER], health=[*health, OK])
-    world.run(ping(opens=NOW), seconds=400)
+    world.run(warm_up(opens=NOW), seconds=400)
     assert world.pod().warm == NOW

@@ -12,7 +12,7 @@ from modelroute.controller.asking.client import Answer
 from modelroute.controller.asking.vllm import ReplicaError, Timed
 from modelroute.controller.asking.words import MOST_WORDS
 from tests.fakes.pods import ANSWER, DEAD, NOT_FOUND, OK, FakePods
-from tests.fakes.replicas import ping
+from tests.fakes.replicas import warm_up
 
 CHAT = {"model": "small", "max_tokens": 1, "messages": [{"role": "user", "content": "ping"}]}
 COMPLETION = {"model": "small", "max_tokens": 1, "prompt": "ping"}
@@ -25,7 +25,7 @@ def error(status: int, message: str) -> Answer:
 
 
 def warmed(pods: FakePods) -> Timed:
-    return asyncio.run(vllm.warm_up(pods, ping()))
+    return asyncio.run(vllm.warm_up(pods, warm_up()))
 
 
 def refusal(asked: Awaitable[Any]) -> str:
@@ -38,7 +38,7 @@ def refusal(asked: Awaitable[Any]) -> str:
 
 
 def refused(**says: Any) -> str:
-    return refusal(vllm.warm_up(FakePods(**says), ping()))
+    return refusal(vllm.warm_up(FakePods(**says), warm_up()))
 
 
 NO_TEMPLATE = error(400, "default chat template is no longer allowed")
@@ -66,7 +66,7 @@ def test_the_figures_are_those_of_the_answer_that_came() -> None:
 
 def test_one_that_is_not_healthy_is_not_asked() -> None:
     pods = FakePods(health=Answer(503, b"", 0.1))
-    assert refusal(vllm.warm_up(pods, ping())) == "/health said 503"
+    assert refusal(vllm.warm_up(pods, warm_up())) == "/health said 503"
     assert len(pods.asked) == 1
 
 
@@ -86,7 +86,7 @@ def test_the_first_form_that_is_served_says_what_is_wrong() -> None:
 
 def test_a_failure_is_not_asked_for_in_another_form() -> None:
     pods = FakePods(chat=error(500, "boom"), **{"v1/completions": ANSWER})
-    assert refusal(vllm.warm_up(pods, ping())) == "/v1/chat/completions said 500: boom"
+    assert refusal(vllm.warm_up(pods, warm_up())) == "/v1/chat/completions said 500: boom"
 
 
 def test_what_serves_nothing_of_it_is_told_what_to_do() -> None:

@@ -12,13 +12,13 @@ from modelroute.controller.kube.kinds import POD
 from modelroute.controller.watching.cache import Key
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Mark, Sleep, Wake, WarmUp
-from modelroute.planning.observed import Pinged
+from modelroute.planning.observed import WarmUpResult
 from modelroute.planning.times.moments import rfc3339
 from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, DEAD, FAILS
-from tests.fakes.replicas import MORNING, NOW, ping
+from tests.fakes.replicas import MORNING, NOW, warm_up
 
-GATE = ping(opens=NOW - 5)
+GATE = warm_up(opens=NOW - 5)
 SLEEP = Sleep("small", "small-1", "10.0.0.1:8000")
 SLEEPING = Mark("small-1", ((names.SLEEPING_ANNOTATION, "2026-05-01T08:00:00Z"),))
 FAILED = "small-1 gets no requests before its first answer: /v1/chat/completions said 500: boom"
@@ -57,7 +57,7 @@ class TestTheGate:
         [condition] = World().run(CloseGate("small-1")).conditions()
         assert (condition["status"], condition["reason"]) == ("False", "Restarted")
 
-    @pytest.mark.parametrize("asked", [ping(), ping(slot=MORNING)], ids=["after waking", "of a slot"])
+    @pytest.mark.parametrize("asked", [warm_up(), warm_up(slot=MORNING)], ids=["after waking", "of a slot"])
     def test_no_other_request_opens_it(self, asked: WarmUp) -> None:
         assert World().run(asked).conditions() == []
 
@@ -101,7 +101,7 @@ class TestFailures:
 
     def test_an_errand_that_breaks_ends_no_other(self) -> None:
         world = World(2, chat=RuntimeError("ours"))
-        world.run(GATE, SLEEP, ping("small-2", address="10.0.0.2:8000"), seconds=5)
+        world.run(GATE, SLEEP, warm_up("small-2", address="10.0.0.2:8000"), seconds=5)
         assert "10.0.0.2:8000 /health" in world.pods.asked
 
 
@@ -143,13 +143,13 @@ class TestOnce:
     def test_it_is_marked_though_it_is_being_asked(self) -> None:
         assert World(chat=asyncio.Event()).run(GATE, SLEEPING).pod().sleeping is not None
 
-    MANY = tuple(ping(f"small-{n}", address=f"10.0.0.{n}:8000") for n in range(70))
+    MANY = tuple(warm_up(f"small-{n}", address=f"10.0.0.{n}:8000") for n in range(70))
 
     def test_of_one_route_no_more_are_asked_at_once_than_that(self) -> None:
         assert World(chat=asyncio.Event()).run(*self.MANY).pods.most_at_once == MOST_OF_ROUTE
 
     def test_who_is_to_wake_does_not_wait_for_those(self) -> None:
-        world, sleeper = World(chat=asyncio.Event()), ping("small-99", address="10.0.0.99:8000")
+        world, sleeper = World(chat=asyncio.Event()), warm_up("small-99", address="10.0.0.99:8000")
         asked = world.run(*self.MANY, Wake(sleeper)).pods.asked
         assert "10.0.0.99:8000 /wake_up" in asked
 
@@ -173,23 +173,25 @@ class TestOnce:
     def test_each_end_is_looked_at(self) -> None:
         world = World(health=DEAD)
         world.wanted = []
-        world.run(ping(slot=MORNING))
+        world.run(warm_up(slot=MORNING))
         assert world.looks == 2
 
 
 class TestResults:
-    """What is remembered is how the last ping of each pod that there is ended."""
+    """What is remembered is how the last warm-up of each pod that there is ended."""
 
     def test_of_an_answer_its_figures(self) -> None:
-        assert World().run(ping(slot=MORNING)).seen.pinged == {"small-1": Pinged(NOW, 0.003, 0.31, slot=MORNING)}
+        assert World().run(warm_up(slot=MORNING)).seen.warm_ups == {
+            "small-1": WarmUpResult(NOW, 0.003, 0.31, slot=MORNING)
+        }
 
     def test_of_a_failure_why_and_of_a_slot_there_is_one_try(self) -> None:
-        world = World(health=DEAD).run(ping(slot=MORNING))
-        assert world.seen.pinged == {"small-1": Pinged(NOW, error="the connection is refused", slot=MORNING)}
+        world = World(health=DEAD).run(warm_up(slot=MORNING))
+        assert world.seen.warm_ups == {"small-1": WarmUpResult(NOW, error="the connection is refused", slot=MORNING)}
         assert (len(world.pods.asked), world.cluster.events, world.seen.stuck) == (1, [], {})
 
     def test_those_of_pods_that_are_gone_are_forgotten(self) -> None:
-        assert World().without_the_pod(GATE).seen.pinged == {}
+        assert World().without_the_pod(GATE).seen.warm_ups == {}
 
     def test_a_pod_that_went_meanwhile_is_no_failure(self) -> None:
         world = World()
@@ -219,7 +221,7 @@ class TestResults:
     def test_what_ends_after_its_route_makes_no_series_again(self) -> None:
         gate = asyncio.Event()
         world = World(chat=gate)
-        world.forgotten_meanwhile(gate, ping(slot=MORNING))
+        world.forgotten_meanwhile(gate, warm_up(slot=MORNING))
         assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples] == []
 
     def test_those_of_a_backend_that_went_are_removed(self) -> None:
@@ -232,4 +234,4 @@ class TestResults:
             world.look(KEY)
             assert [s for m in metrics.WARMUP_SECONDS.collect() for s in m.samples] == []
 
-        world.within(test, ping(slot=MORNING))
+        world.within(test, warm_up(slot=MORNING))

@@ -9,9 +9,9 @@ from modelroute.planning import names
 from modelroute.planning.errands import Mark, Sleep, Wake
 from tests.fakes.errands import KEY, World
 from tests.fakes.pods import ANSWER, FAILS
-from tests.fakes.replicas import MORNING, NOW, ping
+from tests.fakes.replicas import MORNING, NOW, warm_up
 
-GATE = ping(opens=NOW - 5)
+GATE = warm_up(opens=NOW - 5)
 SLEEP = Sleep("small", "small-1", "10.0.0.1:8000")
 SLEEPING = Mark("small-1", ((names.SLEEPING_ANNOTATION, "2026-05-01T08:00:00Z"),))
 UNSERVED = "/sleep?level=1 is not served; vLLM serves it with VLLM_SERVER_DEV_MODE=1 in its environment"
@@ -28,34 +28,34 @@ class TestSleepAndWake:
     def test_it_is_woken_answers_a_first_request_and_then_its_mark_goes(self) -> None:
         world = World()
         world.run(SLEEPING)
-        world.run(Wake(ping()))
+        world.run(Wake(warm_up()))
         assert world.pods.asked == [f"10.0.0.1:8000 /{path}" for path in ("wake_up", "health", "v1/chat/completions")]
         assert (world.annotations(), world.pod().sleeping) == ({}, None)
-        assert world.seen.pinged["small-1"].wake_seconds == 0.003
+        assert world.seen.warm_ups["small-1"].wake_seconds == 0.003
 
     def test_the_mark_stays_while_it_does_not_answer(self) -> None:
         world = World(chat=FAILS)
         world.run(SLEEPING)
-        world.run(Wake(ping()), seconds=60)
+        world.run(Wake(warm_up()), seconds=60)
         assert world.pod().sleeping is not None
         assert world.seen.stuck == {"small-1": "small-1 does not wake up: /v1/chat/completions said 500: boom"}
 
     def test_a_wake_that_takes_too_long_is_told_at_once(self) -> None:
-        world = World(wake=UnansweredError("no answer within 60 s")).run(Wake(ping()))
+        world = World(wake=UnansweredError("no answer within 60 s")).run(Wake(warm_up()))
         assert world.cluster.notes == ["small-1 does not wake up: no answer within 60 s"]
 
     def test_one_that_cannot_sleep_answers_again_by_its_answer_alone(self) -> None:
         """As when it was marked, and never slept: that it is not served says nothing of whether it answers."""
         world = World(wake=None)
         world.run(SLEEPING)
-        world.run(Wake(ping()))
-        assert (world.annotations(), world.seen.pinged["small-1"].wake_seconds) == ({}, None)
+        world.run(Wake(warm_up()))
+        assert (world.annotations(), world.seen.warm_ups["small-1"].wake_seconds) == ({}, None)
         world = World(wake=None, chat=FAILS)
         world.run(SLEEPING)
-        assert world.run(Wake(ping())).pod().sleeping is not None
+        assert world.run(Wake(warm_up())).pod().sleeping is not None
 
     def test_one_that_fails_to_wake_is_not_asked(self) -> None:
-        assert World(wake=FAILS).run(Wake(ping())).pods.asked == ["10.0.0.1:8000 /wake_up"]
+        assert World(wake=FAILS).run(Wake(warm_up())).pods.asked == ["10.0.0.1:8000 /wake_up"]
 
     def test_who_does_not_wake_is_known_while_that_is_wanted(self) -> None:
         world = World(wake=FAILS, sleep=FAILS)
@@ -69,7 +69,7 @@ class TestSleepAndWake:
             world.look(KEY)
             await asyncio.sleep(1)
 
-        assert world.within(test, Wake(ping())).seen.oversleeping == set()
+        assert world.within(test, Wake(warm_up())).seen.oversleeping == set()
 
     def test_that_it_fell_asleep_is_told_once_for_each_mark(self) -> None:
         world = World()
@@ -110,7 +110,7 @@ class TestTheEnd:
     def test_a_route_that_is_gone_is_not_remembered_by_what_ends_after_it(self) -> None:
         gate = asyncio.Event()
         world = World(chat=gate)
-        assert world.forgotten_meanwhile(gate, ping(slot=MORNING)).seen == Seen({}, frozenset(), {})
+        assert world.forgotten_meanwhile(gate, warm_up(slot=MORNING)).seen == Seen({}, frozenset(), {})
 
     def test_one_that_comes_back_at_once_waits_for_what_is_under_way(self) -> None:
         gate = asyncio.Event()

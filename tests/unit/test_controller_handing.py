@@ -16,7 +16,7 @@ from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, POD
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
-from modelroute.planning.observed import Pinged
+from modelroute.planning.observed import WarmUpResult
 from tests.fakes.manifests import VLLM
 from tests.fakes.pods import FakePods
 from tests.fakes.reconcilers import reconciler
@@ -82,7 +82,7 @@ def test_errands_are_handed_over_though_something_was_refused() -> None:
 def test_what_came_of_errands_is_seen_at_the_next_look() -> None:
     class Known(Handed):
         def seen(self, key: Key) -> Seen:
-            return Seen({"small-a": Pinged(1000.0, 0.003, 0.31)}, frozenset(), {"small-a": "small-a is stuck"})
+            return Seen({"small-a": WarmUpResult(1000.0, 0.003, 0.31)}, frozenset(), {"small-a": "small-a is stuck"})
 
     world = World(backends=[VLLM])
     world.cluster.keep(POD, replica())

@@ -7,7 +7,7 @@ import pytest
 
 from modelroute.api.status import PastStart, StartStatus
 from modelroute.planning import pods
-from modelroute.planning.observed import Observed, Pinged, Pod
+from modelroute.planning.observed import Observed, Pod, WarmUpResult
 from modelroute.planning.routing.starts import Learnt, learn, start_of, woken
 from modelroute.snapshot.types import Start
 from tests.fakes import world
@@ -107,9 +107,9 @@ class TestManyStarts:
 
     def test_what_it_takes_to_wake_is_learnt_from_the_last_that_did(self) -> None:
         known = learn(None, [pod()], LONG_AFTER)
-        woke = Pinged(at=5, answer_seconds=0.5, wake_seconds=2.6)
-        assert woken(known, [Pinged(at=4, wake_seconds=9), woke, Pinged(at=6)]).status.wake == 4  # type: ignore[union-attr]
-        assert woken(known, [Pinged(at=7, wake_seconds=9, error="no")]) == known
+        woke = WarmUpResult(at=5, answer_seconds=0.5, wake_seconds=2.6)
+        assert woken(known, [WarmUpResult(at=4, wake_seconds=9), woke, WarmUpResult(at=6)]).status.wake == 4  # type: ignore[union-attr]
+        assert woken(known, [WarmUpResult(at=7, wake_seconds=9, error="no")]) == known
         assert woken(Learnt(), [woke]) == Learnt()
 
     def test_what_it_takes_to_wake_stays(self) -> None:

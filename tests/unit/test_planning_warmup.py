@@ -8,10 +8,10 @@ from modelroute.planning.observed import Observed, Pod
 from modelroute.planning.requests import first_request
 from modelroute.planning.times.moments import rfc3339
 from tests.fakes.manifests import VLLM
-from tests.fakes.replicas import NOW, SLOT, SMALL, START, answered, asked, ping, replica, warm
+from tests.fakes.replicas import NOW, SLOT, SMALL, START, answered, asked, replica, warm, warm_up
 from tests.fakes.world import of_vllm, planned, ready, route
 
-GATE = ping(opens=START + 60)
+GATE = warm_up(opens=START + 60)
 
 
 class TestBeforeTraffic:
@@ -39,7 +39,7 @@ class TestBeforeTraffic:
     def test_it_is_asked_as_the_manifest_says_by_the_name_that_it_serves(self) -> None:
         request = {"prompt": "Say hi", "maxTokens": 5, "timeout": "2m"}
         [errand] = asked(replica(), backend=VLLM | {"model": "org/one", "warmup": {"request": request}}).errands
-        assert errand == ping(model="org/one", prompt="Say hi", max_tokens=5, timeout=120.0, opens=START + 60)
+        assert errand == warm_up(model="org/one", prompt="Say hi", max_tokens=5, timeout=120.0, opens=START + 60)
 
     def test_an_ipv6_address_is_bracketed(self) -> None:
         [errand] = asked(replica(address="fd00::1")).errands
@@ -50,11 +50,11 @@ class TestBeforeTraffic:
         assert asked(warm(started=START + 70)).errands == (CloseGate("small-1"),)
 
     def test_a_first_answer_is_asked_for_again_as_long_as_it_fails(self) -> None:
-        assert asked(replica(), pinged={"small-1": answered(error="/health said 500")}).errands == (GATE,)
+        assert asked(replica(), warm_ups={"small-1": answered(error="/health said 500")}).errands == (GATE,)
 
     def test_the_request_after_waking_opens_no_gate_and_is_of_no_slot(self) -> None:
         asks = route(backends=[SMALL])
-        assert first_request(asks.spec.backends[0], warm()) == ping()
+        assert first_request(asks.spec.backends[0], warm()) == warm_up()
 
     def test_the_plan_has_it(self) -> None:
         assert planned(route(backends=[SMALL]), Observed(pods=(replica(),))).errands == (GATE,)
@@ -64,15 +64,15 @@ class TestFirstAnswers:
     """What the status says of them."""
 
     def test_the_newest_is_told(self) -> None:
-        found = asked(warm(), warm("small-2"), pinged={"small-1": answered(NOW - 9, 0.5), "small-2": answered(NOW)})
+        found = asked(warm(), warm("small-2"), warm_ups={"small-1": answered(NOW - 9, 0.5), "small-2": answered(NOW)})
         assert found.statuses == {"small": WarmupStatus(rfc3339(NOW), 310)}
 
     def test_a_failed_one_is_not(self) -> None:
-        assert asked(replica(), pinged={"small-1": answered(error="no")}).statuses == {}
+        assert asked(replica(), warm_ups={"small-1": answered(error="no")}).statuses == {}
 
     def test_nothing_changes_while_there_is_none_newer(self) -> None:
         old = WarmupStatus(rfc3339(NOW), 7, 1, "morning: one failed", {"morning": SLOT})
-        found = asked(warm(), backend=SMALL, pinged={"small-1": answered()}, old=old)
+        found = asked(warm(), backend=SMALL, warm_ups={"small-1": answered()}, old=old)
         assert found.statuses == {"small": old}
 
     def test_an_operator_that_has_just_begun_keeps_what_was_told(self) -> None:
@@ -81,7 +81,7 @@ class TestFirstAnswers:
 
     def test_slots_are_kept(self) -> None:
         old = WarmupStatus(rfc3339(NOW - 50), slots={"morning": SLOT})
-        found = asked(warm(), backend=SMALL, pinged={"small-1": answered()}, old=old)
+        found = asked(warm(), backend=SMALL, warm_ups={"small-1": answered()}, old=old)
         assert found.statuses["small"].slots == {"morning": SLOT}
 
 

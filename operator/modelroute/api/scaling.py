@@ -113,7 +113,7 @@ class WarmupRequest(Resource, frozen=True):
 
 
 class WarmupSchedule(Resource, frozen=True):
-    """When replicas are pinged."""
+    """When all ready replicas are warmed up."""
 
     name: Annotated[Name, doc("Names it in the status and in Events.")]
     cron: Annotated[Cron, doc("Minute, hour, day of month, month, day of week, such as 45 7 * * 1-5.")]

@@ -42,7 +42,7 @@ class ScalingStatus(StatusPart, frozen=True):
 
 
 class WarmupStatus(StatusPart, frozen=True):
-    """The last time that replicas were pinged."""
+    """The last warm-up of replicas."""
 
     time: Annotated[
         str | None, doc("When the last one was answered, or failed.", extra_json_schema={"format": "date-time"})
@@ -93,7 +93,7 @@ class BackendStatus(StatusPart, frozen=True):
     desired_replicas: Annotated[int | None, doc("Replicas that are kept; only of a vllm backend.")] = None
     sleeping_replicas: Annotated[int | None, doc("Replicas that sleep; only of a vllm backend that may.")] = None
     scaling: Annotated[ScalingStatus | None, doc("How the number of replicas came about; of a vllm backend.")] = None
-    warmup: Annotated[WarmupStatus | None, doc("The last time that replicas were pinged.")] = None
+    warmup: Annotated[WarmupStatus | None, doc("The last warm-up of replicas.")] = None
     start: Annotated[StartStatus | None, doc("What a start takes; of a vllm backend that has had one.")] = None
     message: Annotated[str, doc("What a person should know of it.")] = ""
 

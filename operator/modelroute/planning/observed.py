@@ -92,7 +92,7 @@ class Engine:
 
 
 @dataclass(frozen=True, slots=True)
-class Pinged:
+class WarmUpResult:
     """How the last warm-up of a pod ended. Unix seconds; ``error`` is empty when it answered."""
 
     at: float
@@ -117,7 +117,7 @@ class Observed:
     pods: tuple[Pod, ...] = ()  # of backends, routers and sidecars, in a stable order
     told: Mapping[str, Told] = field(default_factory=dict)  # by router or sidecar pod, where one was asked
     engines: Mapping[str, Engine] = field(default_factory=dict)  # by replica's pod, where one was asked
-    pinged: Mapping[str, Pinged] = field(default_factory=dict)  # by WarmUp.pod, where one was
+    warm_ups: Mapping[str, WarmUpResult] = field(default_factory=dict)  # by WarmUp.pod, where one was
     under_way: frozenset[Errand] = frozenset()  # errands that are being run
     stuck: Mapping[str, str] = field(default_factory=dict)  # by pod: the errand that fails again and again, and why
     slept: Mapping[str, Sleep] = field(default_factory=dict)  # by pod: the newest of these errands that was done

@@ -24,7 +24,7 @@ from modelroute.controller.publishing import Publisher
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
-from modelroute.planning.observed import KubeObject, Pinged
+from modelroute.planning.observed import KubeObject, WarmUpResult
 from modelroute.planning.status.events import Event
 from modelroute.planning.times.moments import rfc3339
 
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 class Seen(NamedTuple):
     """What is known of a route's errands, as ``Observed`` has it."""
 
-    pinged: Mapping[str, Pinged]
+    warm_ups: Mapping[str, WarmUpResult]
     under_way: frozenset[Errand]
     stuck: Mapping[str, str]
     slept: Mapping[str, Sleep] = {}
@@ -63,7 +63,7 @@ class _Failing(NamedTuple):
 class _Route:
     """What is remembered of one route."""
 
-    pinged: dict[str, Pinged] = field(default_factory=dict)
+    warm_ups: dict[str, WarmUpResult] = field(default_factory=dict)
     done: dict[Errand, float] = field(default_factory=dict)  # until when it is not done again, on the loop's clock
     failing: dict[_What, _Failing] = field(default_factory=dict)
     slept: dict[str, Sleep] = field(default_factory=dict)  # by pod: the newest that was done
@@ -117,7 +117,7 @@ class Errands:
             known = self._routes[key] = _Route()
         now, taken = asyncio.get_running_loop().time(), self._taken.get(key, {})
         still = {_what(errand) for errand in (*wanted, *taken.values())}
-        known.pinged = {pod: p for pod, p in known.pinged.items() if pod in present}
+        known.warm_ups = {pod: p for pod, p in known.warm_ups.items() if pod in present}
         known.slept = {pod: errand for pod, errand in known.slept.items() if pod in present}
         known.done = {errand: until for errand, until in known.done.items() if now < until}
         known.failing = {what: f for what, f in known.failing.items() if what in still}
@@ -144,7 +144,7 @@ class Errands:
         wakes = ((pod, f.times) for (pod, kind), f in known.failing.items() if kind is Wake)
         oversleeping = frozenset(pod for pod, times in wakes if times >= LOST_WAKES)
         under_way = frozenset(self._taken.get(key, {}).values())
-        return Seen(dict(known.pinged), under_way, stuck, dict(known.slept), oversleeping)
+        return Seen(dict(known.warm_ups), under_way, stuck, dict(known.slept), oversleeping)
 
     def forget(self, key: Key) -> None:
         """The route is gone; what is under way for it comes to nothing."""
@@ -199,36 +199,36 @@ class Errands:
         return None
 
     async def _warm_up(self, key: Key, asked: WarmUp) -> Event | None:
-        pinged = await self._ping(key, asked)
+        result = await self._ask(key, asked)
         if asked.opens is None:
             return None
         opened = max(self._clock(), asked.opens)
-        await self._set_gate(key, asked.pod, "True", opened, ("Answered", figures(pinged)))
-        return Event("Normal", "WarmedUp", f"{asked.pod}: {figures(pinged)}; takes traffic now")
+        await self._set_gate(key, asked.pod, "True", opened, ("Answered", figures(result)))
+        return Event("Normal", "WarmedUp", f"{asked.pod}: {figures(result)}; takes traffic now")
 
     async def _wake(self, key: Key, errand: Wake) -> Event:
         asked = errand.warm_up
         took = await vllm.wake(self._pods, asked.address, asked.timeout)
-        pinged = await self._ping(key, asked, took)
+        result = await self._ask(key, asked, took)
         await self._mark(key, Mark(asked.pod, ((names.SLEEPING_ANNOTATION, None),)))
         how = "it cannot sleep" if took is None else f"awake after {ms(took)}"
-        return Event("Normal", "WokeUp", f"{asked.pod}: {how}, {figures(pinged)}; takes traffic now")
+        return Event("Normal", "WokeUp", f"{asked.pod}: {how}, {figures(result)}; takes traffic now")
 
-    async def _ping(self, key: Key, asked: WarmUp, woke: float | None = None) -> Pinged:
+    async def _ask(self, key: Key, asked: WarmUp, woke: float | None = None) -> WarmUpResult:
         """Warm it up, and remember how that ended; its error is raised, too, but that of a slot, which has one try."""
         try:
             timed = await vllm.warm_up(self._pods, asked)
         except (ReplicaError, UnansweredError) as error:
             if labels := self._labels(key, asked.backend):
                 metrics.WARMUP_FAILURES.labels(*labels).inc()
-            failed = Pinged(self._clock(), error=str(error), slot=asked.slot, wake_seconds=woke)
-            pinged = self._remember(key, asked.pod, failed)
+            failed = WarmUpResult(self._clock(), error=str(error), slot=asked.slot, wake_seconds=woke)
+            result = self._remember(key, asked.pod, failed)
             if asked.slot is None:
                 raise
-            return pinged
+            return result
         if labels := self._labels(key, asked.backend):
             metrics.WARMUP_SECONDS.labels(*labels).observe(timed.answer)
-        answered = Pinged(self._clock(), timed.health, timed.answer, slot=asked.slot, wake_seconds=woke)
+        answered = WarmUpResult(self._clock(), timed.health, timed.answer, slot=asked.slot, wake_seconds=woke)
         return self._remember(key, asked.pod, answered)
 
     def _labels(self, key: Key, backend: str) -> tuple[str, ...]:
@@ -253,10 +253,10 @@ class Errands:
         for key in self._cache.put(POD, pod) if pod else ():
             self._again(key)
 
-    def _remember(self, key: Key, pod: str, pinged: Pinged) -> Pinged:
+    def _remember(self, key: Key, pod: str, result: WarmUpResult) -> WarmUpResult:
         if known := self._routes.get(key):
-            known.pinged[pod] = pinged
-        return pinged
+            known.warm_ups[pod] = result
+        return result
 
     def _failed(self, key: Key, errand: Errand, why: str) -> Event | None:
         """Put the next try off; what people should know of it, once, when it has failed too often."""

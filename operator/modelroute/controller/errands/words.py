@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
-from modelroute.planning.observed import Pinged
+from modelroute.planning.observed import WarmUpResult
 
 LOST_WAKES = 3
 """After so many failures to wake in a row a replica is taken for one that does not."""
@@ -36,9 +36,9 @@ def errand_pod(errand: Errand) -> str:
     return errand.warm_up.pod if isinstance(errand, Wake) else errand.pod
 
 
-def figures(pinged: Pinged) -> str:
+def figures(result: WarmUpResult) -> str:
     """How fast it answered."""
-    return f"/health {ms(pinged.health_seconds)}, first answer {ms(pinged.answer_seconds)}"
+    return f"/health {ms(result.health_seconds)}, first answer {ms(result.answer_seconds)}"
 
 
 def ms(seconds: float) -> str:

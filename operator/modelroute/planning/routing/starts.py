@@ -13,7 +13,7 @@ import msgspec
 
 from modelroute.api import types as t
 from modelroute.api.status import PastStart, StartStatus
-from modelroute.planning.observed import Observed, Pinged, Pod
+from modelroute.planning.observed import Observed, Pod, WarmUpResult
 from modelroute.planning.times.moments import believed, rfc3339
 from modelroute.snapshot.types import Start
 
@@ -41,7 +41,7 @@ def known(route: t.ModelRoute, observed: Observed, now: float) -> dict[str, Know
     for backend in route.spec.backends:
         replicas = observed.replicas(backend.name)
         learnt = learn(old.get(backend.name), replicas, now)
-        learnt = woken(learnt, [observed.pinged[p.name] for p in replicas if p.name in observed.pinged])
+        learnt = woken(learnt, [observed.warm_ups[p.name] for p in replicas if p.name in observed.warm_ups])
         found[backend.name] = Known(learnt, start_of(learnt.status, replicas))
     return found
 
@@ -77,9 +77,9 @@ def learn(old: StartStatus | None, replicas: Sequence[Pod], now: float) -> Learn
     return Learnt(status, past)
 
 
-def woken(learnt: Learnt, pinged: Sequence[Pinged]) -> Learnt:
+def woken(learnt: Learnt, warm_ups: Sequence[WarmUpResult]) -> Learnt:
     """``learnt``, with what it took the replica that woke last: to wake, and to answer. Whole seconds, rounded up."""
-    woke = max((p for p in pinged if p.wake_seconds is not None and not p.error), key=lambda p: p.at, default=None)
+    woke = max((p for p in warm_ups if p.wake_seconds is not None and not p.error), key=lambda p: p.at, default=None)
     if learnt.status is None or woke is None:
         return learnt
     took = math.ceil((woke.wake_seconds or 0.0) + woke.answer_seconds)

@@ -12,7 +12,7 @@ from modelroute.api import types as t
 from modelroute.api.podchecks import PORT
 from modelroute.api.status import WarmupStatus
 from modelroute.planning.errands import CloseGate, Errand, WarmUp
-from modelroute.planning.observed import Observed, Pinged
+from modelroute.planning.observed import Observed, WarmUpResult
 from modelroute.planning.requests import Target, request
 from modelroute.planning.status.events import Event
 from modelroute.planning.status.sentences import several
@@ -92,11 +92,11 @@ def _targets(backend: t.Backend, observed: Observed, endpoints: Sequence[str]) -
     return tuple(Target(p.name, p.at(PORT)) for p in resting if not p.ending and not p.marked)
 
 
-def _results(observed: Observed, backend: t.Backend) -> dict[str, Pinged]:
-    """How the last ping of each replica ended, by pod; those that are not ready any more among them."""
+def _results(observed: Observed, backend: t.Backend) -> dict[str, WarmUpResult]:
+    """How the last warm-up of each replica ended, by pod; those that are not ready any more among them."""
     if not backend.vllm:
-        return {pod: p for pod, p in observed.pinged.items() if pod.startswith(f"{backend.name}/")}
-    return {p.name: observed.pinged[p.name] for p in observed.replicas(backend.name) if p.name in observed.pinged}
+        return {pod: p for pod, p in observed.warm_ups.items() if pod.startswith(f"{backend.name}/")}
+    return {p.name: observed.warm_ups[p.name] for p in observed.replicas(backend.name) if p.name in observed.warm_ups}
 
 
 def _under_way(observed: Observed, backend: t.Backend) -> set[Label | None]:
@@ -119,11 +119,11 @@ def _schedules(label: Label) -> list[str]:
 
 
 def _missing(observed: Observed, label: Label, targets: Sequence[Target]) -> list[Target]:
-    nothing = Pinged(0.0)
-    return [target for target in targets if observed.pinged.get(target.pod, nothing).slot != label]
+    nothing = WarmUpResult(0.0)
+    return [target for target in targets if observed.warm_ups.get(target.pod, nothing).slot != label]
 
 
-def _with_first(old: WarmupStatus | None, results: Mapping[str, Pinged]) -> WarmupStatus | None:
+def _with_first(old: WarmupStatus | None, results: Mapping[str, WarmUpResult]) -> WarmupStatus | None:
     """``old``, or the newest first answer where that is newer."""
     firsts = [p for p in results.values() if p.slot is None and not p.error]
     newest = max(firsts, key=lambda p: p.at, default=None)
@@ -133,7 +133,7 @@ def _with_first(old: WarmupStatus | None, results: Mapping[str, Pinged]) -> Warm
 
 
 def _finished(
-    backend: t.Backend, old: WarmupStatus | None, label: Label, results: Mapping[str, Pinged], now: float
+    backend: t.Backend, old: WarmupStatus | None, label: Label, results: Mapping[str, WarmUpResult], now: float
 ) -> tuple[WarmupStatus, tuple[Event, ...]]:
     """The status once a slot has been carried out, and what to tell of it."""
     done = {pod: p for pod, p in results.items() if p.slot == label}
@@ -155,5 +155,5 @@ def _finished(
     return WarmupStatus(rfc3339(newest), slowest, len(failed), said, kept), events
 
 
-def _milliseconds(answered: Sequence[Pinged]) -> int:
+def _milliseconds(answered: Sequence[WarmUpResult]) -> int:
     return round(1000 * max((p.answer_seconds for p in answered), default=0.0))
