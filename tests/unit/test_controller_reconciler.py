@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from modelroute.controller.kube.calls import ApiError
-from modelroute.controller.kube.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE
+from modelroute.controller.kube.kinds import CONFIG_MAP, DEPLOYMENT, MODEL_ROUTE, POD, SECRET, SERVICE, Kind
 from modelroute.controller.reconciler import FOREIGN_SECONDS, LOOKS, UNRESOLVED_SECONDS
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.names import COMPONENT_LABEL
@@ -142,14 +142,15 @@ def test_a_secret_that_it_may_not_read_stops_nothing() -> None:
     assert world.condition("Programmed")["reason"] != "Forbidden"
 
 
-def test_o28_a_snapshot_is_not_written_while_addresses_may_not_be_seen() -> None:
+@pytest.mark.parametrize(("kind", "written"), [(POD, False), (SERVICE, True)])
+def test_o28_a_snapshot_is_written_unless_addresses_may_not_be_seen(kind: Kind, *, written: bool) -> None:
     """It would have no endpoints."""
     world = World()
-    world.cluster.deny("list", POD, "", 403)
-    world.cache.note_refusal(POD, None, world.cluster.refuse["list", "Pod/"])
+    world.cluster.deny("list", kind, "", 403)
+    world.cache.note_refusal(kind, None, world.cluster.refuse["list", f"{kind.name}/"])
     with pytest.raises(ApiError):
         world.reconcile()
-    assert "patch ConfigMap/chat-router-snapshot" not in world.cluster.writes
+    assert ("patch ConfigMap/chat-router-snapshot" in world.cluster.writes) == written
     assert world.condition("Programmed")["reason"] == "Forbidden"
 
 

@@ -3,22 +3,32 @@
 Called by ``reconciler``. Reads alone, never writes. A Secret is read for its keys; the values stop in ``cluster``.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TypeVar
 
 from modelroute.api import types as t
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.calls import FORBIDDEN, ApiError
 from modelroute.controller.kube.cluster import Cluster
-from modelroute.controller.kube.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, POD, SCALED_OBJECT, SERVICE, SLICE
+from modelroute.controller.kube.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    POD,
+    SCALED_OBJECT,
+    SECRET,
+    SERVICE,
+    SLICE,
+)
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, place
 from modelroute.planning.references import named
 
-_ADDRESSES = {SERVICE.name, SLICE.name, POD.name}
-"""What says where replicas are."""
+T = TypeVar("T")
 
 
 class Relation(Enum):
@@ -31,15 +41,19 @@ class Relation(Enum):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was seen, and what could not be seen because the API server refused to show it."""
+    """What was seen, and what could not be seen because the API server refused to show it.
+
+    ``addresses``: the kinds that say where the route's replicas are.
+    """
 
     observed: Observed
     refusals: tuple[ApiError, ...] = ()
+    addresses: frozenset[str] = frozenset()
 
     @property
     def blind(self) -> bool:
         """Whether addresses may not be seen: routers keep those that they have, so these pods must not be replaced."""
-        return bool({error.target for error in self.refusals} & _ADDRESSES)
+        return bool({error.target for error in self.refusals} & self.addresses)
 
     def hides(self, desired: KubeObject) -> bool:
         """Whether it is not known what stands in the place of ``desired``, or it must stay, or it is someone else's."""
@@ -63,44 +77,35 @@ class Observer:
 
     async def look(self, route: t.ModelRoute) -> View:
         """What is seen of ``route`` and of what it refers to. ApiError where the API server is in trouble."""
-        namespace, name = route.metadata.namespace, route.metadata.name
-        targets = named(route, "Service")
-        backed = (*targets, *(names.backend(name, b.name) for b in route.spec.backends if b.vllm))
+        namespace, key = route.metadata.namespace, Key(route.metadata.namespace, route.metadata.name)
         refusals = list(self._cache.refusals(namespace))
-        secrets: dict[str, frozenset[str] | None] = {}
-        hidden: set[str] = set()
-        for secret in named(route, "Secret"):
-            try:
-                secrets[secret] = await self._cluster.secret_keys(namespace, secret)
-            except ApiError as error:
-                hidden.add(secret)
-                if error.status != FORBIDDEN:  # that is for the installation to decide, and stops nothing
-                    refusals.append(_lasting(error))
-        claims: set[str] = set()
-        for claim in named(route, "PersistentVolumeClaim"):
-            try:
-                claims |= {claim} if await self._cluster.has_claim(namespace, claim) else set()
-            except ApiError as error:
-                refusals.append(_lasting(error))
-        labelled = list(self._cache.labelled(Key(namespace, name)))
+        unread: list[ApiError] = []
+        wanted = named(route, "Secret")
+        secrets = {name: await _read(self._cluster.secret_keys(namespace, name), unread) for name in wanted}
+        withheld = {error.target for error in unread}
+        # What is forbidden of Secrets is for the installation to decide, and stops nothing.
+        refusals += (error for error in unread if error.status != FORBIDDEN)
+        wanted = named(route, "PersistentVolumeClaim")
+        claims = [name for name in wanted if await _read(self._cluster.has_claim(namespace, name), refusals)]
+        labelled = list(self._cache.labelled(key))
         for deployment in [o for o in labelled if SCALED_OBJECT_ANNOTATION in o["metadata"].get("annotations", ())]:
-            try:
-                scaled = await self._cluster.find(SCALED_OBJECT, namespace, deployment["metadata"]["name"])
-                labelled += [scaled] if scaled else []
-            except ApiError as error:
-                refusals.append(_lasting(error))
+            finding = self._cluster.find(SCALED_OBJECT, namespace, deployment["metadata"]["name"])
+            scaled = await _read(finding, refusals)
+            labelled += [scaled] if scaled else []
+        targets = named(route, "Service")
+        backed = (*targets, *(names.backend(key.name, b.name) for b in route.spec.backends if b.vllm))
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),
             slices={s: self._cache.slices(namespace, s) for s in backed},
             services={s: found for s in targets if (found := self._cache.get(SERVICE, namespace, s))},
             secrets=secrets,
-            hidden=frozenset(hidden),
+            hidden=frozenset(name for name in secrets if f"{SECRET.name}/{name}" in withheld),
             claims=frozenset(claims),
-            troubles=self._cache.troubles(Key(namespace, name)),
-            pods=self._cache.pods(Key(namespace, name)),
-            **self._beside.seen(Key(namespace, name)),
+            troubles=self._cache.troubles(key),
+            pods=self._cache.pods(key),
+            **self._beside.seen(key),
         )
-        return View(observed, tuple(refusals))
+        return View(observed, tuple(refusals), _addresses(route))
 
     def taken(self, desired: KubeObject) -> None:
         """Something has the name of ``desired`` that the cache does not know: look whose it is from now on."""
@@ -131,7 +136,7 @@ class Observer:
                 observed = replace(observed, foreign=(*observed.foreign, place(wanted)))
             else:
                 observed = replace(observed, children=(*observed.children, live))
-        return View(observed, tuple(refusals))
+        return replace(view, observed=observed, refusals=tuple(refusals))
 
 
 def relation(live: KubeObject, route: t.Metadata) -> Relation:
@@ -146,6 +151,22 @@ def relation(live: KubeObject, route: t.Metadata) -> Relation:
 
 def _place(desired: KubeObject) -> tuple[str, str, str]:
     return desired["kind"], desired["metadata"]["namespace"], desired["metadata"]["name"]
+
+
+def _addresses(route: t.ModelRoute) -> frozenset[str]:
+    """The kinds without which it is not known where requests of ``route`` can go."""
+    behind = (SLICE.name, SERVICE.name) if any(b.target_ref for b in route.spec.backends) else ()
+    own = (SLICE.name, POD.name) if any(b.vllm for b in route.spec.backends) else ()
+    return frozenset((*behind, *own))
+
+
+async def _read(reading: Awaitable[T], refusals: list[ApiError]) -> T | None:
+    """What ``reading`` gives; None where the API server refuses it for good, which is added to ``refusals``."""
+    try:
+        return await reading
+    except ApiError as error:
+        refusals.append(_lasting(error))
+        return None
 
 
 def _lasting(error: ApiError) -> ApiError:
