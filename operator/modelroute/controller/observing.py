@@ -24,7 +24,6 @@ from modelroute.controller.kube.kinds import (
 )
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
-from modelroute.planning.names import ROUTE_LABEL, SCALED_OBJECT_ANNOTATION
 from modelroute.planning.observed import KubeObject, Observed, place
 from modelroute.planning.references import named
 
@@ -88,10 +87,10 @@ class Observer:
         wanted = named(route, "PersistentVolumeClaim")
         claims = [name for name in wanted if await _read(self._cluster.has_claim(namespace, name), refusals)]
         labelled = list(self._cache.labelled(key))
-        for deployment in [o for o in labelled if SCALED_OBJECT_ANNOTATION in o["metadata"].get("annotations", ())]:
-            finding = self._cluster.find(SCALED_OBJECT, namespace, deployment["metadata"]["name"])
-            scaled = await _read(finding, refusals)
-            labelled += [scaled] if scaled else []
+        for meta in [o["metadata"] for o in labelled]:
+            if names.SCALED_OBJECT_ANNOTATION in meta.get("annotations", ()):
+                scaled = await _read(self._cluster.find(SCALED_OBJECT, namespace, meta["name"]), refusals)
+                labelled += [scaled] if scaled else []
         targets = named(route, "Service")
         backed = (*targets, *(names.backend(key.name, b.name) for b in route.spec.backends if b.vllm))
         observed = Observed(
@@ -146,7 +145,7 @@ def relation(live: KubeObject, route: t.Metadata) -> Relation:
     if controller is not None:
         return Relation.OURS if controller == route.uid else Relation.FOREIGN
     labels = live["metadata"].get("labels") or {}
-    return Relation.STRAY if labels.get(ROUTE_LABEL) == route.name else Relation.FOREIGN
+    return Relation.STRAY if labels.get(names.ROUTE_LABEL) == route.name else Relation.FOREIGN
 
 
 def _place(desired: KubeObject) -> tuple[str, str, str]:

@@ -95,13 +95,8 @@ class Cluster:
 
     async def find(self, kind: Kind, namespace: str | None, name: str) -> KubeObject | None:
         """The object of that name, None when there is none; one of the whole cluster has no namespace."""
-        try:
-            found: KubeObject = await self._send(Call("get", kind, namespace, name))
-        except ApiError as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
-        return found | {"kind": kind.name, "apiVersion": kind.api_version}
+        found = await self._unless_gone(Call("get", kind, namespace, name))
+        return None if found is None else found | {"kind": kind.name, "apiVersion": kind.api_version}
 
     async def secret_keys(self, namespace: str, name: str) -> frozenset[str] | None:
         """The keys of a Secret, None when there is none; the values are dropped here."""
@@ -114,13 +109,7 @@ class Cluster:
 
     async def serves_routes(self, namespace: str | None) -> bool:
         """Whether the CustomResourceDefinition is installed."""
-        try:
-            await self._send(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"}))
-        except ApiError as error:
-            if error.status == NOT_FOUND:
-                return False
-            raise
-        return True
+        return await self._unless_gone(Call("list", MODEL_ROUTE, namespace, query={"limit": "1"})) is not None
 
     async def select(
         self, kind: Kind, namespace: str | None, selector: str, limit: int | None = None
@@ -161,11 +150,8 @@ class Cluster:
         """Delete this very object; one that is gone or was replaced by another is left alone."""
         meta = live["metadata"]
         body = {"preconditions": {"uid": meta["uid"]}, "propagationPolicy": "Background"}
-        try:
-            await self._send(Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body))
-        except ApiError as error:
-            if error.status not in (NOT_FOUND, CONFLICT):
-                raise
+        call = Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body)
+        await self._unless_gone(call, CONFLICT)
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
         """Replace the status of this very ModelRoute. The ModelRoute as it now is, None when it is gone."""
@@ -184,13 +170,7 @@ class Cluster:
             body,
             JSON_PATCH,
         )
-        try:
-            written: KubeObject = await self._send(call)
-        except ApiError as error:
-            if error.status == NOT_FOUND:
-                return None
-            raise
-        return written
+        return await self._unless_gone(call)
 
     async def annotate_pod(self, pod: KubeObject, annotations: Mapping[str, str | None]) -> KubeObject | None:
         """Set annotations of this very pod; None takes one away. The pod as it now is, None when it is gone."""
@@ -206,13 +186,7 @@ class Cluster:
         meta, query = pod["metadata"], {"fieldManager": FIELD_MANAGER}
         body = {**change, "metadata": {"uid": meta["uid"], **change.get("metadata", {})}}
         call = Call("patch", POD, meta["namespace"], meta["name"], subresource, query, body, content_type)
-        try:
-            patched: KubeObject = await self._send(call)
-        except ApiError as error:
-            if error.status not in (NOT_FOUND, CONFLICT):
-                raise
-            return None
-        return patched
+        return await self._unless_gone(call, CONFLICT)
 
     async def publish(self, namespace: str, event: KubeObject) -> None:
         """Create an Event."""
@@ -239,6 +213,16 @@ class Cluster:
         meta = desired["metadata"]
         replaced: KubeObject = await self._send(Call("update", kind, meta["namespace"], meta["name"], body=desired))
         return replaced
+
+    async def _unless_gone(self, call: Call, *also: int) -> KubeObject | None:
+        """The answer to ``call``; None where what it is about is not there, or with another status that says so."""
+        try:
+            answer: KubeObject = await self._send(call)
+        except ApiError as error:
+            if error.status not in (NOT_FOUND, *also):
+                raise
+            return None
+        return answer
 
     async def _send(self, call: Call) -> Any:
         if self._fence is None or call.verb in READS or call.kind is LEASE:
