@@ -4,12 +4,14 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelroute.router.clients import clients as router_clients
 from modelroute.router.clients.clientfile import ClientsError, Entry, Hasher, load
 from modelroute.router.clients.clients import FREE, Clients, Identity, Lease, model_refusal
 from modelroute.router.surface.openai import Refusal
@@ -214,12 +216,14 @@ class TestChanges:
             lease(clients)
         assert refusal(clients).status == 429
 
-    def test_a_large_file_is_read_while_requests_go_on(self, files: Files) -> None:
-        clients = files.clients()
+    def test_a_large_file_is_read_while_requests_go_on(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+        clients, go_on = files.clients(), threading.Event()
         many = [{"name": f"n{i}", "key": f"k-{i}", "user": "u" * 20} for i in range(2000)]
         files.write(many)
+        monkeypatch.setattr(router_clients, "load", lambda *paths: go_on.wait(20) and load(*paths))
         clients.poll()
         assert identity(clients).name == "app"
+        go_on.set()
         until = time.monotonic() + 20
         while isinstance(clients.authenticate({b"x-api-key": b"k-1999"}), Refusal):
             assert time.monotonic() < until
