@@ -59,7 +59,7 @@ class View:
         at, kind = place(desired), desired["kind"]
         targets = {error.target for error in self.refusals}
         live = self.observed.child(kind, desired["metadata"]["name"])
-        if self.blind and (kind == CONFIG_MAP.name or (kind == DEPLOYMENT.name and live)):
+        if self.blind and live and kind in (CONFIG_MAP.name, DEPLOYMENT.name):
             return True  # a ConfigMap would name no replica, and take all requests from those that there are
         return at in self.observed.foreign or bool({at, desired["kind"]} & targets)
 
