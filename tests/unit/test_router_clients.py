@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from modelroute.router.clients import clients as router_clients
 from modelroute.router.clients.clientfile import ClientsError, Entry, Hasher, load
 from modelroute.router.clients.clients import FREE, Clients, Identity, Lease, model_refusal
 from modelroute.router.surface.openai import Refusal
@@ -218,9 +217,8 @@ class TestChanges:
 
     def test_a_large_file_is_read_while_requests_go_on(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
         clients, go_on = files.clients(), threading.Event()
-        many = [{"name": f"n{i}", "key": f"k-{i}", "user": "u" * 20} for i in range(2000)]
-        files.write(many)
-        monkeypatch.setattr(router_clients, "load", lambda *paths: go_on.wait(20) and load(*paths))
+        files.write([{"name": f"n{i}", "key": f"k-{i}", "user": "u" * 20} for i in range(2000)])
+        monkeypatch.setattr("modelroute.router.clients.clients.load", lambda *paths: go_on.wait(20) and load(*paths))
         clients.poll()
         assert identity(clients).name == "app"
         go_on.set()
@@ -294,9 +292,7 @@ class TestLimits:
     ("models", "model", "status"),
     [(None, "chat", 0), (["chat"], "chat", 0), (["chat"], "code", 403), ([], "chat", 403), (["chat"], "else", 404)],
 )
-def test_a_key_may_use_the_models_that_it_names(
-    files: Files, models: list[str] | None, model: str, status: int
-) -> None:
+def test_a_key_may_use_the_models_it_names(files: Files, models: list[str] | None, model: str, status: int) -> None:
     clients = files.clients(**({} if models is None else {"models": models}))
     found = model_refusal(identity(clients), model, ("chat", "code"))
     assert (found.status if found else 0) == status

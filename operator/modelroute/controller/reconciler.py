@@ -19,6 +19,7 @@ from modelroute.api.parse import parse
 from modelroute.api.status import PastStart, Status, condition_of
 from modelroute.controller import metrics, outcome
 from modelroute.controller.asking.heard import Picture
+from modelroute.controller.backoff import jittered
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.cluster import Cluster, unborn
@@ -47,7 +48,8 @@ UNRESOLVED_SECONDS, FOREIGN_SECONDS = 10.0, 30.0
 LOOKS = {"False": UNRESOLVED_SECONDS, "Unknown": 300.0}
 """By the status of ResolvedRefs; Unknown: a right is withheld for good."""
 UNWATCHED_SECONDS = 60.0
-"""How often to look whether a child that is not watched still is as it must be."""
+"""How often to look whether what is not watched still is as it must be; of Secrets and claims one route a second, at
+most, however many there are."""
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +140,8 @@ class Reconciler:
             return FOREIGN_SECONDS
         refs = condition_of(status, "ResolvedRefs")
         looks = [LOOKS[refs.status]] if refs and refs.status in LOOKS else []
+        if not looks and (view.observed.secrets or view.observed.claims):
+            looks.append(jittered(max(UNWATCHED_SECONDS, float(len(self._accepted)))))
         if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
             looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
