@@ -98,6 +98,11 @@ class Expiring:
         return self.gone
 
 
+def restarts(operator: Operator) -> int:
+    """How often all that it does has been begun anew, as after trouble that nobody foresaw."""
+    return operator.log().count("starting over")
+
+
 def cut_watches(proxy: Between) -> None:
     proxy.fate = lambda asked: RESET if asked.watches else None
     proxy.reset()
@@ -108,7 +113,7 @@ def test_o02_what_was_deleted_while_the_watch_was_gone_is_missed_by_nobody(
     plane: Plane, proxy: Between, behind: Operator, namespace: str, gone: Answer
 ) -> None:
     settled(plane, namespace)
-    expire, mark = Expiring(gone), plane.mark()
+    expire, mark, before = Expiring(gone), plane.mark(), restarts(behind)
     cut_watches(proxy)
     plane.admin.delete(DEPLOYMENT, namespace, "chat--small")
     plane.admin.delete(DISRUPTION_BUDGET, namespace, "chat-router")
@@ -117,6 +122,7 @@ def test_o02_what_was_deleted_while_the_watch_was_gone_is_missed_by_nobody(
     settle(plane, namespace, ROUTER | SMALL)
     touch(plane, behind, namespace)
     assert expire.told
+    assert restarts(behind) == before
     made = Counter(write for write in plane.writes(mark, namespace) if "/chat-" in write and "/chat/" not in write)
     assert made == {"patch deployments/chat--small/": 1, "patch poddisruptionbudgets/chat-router/": 1}
 
@@ -126,7 +132,7 @@ def test_o02_a_route_that_was_deleted_while_the_watch_was_gone_comes_to_nothing(
     plane: Plane, proxy: Between, behind: Operator, namespace: str, gone: Answer
 ) -> None:
     settled(plane, namespace)
-    expire = Expiring(gone)
+    expire, before = Expiring(gone), restarts(behind)
     cut_watches(proxy)
     plane.admin.delete(MODEL_ROUTE, namespace, "chat")
     until("the route is gone", lambda: plane.admin.get(MODEL_ROUTE, namespace, "chat") is None)
@@ -136,6 +142,7 @@ def test_o02_a_route_that_was_deleted_while_the_watch_was_gone_comes_to_nothing(
     settled(plane, other)
     touch(plane, behind, other)
     assert expire.told
+    assert restarts(behind) == before
     assert plane.writes(mark, namespace) == []
     assert names(plane, namespace) == set()
 

@@ -1,6 +1,7 @@
 """What kopf's session brings is overheard: each answer, each piece of a watch, each listing anew."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -56,6 +57,10 @@ async def ok(_: web.Request) -> web.StreamResponse:
 
 async def forbidden(_: web.Request) -> web.StreamResponse:
     return web.json_response({}, status=403)
+
+
+async def gone(_: web.Request) -> web.StreamResponse:
+    return web.json_response({"kind": "Status", "code": 410}, status=410)
 
 
 def play(
@@ -149,6 +154,20 @@ def test_a_refusal_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
         before = world.heard()
         assert await world.ask(watch=True) == 403
         assert world.heard() > before
+
+    play(monkeypatch, script)
+
+
+def test_o02_a_watch_from_too_old_a_version_is_told_so_by_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(world: World) -> None:
+        world.answer = gone
+        before = world.heard()
+        async with world.session.get(world.url(CONFIG_MAP, "a", watch=True)) as response:
+            told = [json.loads(piece) async for piece in response.content.iter_chunked(1024)]
+        assert (response.status, told) == (200, [{"type": "ERROR", "object": {"code": 410}}])
+        assert world.heard() > before
+        assert await world.ask() == 410
+        assert world.listed == 0
 
     play(monkeypatch, script)
 

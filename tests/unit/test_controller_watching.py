@@ -12,7 +12,13 @@ from modelroute.controller import metrics
 from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.kinds import CONFIG_MAP, MODEL_ROUTE, WATCHED, Kind
 from modelroute.controller.watching.cache import Cache, Key
-from modelroute.controller.watching.watches import RECONNECT_SECONDS, RESYNC_SECONDS, Watches, kopf_settings
+from modelroute.controller.watching.watches import (
+    FIRST_RECONNECT,
+    RECONNECT_SECONDS,
+    RESYNC_SECONDS,
+    Watches,
+    kopf_settings,
+)
 from modelroute.controller.workqueue import WorkQueue
 from tests.fakes.clock import InstantLoop
 from tests.fakes.kube import FakeCluster
@@ -238,6 +244,10 @@ def test_o01_a_watch_ends_by_itself_and_is_given_up_soon_after() -> None:
     watching = kopf_settings().watching
     assert watching.server_timeout == 300
     assert watching.client_timeout == 330
+
+
+def test_o02_a_version_that_is_always_too_old_is_not_asked_for_without_a_pause() -> None:
+    assert kopf_settings().watching.reconnect_backoff == FIRST_RECONNECT
 
 
 def test_o01_kopf_is_one_that_heeds_a_silent_watch() -> None:

@@ -1,7 +1,8 @@
 """The HTTP session that kopf watches with, and when something was last heard on each watch.
 
 Made by ``watches``, asked by ``app`` for the liveness probe. Kopf keeps the bytes of a watch to itself, bookmarks
-above all; so they are noted where they pass. Never changes what passes.
+above all; so they are noted where they pass. Never changes what passes, but for the one refusal that kopf knows only as
+an event of a watch.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from modelroute.controller.kube.cluster import credentials
 from modelroute.controller.kube.kinds import Kind
 
 LOGIN_MEMORY_SECONDS = 60.0
+GONE = 410
 
 
 class Ear:
@@ -96,11 +98,14 @@ class Ear:
             raise
         metrics.API_REQUESTS.labels("watch" if watch else "list", kind.plural, str(response.status)).inc()
         self._note(path)
+        content = _Overheard
+        if watch and response.status == GONE:  # for a status kopf ends, and all that the operator does begins anew
+            response.status, content = 200, _Expired
         if not response.ok:
             return response
         if watch:
             self._watched.add(path)
-            response.content = cast("aiohttp.StreamReader", _Overheard(response.content, partial(self._note, path)))
+            response.content = cast("aiohttp.StreamReader", content(response.content, partial(self._note, path)))
         else:
             self._listed()
         return response
@@ -150,3 +155,10 @@ class _Overheard:
         async for piece in self._content.iter_chunked(size):
             self._tell()
             yield piece
+
+
+class _Expired(_Overheard):
+    """That of a watch from a version that is too old: told so, kopf lists again and watches from there."""
+
+    async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+        yield b'{"type": "ERROR", "object": {"code": %d}}\n' % GONE

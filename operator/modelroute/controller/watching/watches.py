@@ -172,6 +172,7 @@ def kopf_settings(silence: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330.0
     settings.watching.inactivity_timeout = silence
+    settings.watching.reconnect_backoff = FIRST_RECONNECT  # before it lists again, where a watch was told to
     for kind in WATCHED:
         if kind.selector:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector
