@@ -2,7 +2,7 @@
 
 from modelroute.controller.kube.kinds import DEPLOYMENT
 from modelroute.controller.kube.rbac import policy_rules
-from tests.controlplane.plane import Operator, Plane, until
+from tests.controlplane.plane import OPERATOR, Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, becomes, condition, create, names, settle
 
 
@@ -53,11 +53,36 @@ def test_o28_a_right_to_list_that_is_withheld_is_named_and_the_rest_goes_on(
     until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden")
 
 
-def test_o28_a_namespace_that_went_leaves_the_others(plane: Plane, stopped: Operator, namespace: str) -> None:
-    gone = plane.namespace()
-    kubeconfig = plane.identity(namespace, clusterwide=False)
-    two = Operator(kubeconfig, f"--namespace={gone}", f"--namespace={namespace}")  # without a right in the first
+def test_o28_routes_that_may_not_be_listed_are_waited_for(plane: Plane, stopped: Operator, namespace: str) -> None:
+    plane.allow([r for r in policy_rules() if r["resources"] != ["modelroutes"]])
+    create(plane, namespace)
+    mark = len(stopped.log())
     try:
+        stopped.start()
+        until("it is named, again and again", lambda: stopped.log()[mark:].count("cannot list ModelRoute") > 2, 60)
+        assert not stopped.ready()
+        assert stopped.health() == (200, "ok\n")
+    finally:
+        plane.allow(policy_rules())
+    settle(plane, namespace, ROUTER | SMALL)
+    assert stopped.ready()
+    assert "starting over" not in stopped.log()[mark:]
+
+
+def test_o28_a_namespace_that_went_with_its_role_leaves_the_others(
+    plane: Plane, stopped: Operator, namespace: str
+) -> None:
+    gone, kubeconfig = plane.namespace(), plane.identity(namespace, clusterwide=False)
+    account = {"kind": "ServiceAccount", "namespace": namespace, "name": OPERATOR}
+    plane.grant(f"namespaces/{gone}/", "Role", OPERATOR, policy_rules(), account)
+    two = Operator(kubeconfig, f"--namespace={gone}", f"--namespace={namespace}")
+    try:
+        create(plane, gone)
+        settle(plane, gone, ROUTER | SMALL)
+        plane.admin.must("DELETE", f"/api/v1/namespaces/{gone}")
+        until("it is gone", lambda: plane.admin.ask("GET", f"/api/v1/namespaces/{gone}").status_code == 404, 60)
+        assert two.end() == 0
+        two.start()
         until("it leads", two.leads, 60)
         create(plane, namespace)
         settle(plane, namespace, ROUTER | SMALL)
