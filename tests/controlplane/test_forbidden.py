@@ -53,6 +53,26 @@ def test_o28_a_right_to_list_that_is_withheld_is_named_and_the_rest_goes_on(
     until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden")
 
 
+def test_o28_a_right_to_watch_that_is_withheld_is_named_and_the_rest_goes_on(
+    plane: Plane, stopped: Operator, namespace: str
+) -> None:
+    """What may not be watched is listed now and then."""
+    without = [r for r in policy_rules() if r["resources"] != ["modelroutes"]]
+    listing = {"apiGroups": ["modelroute.dev"], "resources": ["modelroutes"], "verbs": ["get", "list"]}
+    plane.allow([*without, listing])
+    try:
+        stopped.start()
+        until("it leads", stopped.leads, 60)
+        create(plane, namespace)
+        message = becomes(plane, namespace, "Programmed", "False", "Forbidden", seconds=90)
+        assert names(plane, namespace) == ROUTER | SMALL
+        assert stopped.ready()
+    finally:
+        plane.allow(policy_rules())
+    assert "cannot watch ModelRoute" in message
+    until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden", 60)
+
+
 def test_o28_routes_that_may_not_be_listed_are_waited_for(plane: Plane, stopped: Operator, namespace: str) -> None:
     plane.allow([r for r in policy_rules() if r["resources"] != ["modelroutes"]])
     create(plane, namespace)

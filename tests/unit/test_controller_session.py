@@ -172,6 +172,21 @@ def test_o02_a_watch_from_too_old_a_version_is_told_so_by_an_event(monkeypatch: 
     play(monkeypatch, script)
 
 
+def test_o28_whether_it_may_watch_is_told_when_that_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def trouble(_: web.Request) -> web.StreamResponse:
+        return web.json_response({}, status=503)
+
+    async def script(world: World) -> None:
+        told = []
+        for world.answer in (ok, forbidden, forbidden, trouble, ok, ok):
+            await world.ask(watch=True)
+            told.append((world.ear.may_watch(CONFIG_MAP, "a"), world.listed))
+        assert told == [(True, 0), (False, 1), (False, 1), (False, 1), (True, 2), (True, 2)]
+        assert world.ear.may_watch(CONFIG_MAP, "b")
+
+    play(monkeypatch, script)
+
+
 def test_each_listing_is_told_of_and_no_refusal_or_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     async def script(world: World) -> None:
         world.answer = forbidden

@@ -30,7 +30,9 @@ WATCH_AGE = Gauge(
 REVIEWS = Counter("modelroute_admission_reviews_total", "Answers of the webhooks, by code.", ["webhook", "code"])
 REPAIRS = Counter("modelroute_cache_repairs_total", "Objects that the watch had missed and a listing brought.")
 UNSEEN = Gauge(
-    "modelroute_unseen_namespaces", "Where a resource may not be listed; all at once count as one.", ["resource"]
+    "modelroute_unseen_namespaces",
+    "Where a resource may not be listed, or not watched; all at once count as one.",
+    ["resource"],
 )
 UNREADABLE = Counter(
     "modelroute_unreadable_objects_total", "Objects that were seen and could not be made sense of, by kind.", ["kind"]

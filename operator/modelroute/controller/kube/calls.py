@@ -13,7 +13,7 @@ from modelroute.errors import ModelRouteError
 MERGE, APPLY, JSON_PATCH = "application/merge-patch+json", "application/apply-patch+yaml", "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
-Verb = Literal["get", "list", "create", "update", "patch", "delete"]
+Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete"]
 METHODS: Mapping[Verb, str] = {
     "get": "GET",
     "list": "GET",

@@ -65,7 +65,7 @@ class Cache:
         self._users: defaultdict[tuple[str, str], set[Key]] = defaultdict(set)  # routes by the Service of a targetRef
         # Versions at which objects went, so that a late answer does not revive them, also if they were never seen.
         self._gone: dict[_Place, int] = {}
-        self._unseen: dict[tuple[Kind, str | None], ApiError] = {}  # what may not be listed, and where
+        self._unseen: dict[tuple[Kind, str | None], ApiError] = {}  # what may not be listed, or watched, and where
 
     def put(self, kind: Kind, seen: KubeObject) -> frozenset[Key]:
         """Keep ``seen``, unless something newer is known. The routes that it concerns; none if it says nothing new."""
@@ -113,7 +113,7 @@ class Cache:
         return frozenset().union(*(self.remove(kind, o) for o in missed))
 
     def note_refusal(self, kind: Kind, namespace: str | None, why: ApiError | None) -> frozenset[Key]:
-        """Whether ``kind`` may be listed there: None says that it may. The routes to which that is news."""
+        """Whether ``kind`` may be listed and watched there: None says that it may. The routes to which that is news."""
         if why is None and (kind, namespace) not in self._unseen:
             return frozenset()
         news = (kind, namespace) not in self._unseen or why is None
@@ -128,7 +128,7 @@ class Cache:
         return tuple(why for (_, place), why in self._unseen.items() if place in (None, namespace))
 
     def unseen(self, kind: Kind) -> int:
-        """In how many places ``kind`` may not be listed."""
+        """In how many places ``kind`` may not be listed, or watched."""
         return sum(known == kind for known, _ in self._unseen)
 
     def get(self, kind: Kind, namespace: str, name: str) -> KubeObject | None:

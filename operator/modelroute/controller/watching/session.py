@@ -18,6 +18,7 @@ import yarl
 from modelroute import __version__
 from modelroute.controller import metrics
 from modelroute.controller.backoff import backoff, jittered
+from modelroute.controller.kube.calls import FORBIDDEN
 from modelroute.controller.kube.cluster import credentials
 from modelroute.controller.kube.kinds import Kind
 
@@ -29,10 +30,14 @@ class Ear:
     """Hears each answer to a list or watch of kopf's, and each piece of a watch's stream."""
 
     def __init__(self, kinds: Iterable[Kind], namespaces: tuple[str | None, ...], listed: Callable[[], None]) -> None:
-        """``listed`` is called when kopf has listed a kind: it tells of none that went since the last listing."""
+        """``listed`` is called when kopf has listed a kind: it tells of none that went since the last listing.
+
+        And when it may not watch one any more, or may again.
+        """
         self._kinds = {kind.path(ns): kind for kind, ns in itertools.product(kinds, namespaces)}
         self._listed = listed
         self._watched: set[str] = set()
+        self._forbidden: set[str] = set()
         self._heard: dict[str, float] = {}
 
     def begin(self) -> None:
@@ -54,6 +59,10 @@ class Ear:
     def silent(self, limit: float) -> tuple[Kind, ...]:
         """The kinds of which nothing was heard for longer than ``limit`` seconds."""
         return tuple(kind for kind in dict.fromkeys(self._kinds.values()) if self.age(kind) > limit)
+
+    def may_watch(self, kind: Kind, namespace: str | None) -> bool:
+        """Whether the API server has not said otherwise the last time."""
+        return kind.path(namespace) not in self._forbidden
 
     async def session(self) -> kopf.AiohttpSession:
         """A session with the credentials of our own client; the token is read anew for each request."""
@@ -98,6 +107,10 @@ class Ear:
             raise
         metrics.API_REQUESTS.labels("watch" if watch else "list", kind.plural, str(response.status)).inc()
         self._note(path)
+        forbidden = watch and response.status == FORBIDDEN
+        if forbidden != (path in self._forbidden) and (forbidden or (watch and response.ok)):
+            self._forbidden ^= {path}
+            self._listed()
         content = _Overheard
         if watch and response.status == GONE:  # for a status kopf ends, and all that the operator does begins anew
             response.status, content = 200, _Expired

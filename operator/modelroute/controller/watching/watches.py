@@ -15,7 +15,7 @@ import kopf
 
 from modelroute.controller import metrics
 from modelroute.controller.backoff import backoff, jittered
-from modelroute.controller.kube.calls import ApiError
+from modelroute.controller.kube.calls import FORBIDDEN, ApiError, Call
 from modelroute.controller.kube.cluster import Cluster
 from modelroute.controller.kube.kinds import WATCHED, Kind
 from modelroute.controller.watching.cache import Cache, Key
@@ -84,7 +84,8 @@ class Watches:
             try:
                 for kind, namespace in itertools.product(WATCHED, self._namespaces):
                     metrics.REPAIRS.inc(await self._list(cluster, kind, namespace))
-                # What may not be listed now may be soon: kopf need not list again for that.
+                # What may not be listed now may be soon: kopf need not list again for that. What may not be watched
+                # is only seen by listing it.
                 failures = failures + 1 if any(map(self._cache.unseen, WATCHED)) else 0
             except ApiError as error:
                 failures += 1
@@ -100,7 +101,8 @@ class Watches:
                 raise
             self._note(kind, namespace, error)
             return 0
-        self._note(kind, namespace, None)
+        unwatched = ApiError(Call("watch", kind, namespace), FORBIDDEN, "the API server does not let us")
+        self._note(kind, namespace, None if self.ear.may_watch(kind, namespace) else unwatched)
         changed = [_heeded(self._cache.put, kind, item) for item in items]
         changed.append(self._cache.retain(kind, items, version, namespace))
         for key in frozenset().union(*changed):
@@ -108,7 +110,7 @@ class Watches:
         return sum(1 for keys in changed if keys)
 
     def _note(self, kind: Kind, namespace: str | None, why: ApiError | None) -> None:
-        """Have it told in the statuses that a kind may not be listed, or may be again."""
+        """Have it told in the statuses that a kind may not be seen, or may be again."""
         if why:
             log.warning("%s; the rest goes on", why)
         for key in self._cache.note_refusal(kind, namespace, why):
