@@ -1,6 +1,14 @@
-"""The operator lives through what happens to the API server: a crash of it, and the loss of the definition."""
+"""The operator lives through what happens to the API server: a crash, overload, and the loss of the definition."""
+
+import itertools
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
 
 from modelroute.controller.kube.kinds import MODEL_ROUTE
+from tests.controlplane.between import Answer, Between
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, settle
 from tests.fakes.manifests import HOSTED
@@ -13,6 +21,42 @@ def test_o03_it_goes_on_when_the_api_server_is_back(plane: Plane, operator: Oper
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
     settle(plane, namespace, ROUTER)
     assert operator.running()
+
+
+@pytest.fixture
+def proxy(plane: Plane) -> Iterator[Between]:
+    made = Between(plane)
+    yield made
+    made.stop()
+
+
+@pytest.mark.parametrize(
+    "answers", [[Answer(429, {"Retry-After": "2"})], [Answer(500), Answer(504)]], ids=["429", "500-504"]
+)
+def test_o04_an_api_server_that_refuses_all_is_asked_less_than_five_times_a_second(
+    plane: Plane, stopped: Operator, proxy: Between, namespace: str, answers: list[Answer]
+) -> None:
+    """By one replica, with its watches as in real use; its lease is a short one, and so asked for twice as often."""
+    behind, turns = Operator(proxy.kubeconfig(plane.operator_kubeconfig), *stopped.arguments), itertools.cycle(answers)
+    try:
+        until("it leads", behind.leads, 60)
+        create(plane, namespace)
+        settle(plane, namespace, ROUTER | SMALL)
+        proxy.fate = lambda _: next(turns)
+        proxy.reset()  # each watch has to be begun anew
+        time.sleep(5)
+        began = time.monotonic()
+        time.sleep(20)
+        asked, seconds = proxy.since(began), time.monotonic() - began
+        proxy.fate = lambda _: None
+        until("it leads again", behind.leads, 60)
+        plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
+        settle(plane, namespace, ROUTER)
+    finally:
+        behind.end()
+        sys.stdout.write(behind.log()[-6000:])
+    assert asked, "else nothing was refused"
+    assert len(asked) / seconds < 5
 
 
 def test_o15_it_waits_for_a_definition_that_is_gone(plane: Plane, operator: Operator, namespace: str) -> None:
