@@ -42,9 +42,12 @@ async def stubborn() -> None:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, *roots: Coroutine[Any, Any, None], beside: bool = False, cancel: bool = False
+    monkeypatch: pytest.MonkeyPatch, *roots: Coroutine[Any, Any, None], beside: bool = False, cancel_at: float = 0
 ) -> set[str]:
-    """Run "kopf" with these tasks, and a stubborn one beside them if asked for; what is left of tasks at its end."""
+    """Run "kopf" with these tasks, and a stubborn one beside them if asked for; what is left of tasks at its end.
+
+    ``cancel_at``: after so many seconds it is cancelled, if at all.
+    """
 
     async def spawn_tasks(stop_flag: asyncio.Event, **_: Any) -> list[asyncio.Task[None]]:
         told.append(stop_flag)
@@ -59,8 +62,8 @@ def run(
         later = asyncio.create_task(forever(), name="ours, but younger")
         async with asyncio.timeout(120):
             try:
-                if cancel:
-                    kopf_runs.cancel()
+                if cancel_at:
+                    asyncio.get_running_loop().call_later(cancel_at - 0.5, kopf_runs.cancel)
                 await kopf_runs
             finally:
                 left = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
@@ -96,5 +99,10 @@ def test_what_is_cancelled_is_first_told_to_stop(monkeypatch: pytest.MonkeyPatch
         await told[-1].wait()
 
     with pytest.raises(asyncio.CancelledError):
-        run(monkeypatch, stopping(), forever(), cancel=True)
+        run(monkeypatch, stopping(), forever(), cancel_at=0.5)
     assert told[-1].is_set()
+
+
+def test_what_is_cancelled_at_its_end_comes_to_it_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LookupError, match="404"):
+        run(monkeypatch, failing(), forever(), beside=True, cancel_at=3)

@@ -6,6 +6,7 @@ that is younger than itself for its own, waits for it at its end and cancels it;
 """
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextvars import ContextVar
@@ -48,12 +49,20 @@ async def run_kopf(
         await asyncio.wait(roots, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stop.set()
-        await asyncio.wait([running], timeout=GRACE_SECONDS)
-        while not running.done():
+        await _end(running, theirs)
+    running.result()
+
+
+async def _end(running: asyncio.Task[None], theirs: Collection[asyncio.Task[Any]]) -> None:
+    """Wait for the end of ``running``; when cancelled too: what is left would keep the process from its own."""
+    now = asyncio.get_running_loop().time
+    limit = now() + GRACE_SECONDS
+    while not running.done():
+        if now() >= limit:
             for task in set(theirs) - {running}:
                 task.cancel()
-            await asyncio.wait([running], timeout=1)
-    running.result()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([running], timeout=max(limit - now(), 1))
 
 
 def _noting(theirs: weakref.WeakSet[asyncio.Task[Any]]) -> Callable[..., asyncio.Task[Any]]:
