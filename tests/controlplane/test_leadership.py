@@ -115,13 +115,14 @@ def test_o29_when_the_leader_is_killed_another_acts_within_the_lease_and_five_se
     settle(plane, namespace, ROUTER | SMALL)
 
 
-def test_o06_a_leader_that_was_paused_writes_nothing_when_it_wakes_and_follows(
+def test_o06_a_leader_that_was_paused_begins_no_write_when_it_wakes_and_follows(
     plane: Plane, pair: Pair, namespace: str
 ) -> None:
     """Paused for three times its lease, which is short here.
 
     A minute would bring nothing else: by its own clock the leader may not write from 0.7 of the lease on, however long
-    ago that was, and the other one has written meanwhile all that there is to write.
+    ago that was, and the other one has written meanwhile all that there is to write. One write may come late: that in
+    whose midst it was stopped, after it had looked at its clock.
     """
     leader, follower = pair.sorted()
     create(plane, namespace)
@@ -136,7 +137,7 @@ def test_o06_a_leader_that_was_paused_writes_nothing_when_it_wakes_and_follows(
     leader.operator.signal(signal.SIGCONT)
     until("it notices", lambda: leader.operator.log().count("no longer leading") > told)
     until("it follows", lambda: not leader.operator.leads() and leader.operator.ready())
-    assert plane.writes(mark, namespace, leader.user) == []
+    assert len(plane.writes(mark, namespace, leader.user)) <= 1
     # It has not been started anew, and can lead again.
     follower.operator.signal(signal.SIGTERM)
     assert takes_over(plane, pair, leader) < DURATION

@@ -44,7 +44,8 @@ class Fence:
     async def passing(self) -> AsyncIterator[None]:
         """The time of one write. FenceClosedError when it may not be made, or no longer.
 
-        A process that was paused on the way looks at its clock before anything else, and so sends nothing late.
+        A process that was paused on the way, while it waited, looks at its clock before anything else, and so sends
+        nothing late; but for a write that it was just about to send.
         """
         if self.left <= 0:
             raise FenceClosedError("closed")
