@@ -114,6 +114,14 @@ def test_that_an_autoscaler_changes_no_number_is_news_once() -> None:
     assert cache.put(HORIZONTAL_AUTOSCALER, scaling(4, "True", 4)) == {CHAT}
 
 
+def test_on_how_many_nodes_an_image_is_is_news() -> None:
+    cache = Cache()
+    counts = {"desiredNumberScheduled": 3, "numberReady": 1}
+    cache.put(DAEMON_SET, seen("a", 1, labels=OWN, status=counts | {"numberAvailable": 1}))
+    assert cache.put(DAEMON_SET, seen("a", 2, labels=OWN, status=counts | {"numberReady": 2})) == {CHAT}
+    assert cache.labelled(CHAT)[0]["status"] == counts | {"numberReady": 2}
+
+
 def test_when_pods_changed_last_is_no_news() -> None:
     cache = Cache()
     cache.put(SERVICE, seen("s", 1, labels=OWN))

@@ -260,11 +260,8 @@ def test_o01_kopf_is_one_that_heeds_a_silent_watch() -> None:
 @pytest.mark.parametrize("kind", [k for k in WATCHED if k.selector], ids=lambda k: k.name)
 def test_only_what_is_ours_is_watched_of_children(kind: Kind) -> None:
     selectors = kopf_settings().watching.label_selectors
-    label = (
-        "modelroute.dev/route,app.kubernetes.io/component!=prepull"
-        if kind.name == "Pod"
-        else "app.kubernetes.io/managed-by=modelroute"
-    )
+    of_pods = "modelroute.dev/route,app.kubernetes.io/component!=prepull"
+    label = of_pods if kind.name == "Pod" else "app.kubernetes.io/managed-by=modelroute"
     assert selectors[kind.group, kind.version, kind.plural] == label
 
 

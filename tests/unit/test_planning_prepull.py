@@ -75,6 +75,18 @@ def test_a_pod_that_only_carries_the_label_of_a_route_is_no_router(component: st
     assert (seen.routers(), seen.replicas("small")) == ((), ())
 
 
+@pytest.mark.parametrize(
+    ("ready", "says"), [(1, "; the image is on 1 of 3 nodes (DaemonSet chat--small-pull)"), (3, "")]
+)
+def test_the_status_tells_on_how_many_nodes_the_image_is_not(ready: int, says: str) -> None:
+    asked = world.of_vllm(prePull=True, nodeSelector=NODES)
+    made = world.made(asked, "DaemonSet", "chat--small-pull") | {
+        "status": {"desiredNumberScheduled": 3, "numberReady": ready}
+    }
+    [backend] = world.planned(asked, Observed(children=(made,))).status.backends
+    assert backend.message == f"0 of 1 replicas are ready; a start may take up to 20m{says}"
+
+
 def test_it_ends_at_once_and_all_change_at_once() -> None:
     found = daemon_set()["spec"]
     assert found["template"]["spec"]["terminationGracePeriodSeconds"] == 1

@@ -137,7 +137,8 @@ class VLLM(Resource, frozen=True):
         bool,
         doc(
             "Pull the image beforehand on every node that nodeSelector picks, and keep it there, by a DaemonSet whose "
-            "pods only sleep. Needs nodeSelector: on all nodes the image would fill disks for nothing."
+            "pods only sleep. Needs nodeSelector: on all nodes the image would fill disks for nothing. While it is not "
+            "on all of them, the status says in the backend's message on how many it is."
         ),
     ] = False
     template: Annotated[

@@ -230,10 +230,9 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
         # Of these, whether the number of replicas is as we set it, and of which version that is true.
         meta["managedFields"] = [{"fieldsV1": {"f:spec": {"f:replicas": {}}}}]
         meta["resourceVersion"] = seen["metadata"].get("resourceVersion")
-    if kind in (HORIZONTAL_AUTOSCALER, DAEMON_SET):  # their state changes all the time, and is nothing to us
-        inactive = _inactive(seen) if kind is HORIZONTAL_AUTOSCALER else None
-        seen = {k: v for k, v in seen.items() if k != "status"}
-        seen |= {"status": {"conditions": [inactive]}} if inactive else {}  # but that it does nothing is
+    if kind in (HORIZONTAL_AUTOSCALER, DAEMON_SET):  # most of their state changes all the time, and is nothing to us
+        state = seen.get("status") or {}
+        seen = seen | {"status": _inactive(state) if kind is HORIZONTAL_AUTOSCALER else _counts(state)}
     return {**seen, "apiVersion": kind.api_version, "kind": kind.name, "metadata": meta}
 
 
@@ -241,11 +240,16 @@ def _picked(seen: KubeObject, *fields: str) -> KubeObject:
     return {k: seen["metadata"].get(k) for k in ("namespace", "name", "uid", *fields)}
 
 
-def _inactive(autoscaler: KubeObject) -> KubeObject | None:
+def _inactive(autoscaler: KubeObject) -> KubeObject:
     """The condition by which a HorizontalPodAutoscaler says that it changes no number, and why, without its times."""
-    told = (autoscaler.get("status") or {}).get("conditions") or ()
-    found = next((c for c in told if (c.get("type"), c.get("status")) == ("ScalingActive", "False")), None)
-    return found and {k: found.get(k) for k in ("type", "status", "reason", "message")}
+    told = autoscaler.get("conditions") or ()
+    found = (c for c in told if (c.get("type"), c.get("status")) == ("ScalingActive", "False"))
+    return {"conditions": [{k: c.get(k) for k in ("type", "status", "reason", "message")} for c in found]}
+
+
+def _counts(daemons: KubeObject) -> KubeObject:
+    """On how many nodes they are to be, and are."""
+    return {k: daemons.get(k) for k in ("desiredNumberScheduled", "numberReady")}
 
 
 def _target_services(route: KubeObject) -> set[str]:

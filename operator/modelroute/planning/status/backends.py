@@ -70,7 +70,8 @@ def _message(route: t.ModelRoute, backend: t.Backend, ready: int, observed: Obse
     name = names.backend(route.metadata.name, backend.name)
     wrong = trouble(name, observed) or _stuck(observed, backend)
     said = _vllm_message(backend, ready, wrong, scaled) if scaled else wrong
-    return "; ".join(filter(None, (said, _not_scaled(backend, name, observed))))
+    beside = (_not_scaled(backend, name, observed), _unpulled(route, backend, observed))
+    return "; ".join(filter(None, (said, *beside)))
 
 
 _ABLE = {"HPA": ("HorizontalPodAutoscaler", "ScalingActive"), "KEDA": ("ScaledObject", "Ready")}
@@ -87,6 +88,14 @@ def _not_scaled(backend: t.Backend, name: str, observed: Observed) -> str:
             # KEDA does not say more of what its query came to.
             return f"{why}: does Prometheus scrape the routers?" if told.get("reason") == "TriggerError" else why
     return ""
+
+
+def _unpulled(route: t.ModelRoute, backend: t.Backend, observed: Observed) -> str:
+    """On how many nodes its image is, while it is to be on more of them."""
+    name = names.prepull(route.metadata.name, backend.name)
+    counts = (observed.child("DaemonSet", name) or {}).get("status") or {}
+    there, nodes = counts.get("numberReady") or 0, counts.get("desiredNumberScheduled") or 0
+    return f"the image is on {there} of {nodes} nodes (DaemonSet {name})" if there < nodes else ""
 
 
 def _stuck(observed: Observed, backend: t.Backend) -> str:
