@@ -97,6 +97,37 @@ def test_a_pod_that_asks_for_a_router_has_one_before_it_starts(side: Cluster) ->
     assert side.condition("Programmed", "side")["message"] == "1 of 1 routers run generation 1"
 
 
+@pytest.fixture
+def pulled(quickstart: Cluster) -> Iterator[Cluster]:
+    """A route at zero whose images are pulled beforehand: one that is there, and one that is nowhere."""
+
+    def backend(name: str, image: str) -> dict[str, Any]:
+        vllm = {"model": name, "image": image, "gpus": 0, "prePull": True}
+        return {
+            "name": name,
+            "vllm": vllm | {"nodeSelector": {"kubernetes.io/os": "linux"}},
+            "scaling": {"minReplicas": 0, "maxReplicas": 1},
+        }
+
+    backends = [backend("here", "modelroute/vllm-standin:dev"), backend("gone", "registry.invalid/gone:v1")]
+    meta = {"name": "pulled", "namespace": "demo"}
+    route = {"apiVersion": "modelroute.dev/v1alpha1", "kind": "ModelRoute", "metadata": meta}
+    quickstart.kubectl("apply", "-f", "-", stdin=json.dumps(route | {"spec": {"backends": backends}}))
+    yield quickstart
+    quickstart.kubectl("-n", "demo", "delete", "mroute/pulled")
+    selector = "modelroute.dev/route=pulled,app.kubernetes.io/component=prepull"
+    quickstart.kubectl("-n", "demo", "wait", "--for=delete", "pods", "-l", selector)
+
+
+def test_an_image_that_cannot_be_pulled_beforehand_is_told_and_disturbs_nothing(pulled: Cluster) -> None:
+    pulled.kubectl("-n", "demo", "wait", "--for=create", "daemonset/pulled--here-pull", "--timeout=30s")
+    pulled.kubectl("-n", "demo", "rollout", "status", "daemonset/pulled--here-pull", "--timeout=60s")
+    pulled.until("Programmed", 60, lambda: pulled.condition("Programmed", "pulled")["status"] == "True")
+    told = "; the image is on 0 of 1 nodes (DaemonSet pulled--gone-pull)"
+    pulled.until("it is told", 30, lambda: pulled.backends("pulled")["gone"]["message"].endswith(told))
+    assert "image" not in pulled.backends("pulled")["here"]["message"]
+
+
 def test_an_update_of_operator_and_router_loses_nothing(quickstart: Cluster, load: Load) -> None:
     load.more(20)
     before = restarts(quickstart)
