@@ -41,6 +41,8 @@ def cold(quickstart: Cluster) -> Iterator[Callable[..., Load]]:
 
     yield begin
     quickstart.kubectl("-n", "demo", "delete", "mroute", COLD, "--ignore-not-found")
+    # Until they are gone, its routers and its replica answer at the port that the next one has, too.
+    quickstart.kubectl("-n", "demo", "wait", "--for=delete", "pods", "-l", f"modelroute.dev/route={COLD}")
 
 
 def test_from_zero_under_load_every_request_is_held_and_answered(cold: Callable[..., Load], cluster: Cluster) -> None:
