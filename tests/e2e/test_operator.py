@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from benchmarks.coldstart import PORT, manifest, name
 from tests.e2e.conftest import Cluster
 from tests.fakes.load import Load
 
-COLD = name(0)
+COLD, URL = name(0), f"http://127.0.0.1:{PORT}"
 ASK = """
 import json, os, time, urllib.request
 body = {"model": "side", "max_tokens": 4, "messages": [{"role": "user", "content": "What is a router?"}]}
@@ -26,6 +27,13 @@ def events(cluster: Cluster, route: str) -> list[str]:
     return [e["reason"] for e in cluster.get("-n", "demo", "events", selector)["items"]]
 
 
+def answers() -> bool:
+    try:
+        return httpx.get(f"{URL}/readyz").is_success
+    except httpx.ConnectError:
+        return False
+
+
 @pytest.fixture
 def cold(quickstart: Cluster) -> Iterator[Callable[..., Load]]:
     """Call it for a route at zero, and requests to it that begin when they are entered."""
@@ -37,7 +45,8 @@ def cold(quickstart: Cluster) -> Iterator[Callable[..., Load]]:
         quickstart.kubectl("apply", "-f", "-", stdin=json.dumps(made))
         quickstart.until("routers", 90, lambda: quickstart.condition("Programmed", COLD)["status"] == "True")
         quickstart.until("nobody is there", 30, lambda: quickstart.backends(COLD)["small"]["readyReplicas"] == 0)
-        return Load(f"http://127.0.0.1:{PORT}/v1/chat/completions", workers=4)
+        quickstart.until("a Service's rules come a second after its pods are ready", 30, answers)
+        return Load(f"{URL}/v1/chat/completions", workers=4)
 
     yield begin
     quickstart.kubectl("-n", "demo", "delete", "mroute", COLD, "--ignore-not-found")
