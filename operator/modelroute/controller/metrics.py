@@ -37,7 +37,7 @@ UNSEEN = Gauge(
 UNREADABLE = Counter(
     "modelroute_unreadable_objects_total", "Objects that were seen and could not be made sense of, by kind.", ["kind"]
 )
-SAMPLING_LAG = Gauge("modelroute_sampling_lag_seconds", "How late the last look at the pods of a route began.")
+SAMPLING_LAG = Gauge("modelroute_sampling_lag_seconds", "Seconds that the last request to a pod waited for its turn.")
 ASKED = Counter(
     "modelroute_pods_asked_total", "Requests to pods for what they run and do, by outcome.", ["of", "outcome"]
 )
