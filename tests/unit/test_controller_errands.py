@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelroute.controller import metrics
-from modelroute.controller.errands.errands import LAST_RETRY, MOST_OF_ROUTE, REST_SECONDS
+from modelroute.controller.errands.errands import ASKERS, LAST_RETRY, MOST_OF_ROUTE, REST_SECONDS
 from modelroute.controller.kube.kinds import POD
 from modelroute.controller.watching.cache import Key
 from modelroute.planning import names
@@ -153,11 +153,15 @@ class TestOnce:
         asked = world.run(*self.MANY, Wake(sleeper)).pods.asked
         assert "10.0.0.99:8000 /wake_up" in asked
 
-    def test_replicas_of_others_do_not_wait_for_those_that_hang(self) -> None:
+    @pytest.mark.parametrize(("routes", "most"), [(1, MOST_OF_ROUTE), (40, ASKERS // 2)])
+    def test_replicas_of_other_namespaces_do_not_wait_for_those_that_hang(self, routes: int, most: int) -> None:
         world, other = World(chat=asyncio.Event()), Key("team-b", "code")
 
         async def test() -> None:
+            for number in range(routes - 1):
+                world.look(Key("team-a", f"chat-{number}"))
             await asyncio.sleep(1)
+            assert world.pods.most_at_once == most
             world.errands.hand(other, [SLEEP], ["small-1"], ["small"])
             await asyncio.sleep(1)
 

@@ -99,7 +99,7 @@ class TestTheEnd:
 
     def test_what_was_under_way_is_given_up_and_all_is_forgotten(self) -> None:
         world = World(chat=asyncio.Event()).run(GATE)
-        assert world.errands.seen(KEY) == Seen({}, frozenset(), {})
+        assert world.errands.seen(KEY) == Seen()
         assert sum(world.pods.under_way.values()) == 0
 
     def test_it_can_be_begun_again(self) -> None:
@@ -110,7 +110,7 @@ class TestTheEnd:
     def test_a_route_that_is_gone_is_not_remembered_by_what_ends_after_it(self) -> None:
         gate = asyncio.Event()
         world = World(chat=gate)
-        assert world.forgotten_meanwhile(gate, warm_up(slot=MORNING)).seen == Seen({}, frozenset(), {})
+        assert world.forgotten_meanwhile(gate, warm_up(slot=MORNING)).seen == Seen()
 
     def test_one_that_comes_back_at_once_waits_for_what_is_under_way(self) -> None:
         gate = asyncio.Event()

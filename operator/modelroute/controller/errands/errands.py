@@ -21,6 +21,7 @@ from modelroute.controller.kube.calls import ApiError
 from modelroute.controller.kube.cluster import Cluster
 from modelroute.controller.kube.kinds import POD
 from modelroute.controller.publishing import Publisher
+from modelroute.controller.turns import Turns
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import CloseGate, Errand, Mark, Sleep, Wake, WarmUp
@@ -29,7 +30,7 @@ from modelroute.planning.status.events import Event
 from modelroute.planning.times.moments import rfc3339
 
 ASKERS, WRITERS = 256, 8
-"""Errands at once: those that ask a pod, which may hang for minutes, and those that only tell the API server."""
+"""Errands at once, shared among namespaces: those that ask a pod, which may hang for minutes, and those that do not."""
 MOST_OF_ROUTE = 8
 """Pods of one route that are asked at once: however many hang, others are not held up. A wake always has a place."""
 FIRST_RETRY, LAST_RETRY = 1.0, 30.0
@@ -39,6 +40,7 @@ REST_SECONDS = 5.0
 _Place = tuple[str, bool]
 """A pod, and whether it is asked itself: it is asked one thing at a time, and told of to the API server meanwhile."""
 _What = tuple[str, type[Errand]]
+_Turns = Turns[tuple[Key, Errand]]
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +48,9 @@ log = logging.getLogger(__name__)
 class Seen(NamedTuple):
     """What is known of a route's errands, as ``Observed`` has it."""
 
-    warm_ups: Mapping[str, WarmUpResult]
-    under_way: frozenset[Errand]
-    stuck: Mapping[str, str]
+    warm_ups: Mapping[str, WarmUpResult] = {}
+    under_way: frozenset[Errand] = frozenset()
+    stuck: Mapping[str, str] = {}
     slept: Mapping[str, Sleep] = {}
     oversleeping: frozenset[str] = frozenset()
 
@@ -68,9 +70,6 @@ class _Route:
     failing: dict[_What, _Failing] = field(default_factory=dict)
     slept: dict[str, Sleep] = field(default_factory=dict)  # by pod: the newest that was done
     backends: set[str] = field(default_factory=set)  # that have metrics
-
-
-_NOTHING = Seen({}, frozenset(), {})
 
 
 class Errands:
@@ -94,9 +93,8 @@ class Errands:
         """Run what is handed over, until cancelled; what was under way then is given up."""
         try:
             async with asyncio.TaskGroup() as group:
-                for asks, workers in ((True, ASKERS), (False, WRITERS)):
-                    for _ in range(workers):
-                        group.create_task(self._work(asks))
+                for turns in self._waiting.values():
+                    group.create_task(self._serve(turns, group))
         finally:
             for key in list(self._routes):
                 self.forget(key)
@@ -132,13 +130,13 @@ class Errands:
                 continue
             taken = self._taken.setdefault(key, {})
             taken[place] = errand
-            self._waiting[place[1]].put_nowait((key, errand))
+            self._waiting[place[1]].put(key.namespace, (key, errand))
 
     def seen(self, key: Key) -> Seen:
         """What is known of the errands of ``key``."""
         known = self._routes.get(key)
         if known is None:
-            return _NOTHING
+            return Seen()
         found = ((pod, kind, f) for (pod, kind), f in known.failing.items() if f.times >= TELLING[kind].patience)
         stuck = {pod: f"{pod} {TELLING[kind].lacks}: {f.why}" for pod, kind, f in found}
         wakes = ((pod, f.times) for (pod, kind), f in known.failing.items() if kind is Wake)
@@ -152,18 +150,22 @@ class Errands:
         for backend in known.backends if known else ():
             metrics.forget_warmups(*key, backend)
 
-    async def _work(self, asks: bool) -> None:  # noqa: FBT001 - a key of the queues
+    async def _serve(self, turns: _Turns, group: asyncio.TaskGroup) -> None:
         while True:
-            key, errand = await self._waiting[asks].get()
-            try:
-                if key in self._routes:
-                    await self._attempt(key, errand)
-            except Exception:  # the edge of an errand: what is wrong with one must not end the others
-                log.exception("an errand failed", extra={"route": str(key)})
-                self._failed(key, errand, "see the operator's log")
-            finally:
-                self._release(key, errand)
-            self._again(key)
+            key, errand = await turns.take()
+            group.create_task(self._run_one(turns, key, errand))
+
+    async def _run_one(self, turns: _Turns, key: Key, errand: Errand) -> None:
+        try:
+            if key in self._routes:
+                await self._attempt(key, errand)
+        except Exception:  # the edge of an errand: what is wrong with one must not end the others
+            log.exception("an errand failed", extra={"route": str(key)})
+            self._failed(key, errand, "see the operator's log")
+        finally:
+            self._release(key, errand)
+            turns.done(key.namespace)
+        self._again(key)
 
     async def _attempt(self, key: Key, errand: Errand) -> None:
         try:
@@ -279,9 +281,9 @@ class Errands:
             self._taken.pop(key, None)
 
 
-def _queues() -> dict[bool, asyncio.Queue[tuple[Key, Errand]]]:
+def _queues() -> dict[bool, _Turns]:
     """What waits: that which asks a pod, and that which does not."""
-    return {True: asyncio.Queue(), False: asyncio.Queue()}
+    return {True: Turns(ASKERS), False: Turns(WRITERS)}
 
 
 def _due(known: _Route, errand: Errand) -> float:
