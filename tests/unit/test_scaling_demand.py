@@ -121,6 +121,17 @@ class TestHoles:
         assert [found.fresh(at) for at in (84, 85, 115, 116)] == [False, True, True, False]
         assert not Demand().fresh(0)
 
+    def test_a_row_that_breaks_off_is_told_for_a_minute_and_one_that_begins_is_not(self) -> None:
+        def blind(*samples: Sample, now: float) -> bool:
+            return fed(*samples).blind(now)
+
+        assert (Demand().blind(99), blind(Sample(0), now=15)) == (False, False)
+        assert blind(Sample(0), now=16)
+        assert blind(Sample(0), *row(16, 74), now=74)
+        assert not blind(Sample(0), *row(16, 76), now=76)
+        assert blind(Sample(0), Sample(16), Sample(2), now=2)
+        assert not blind(Sample(16), Sample(2), now=2)
+
 
 class TestQuiet:
     def test_it_begins_with_the_first_sample_without_a_request(self) -> None:

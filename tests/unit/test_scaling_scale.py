@@ -16,6 +16,8 @@ from tests.fakes import world
 from tests.fakes.fleet import deployment
 from tests.fakes.scaled import ANY, NOW, decided, demanded, pod, said, seen, told
 
+BLIND = "load is not heeded: looks at the pods are more than 15 s apart"
+
 
 class TestTheNumberThatIsThere:
     def test_a_new_backend_begins_with_its_floor(self) -> None:
@@ -127,6 +129,12 @@ class TestTold:
         found = decided(seen(pod(1), number=1, demand=fresh), old=said(1, idle_since=rfc3339(NOW - 1700)))
         assert found.status is not None
         assert found.status.idle_since == (told and rfc3339(NOW - told))
+
+    @pytest.mark.parametrize(("most", "message"), [(6, BLIND), (None, "")])
+    def test_looks_that_are_too_far_apart_are_told_where_load_matters(self, most: int | None, message: str) -> None:
+        demand = {"small": after(after(None, Sample(NOW - 20), t.Scaling()), Sample(NOW), t.Scaling())}
+        found = decided(seen(pod(1), number=1, demand=demand), old=said(1), maxReplicas=most, minReplicas=1)
+        assert found.status.message == message
 
     def test_quiet_ends_with_a_request(self) -> None:
         asked = {"small": after(None, Sample(NOW, requests=1), t.Scaling())}

@@ -39,6 +39,7 @@ class ScalingStatus(StatusPart, frozen=True):
     idle_since: Annotated[
         str | None, doc("Since when nobody has asked it.", extra_json_schema={"format": "date-time"})
     ] = None
+    message: Annotated[str, doc("What keeps load from being heeded.")] = ""
 
 
 class WarmupStatus(StatusPart, frozen=True):

@@ -63,7 +63,8 @@ class Demand:
     """What was sampled in one unbroken row, the newest last.
 
     Of the long windows only the extremes of pieces are kept. ``quiet`` is since when nobody has asked, by what
-    routers know where nobody looked. ``crowded``: when replicas last proved to be full, and with what load each.
+    routers know where nobody looked. ``late``: a row before it broke off, since samples came too seldom. ``crowded``:
+    when replicas last proved to be full, and with what load each.
     """
 
     samples: tuple[Sample, ...] = ()  # of the last 60 s
@@ -72,11 +73,17 @@ class Demand:
     lows: tuple[Piece, ...] = ()  # over scaleUp.stabilization
     quiet: float | None = None  # None: somebody asks, or it is not known
     active: float = -inf  # when somebody last asked
+    late: bool = False
     crowded: Piece | None = None
 
     def fresh(self, now: float) -> bool:
         """Whether the newest sample tells of ``now``; not where the clock was turned back, either."""
         return bool(self.samples) and abs(now - self.samples[-1].at) <= GAP_SECONDS
+
+    def blind(self, now: float) -> bool:
+        """Whether samples came too seldom within the last minute to tell of it. Where there are none, nobody knows."""
+        waited = bool(self.samples) and now - self.samples[-1].at > GAP_SECONDS
+        return waited or (self.late and not self.seen(STABLE_SECONDS))
 
     def seen(self, span: float) -> bool:
         """Whether the row goes back ``span`` seconds."""
@@ -128,7 +135,7 @@ def down_window(scaling: t.Scaling) -> float:
 def after(demand: Demand | None, sample: Sample, scaling: t.Scaling) -> Demand:
     """What is known when ``sample`` has come after ``demand``; None: it is the first one."""
     if demand is None or not demand.samples or not 0 <= sample.at - demand.samples[-1].at <= GAP_SECONDS:
-        demand = Demand(began=sample.at)
+        demand = Demand(began=sample.at, late=demand is not None and demand.blind(sample.at))
     recent = [s for s in demand.samples if s.at > sample.at - STABLE_SECONDS]
     known = replace(demand, samples=(*recent, sample)[-_MOST_SAMPLES:])
     lows = _extended(

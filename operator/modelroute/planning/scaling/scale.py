@@ -124,7 +124,8 @@ class _Case:
         goal = self._goal(awake.replicas) if keeps and self.asked.max_replicas is not None else awake.replicas
         drain = draining.drain(self.replicas, self.there, goal, self.now)
         rest = sleeping.rest(self.replicas, awake.replicas, goal - awake.replicas, drain.going, self.now)
-        status = ScalingStatus(self.floor.replicas, self._decisions(drain.replicas, asleep), self._idle_since())
+        decisions = self._decisions(drain.replicas, asleep)
+        status = ScalingStatus(self.floor.replicas, decisions, self._idle_since(), self._message())
         return Scaled(
             replicas=drain.replicas,
             desired=drain.replicas,
@@ -192,6 +193,10 @@ class _Case:
         if quiet is None or not matters or self.now - quiet < STABLE_SECONDS:
             return None
         return rfc3339(quiet)
+
+    def _message(self) -> str:
+        blind = self.asked.max_replicas is not None and self.demand is not None and self.demand.blind(self.now)
+        return f"load is not heeded: looks at the pods are more than {GAP_SECONDS:.0f} s apart" if blind else ""
 
     def _told(self) -> tuple[Decision, ...]:
         return self.old.scaling.decisions if self.old and self.old.scaling else ()
