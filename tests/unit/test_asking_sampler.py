@@ -1,93 +1,14 @@
-"""The sampler: each route as often as suits it, all together within a bound. Time is a loop's that the tests turn."""
+"""The sampler: each route as often as suits it. Time is a loop's that the tests turn."""
 
 import asyncio
-import json
-from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from modelroute.api import types as t
-from modelroute.controller.asking.client import Answer, Pods, UnansweredError
-from modelroute.controller.asking.sampler import AT_ONCE, FAST, MOST_RATE, OF_ONE_ROUTE, Sampler
-from modelroute.controller.watching.cache import Key
-from modelroute.planning.asking import RESTING_SECONDS, SAMPLED_SECONDS, Asking, Replica, Sampled
-from tests.fakes.clock import InstantLoop
-
-CHAT = Key("team-a", "chat")
-NEWEST = "0123456789ab"
-
-
-class FakePods(Pods):
-    """Answers as routers and replicas do, and notes when it was asked for what. ``runs`` is what routers run."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[float, str]] = []
-        self.runs: str | None = NEWEST
-        self.waiting = 0
-        self.takes = 0.0
-        self.at_once = self._running = 0
-        self.broken = False
-        self.hang = "none"  # those whose address begins so
-
-    async def get(self, url: str, timeout: float) -> Answer:  # noqa: ASYNC109
-        self.asked.append((asyncio.get_running_loop().time(), url))
-        self._running += 1
-        self.at_once = max(self.at_once, self._running)
-        hangs = url.startswith(f"http://{self.hang}")
-        await asyncio.sleep(timeout if hangs else self.takes)
-        self._running -= 1
-        if self.broken:
-            raise RuntimeError("a bug")
-        if self.runs is None or hangs:
-            raise UnansweredError("no connection within 1 s")
-        if url.endswith("/metrics"):
-            return Answer(200, f"vllm:num_requests_running 0\nvllm:num_requests_waiting {self.waiting}".encode(), 0.0)
-        status = {"namespace": None, "name": None, "revision": self.runs, "generation": 3}
-        return Answer(200, json.dumps(status).encode(), 0.0)
-
-    def gaps(self) -> list[float]:
-        times = [time for time, _ in self.asked]
-        return [round(after - before, 3) for before, after in pairwise(times)]
-
-
-class World:
-    """A sampler that runs, and what it found worth a look."""
-
-    def __init__(self) -> None:
-        self.pods = FakePods()
-        self.again: list[Key] = []
-        self.sampler = Sampler(self.pods, self.again.append, lambda: asyncio.get_running_loop().time())
-
-    def during(self, script: Callable[[], Awaitable[Any]]) -> None:
-        async def main() -> None:
-            running = asyncio.create_task(self.sampler.run())
-            await script()
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
-
-        with asyncio.Runner(loop_factory=InstantLoop) as runner:
-            runner.run(main())
-
-
-def asking(routers: int = 1, revision: str = NEWEST, interval: float = RESTING_SECONDS, replicas: int = 0) -> Asking:
-    return Asking(
-        revision,
-        tuple((f"r{n}", f"10.0.9.{n}:8001") for n in range(routers)),
-        tuple(Replica(f"p{n}", "small", f"10.0.0.{n}:8000") for n in range(replicas)),
-        interval=interval,
-    )
-
-
-def follow(world: World, seconds: float, asked: Asking) -> None:
-    async def script() -> None:
-        world.sampler.follow(CHAT, asked)
-        await asyncio.sleep(seconds)
-
-    world.during(script)
+from modelroute.controller.asking.sampler import FAST
+from modelroute.planning.asking import RESTING_SECONDS, SAMPLED_SECONDS, Asking, Sampled
+from tests.fakes.sampling import CHAT, NEWEST, World, asking, follow
 
 
 @pytest.mark.parametrize("interval", [RESTING_SECONDS, SAMPLED_SECONDS])
@@ -229,89 +150,3 @@ def test_what_breaks_in_one_look_does_not_end_the_others(caplog: pytest.LogCaptu
 
     world.during(script)
     assert "asking pods failed" in caplog.text
-
-
-class TestBound:
-    """A thousand routes with two routers each."""
-
-    KEYS = tuple(Key("team-a", f"chat-{n}") for n in range(1000))
-
-    def many(self, world: World, seconds: float, keys: Sequence[Key] = KEYS) -> None:
-        async def script() -> None:
-            for key in keys:
-                world.sampler.follow(key, asking(routers=2, interval=SAMPLED_SECONDS))
-            await asyncio.sleep(seconds)
-
-        world.during(script)
-
-    def test_all_together_are_asked_within_it(self) -> None:
-        world = World()
-        self.many(world, 120)
-        by_second = Counter(int(time) for time, _ in world.pods.asked)
-        assert max(by_second.values()) <= 2 * MOST_RATE + 1  # the burst
-        assert len(world.pods.asked) / 120 == pytest.approx(MOST_RATE, rel=0.05)
-
-    def test_each_has_its_turn(self) -> None:
-        world = World()
-        self.many(world, 42)
-        assert set(world.again) == set(self.KEYS)
-
-    def test_what_is_urgent_does_not_wait_for_what_rests(self) -> None:
-        world = World()
-
-        async def script() -> None:
-            for key in self.KEYS:
-                world.sampler.follow(key, asking(routers=2, interval=SAMPLED_SECONDS))
-            await asyncio.sleep(120)
-            world.sampler.follow(CHAT, asking())
-            await asyncio.sleep(1)
-            assert world.sampler.seen(CHAT).told
-
-        world.during(script)
-
-    @pytest.mark.parametrize(("namespaces", "most"), [(1, AT_ONCE // 2), (1000, AT_ONCE)])
-    def test_no_more_at_once_than_that(self, namespaces: int, most: int) -> None:
-        world = World()
-        world.pods.takes = 2.0
-        self.many(world, 20, [Key(f"team-{n % namespaces}", f"chat-{n}") for n in range(1000)])
-        assert world.pods.at_once == most
-
-    @pytest.mark.parametrize("hang", ["10.0.", "none"])
-    @pytest.mark.parametrize("lagging", [False, True])
-    def test_200_routes_of_one_namespace_do_not_keep_one_of_another_from_its_interval(
-        self, hang: str, lagging: bool
-    ) -> None:
-        world, small = World(), Key("team-b", "code")
-        world.pods.hang = hang
-
-        async def script() -> None:
-            many = asking(routers=4, revision="01d" if lagging else NEWEST, interval=SAMPLED_SECONDS)
-            for key in self.KEYS[:200]:
-                world.sampler.follow(key, many)
-            await asyncio.sleep(10)
-            world.sampler.follow(small, replace(asking(interval=SAMPLED_SECONDS), routers=(("x", "10.1.1.1:1"),)))
-            await asyncio.sleep(60)
-
-        world.during(script)
-        times = [time for time, url in world.pods.asked if "10.1.1.1" in url]
-        assert (times[0] < 10.1, len(times)) == (True, 30)
-
-    def test_800_pods_of_one_route_do_not_keep_those_of_another_from_being_seen_often(self) -> None:
-        world, small = World(), Key("team-b", "code")
-
-        async def script() -> None:
-            world.sampler.follow(CHAT, asking(routers=800, interval=SAMPLED_SECONDS))
-            world.sampler.follow(small, replace(asking(interval=SAMPLED_SECONDS), routers=(("x", "10.1.1.1:1"),)))
-            await asyncio.sleep(120)
-
-        world.during(script)
-        times = [time for time, url in world.pods.asked if "10.1.1.1" in url]
-        assert max(after - before for before, after in pairwise(times)) < 10
-        times = [time for time, url in world.pods.asked if "10.0.9.0:" in url]
-        assert max(after - before for before, after in pairwise(times)) < 10
-
-    def test_of_one_route_no_more_at_once_than_that(self) -> None:
-        world = World()
-        world.pods.takes = 2.0
-        follow(world, 20, asking(routers=100))
-        assert world.pods.at_once == OF_ONE_ROUTE
