@@ -1,9 +1,11 @@
 """The operator without a right that it needs: what it may not do or see is named, and the rest goes on."""
 
-from modelroute.controller.kube.kinds import DEPLOYMENT
+import pytest
+
+from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE, SLICE, Kind
 from modelroute.controller.kube.rbac import policy_rules
 from tests.controlplane.plane import OPERATOR, Operator, Plane, until
-from tests.controlplane.routes import ROUTER, SMALL, becomes, condition, create, names, settle
+from tests.controlplane.routes import ROUTER, SMALL, becomes, condition, create, names, settle, snapshot
 
 
 def test_o28_a_right_that_is_lacking_is_named_and_the_rest_goes_on(
@@ -53,23 +55,25 @@ def test_o28_a_right_to_list_that_is_withheld_is_named_and_the_rest_goes_on(
     until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden")
 
 
+@pytest.mark.parametrize("kind", [MODEL_ROUTE, SLICE], ids=lambda kind: kind.name)
 def test_o28_a_right_to_watch_that_is_withheld_is_named_and_the_rest_goes_on(
-    plane: Plane, stopped: Operator, namespace: str
+    plane: Plane, stopped: Operator, namespace: str, kind: Kind
 ) -> None:
     """What may not be watched is listed now and then."""
-    without = [r for r in policy_rules() if r["resources"] != ["modelroutes"]]
-    listing = {"apiGroups": ["modelroute.dev"], "resources": ["modelroutes"], "verbs": ["get", "list"]}
-    plane.allow([*without, listing])
+    without = [r for r in policy_rules() if r["resources"] != [kind.plural]]
+    plane.allow([*without, {"apiGroups": [kind.group], "resources": [kind.plural], "verbs": ["get", "list"]}])
     try:
         stopped.start()
         until("it leads", stopped.leads, 60)
         create(plane, namespace)
         message = becomes(plane, namespace, "Programmed", "False", "Forbidden", seconds=90)
         assert names(plane, namespace) == ROUTER | SMALL
+        plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/models", ["another"])
+        until("it in the snapshot", lambda: "another" in str(snapshot(plane, namespace)), seconds=90)
         assert stopped.ready()
     finally:
         plane.allow(policy_rules())
-    assert "cannot watch ModelRoute" in message
+    assert f"cannot watch {kind.name}" in message
     until("no word of it", lambda: condition(plane, namespace, "Programmed")["reason"] != "Forbidden", 60)
 
 

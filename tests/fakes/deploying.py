@@ -195,6 +195,11 @@ HIDDEN = {
     "the cluster's priority": Mistake(
         template(priorityClassName="system-node-critical"), f"{_SPEC}.priorityClassName", "the cluster's own pods"
     ),
+    "Secrets without end": Mistake(
+        template(volumes=[{"name": f"v{i}", "secret": {"secretName": f"s{i}"}} for i in range(33)]),
+        _SPEC,
+        "it names 33 Secrets, 32 at most",
+    ),
     "an unconfined pod": Mistake(
         template(securityContext={"seccompProfile": {"type": "Unconfined"}}), f"{_SPEC}.securityContext", "seccomp"
     ),

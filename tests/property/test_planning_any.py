@@ -85,8 +85,6 @@ SLICES = st.builds(
     world.pods,
     st.sampled_from(["10.0.0.1", "10.0.0.2"]),
     name=st.sampled_from(["http", ""]),
-    ready=st.booleans(),
-    terminating=st.booleans(),
 )
 SERVICES = st.sampled_from([{}, {"svc": {"spec": {"ports": [{"port": 80}]}}}])
 SECRETS = st.sampled_from([{}, {"keys": None}, {"keys": frozenset({"api-key", "keys.yaml", "pepper"})}])

@@ -8,7 +8,7 @@ import pytest
 
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.calls import ApiError, Call
-from modelroute.controller.kube.kinds import POD, SERVICE, SLICE, Kind
+from modelroute.controller.kube.kinds import CONFIG_MAP, POD, SERVICE, SLICE, Kind
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.watching.cache import Cache
 from modelroute.planning.observed import KubeObject, Observed
@@ -57,6 +57,12 @@ def test_o28_a_route_whose_addresses_are_known_goes_on(kind: Kind, backend: dict
     there = replace(view, observed=replace(view.observed, children=(SNAPSHOT,)))
     assert (view.blind, there.hides(SNAPSHOT), view.hides(SNAPSHOT)) == (needed, needed, False)
     assert view.hides(SNAPSHOT | {"kind": SERVICE.name}) == (kind is SERVICE)
+
+
+@pytest.mark.parametrize("kind", [SLICE, POD, CONFIG_MAP], ids=lambda kind: kind.name)
+def test_o28_what_may_not_be_watched_is_listed_and_hides_nothing(kind: Kind) -> None:
+    view = View(Observed(children=(SNAPSHOT,)), (ApiError(Call("watch", kind, None), 403, "no"),), frozenset({"Pod"}))
+    assert (view.blind, view.hides(SNAPSHOT)) == (False, False)
 
 
 def test_o28_one_backend_that_needs_a_kind_is_enough() -> None:

@@ -16,10 +16,10 @@ BAD = {"backends": [VLLM | {"name": "a"}, VLLM | {"name": "a"}]}
 class World:
     """A route that was good once, and whose spec is not any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, **spec: Any) -> None:
         self.cluster, self.now = FakeCluster(), 1000.0
         self.begin()
-        self.change(1, manifest()["spec"])
+        self.change(1, manifest(**spec)["spec"])
         self.reconcile()
         self.change(2, BAD)
 
@@ -98,6 +98,16 @@ def test_o16_a_successor_goes_on_with_the_last_good_one() -> None:
     world.reconcile()
     assert world.cluster.writes == ["patch Deployment/chat--small"]
     assert world.accepted()["status"] == "False"
+
+
+def test_o16_nor_does_it_touch_what_the_last_good_one_made() -> None:
+    """A null in a template takes a field of ours away."""
+    template = {"spec": {"securityContext": {"runAsUser": None}}}
+    world = World(backends=[VLLM | {"vllm": {"model": "org/small", "template": template}}])
+    world.reconcile()
+    world.begin()
+    world.reconcile()
+    assert world.cluster.writes == []
 
 
 def test_the_last_good_one_is_kept_until_another_is_good() -> None:

@@ -177,6 +177,14 @@ class TestPods:
         found = paths(running(template=LABELLED), running(template=LABELLED, image="evil"))
         assert found == [f"{AT}.template.metadata.labels.app"]
 
+    def test_sec_an_address_that_keda_asks_is_asked_about(self) -> None:
+        scaling = {"engine": "KEDA", "serverAddress": "http://victim.other.svc:9000"}
+        asked = (Right("spec.backends[0].scaling.serverAddress", "create", "pods"),)
+        assert change([running()], [running() | {"scaling": scaling}]) == asked
+
+    def test_a_key_of_the_users_is_no_field(self) -> None:
+        assert change([running()], [running(nodeSelector={"claimName": "x"})]) == ()
+
     def test_what_stays_is_not(self) -> None:
         before = running(template=LABELLED, modelCache={"claimName": "data"})
         assert paths(before, before | {"weight": 7}) == []

@@ -111,6 +111,14 @@ class TestSecrets:
             "and this is for those who may; have someone apply it who may"
         )
 
+    def test_sec_more_than_can_be_asked_about_in_time_is_refused(self) -> None:
+        variables = [{"configMapRef": {"name": f"m{i}"}} for i in range(101)]
+        template = {"spec": {"containers": [{"name": "vllm", "envFrom": variables}]}}
+        cluster = Kube()
+        found = answered(review(route(backends=[{"name": "a", "vllm": {"model": "m", "template": template}}])), cluster)
+        assert "this takes 101 rights of yours, and 100 at most" in found["status"]["message"]
+        assert cluster.asked == []
+
     def test_sec_nobody_is_asked_about_what_stays_as_it_was(self) -> None:
         cluster = Kube()
         assert answered(review(route(backends=[KEYED]), route(backends=[KEYED])), cluster)["allowed"] is True

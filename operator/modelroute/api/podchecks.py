@@ -18,6 +18,8 @@ MAIN = "vllm"
 """The container that is ours."""
 PORT = 8000
 """Where an engine serves."""
+MOST_SECRETS = 32
+"""Of one template."""
 _OURS = ("image", "args", "ports", "startupProbe", "readinessProbe", "livenessProbe")
 """What of our container other fields say, or nobody but us."""
 _KNOWN_DOMAINS = (
@@ -81,7 +83,10 @@ def findings(template: Mapping[str, Any]) -> Iterator[Finding]:
 
 def secrets(template: Mapping[str, Any]) -> Iterator[NamedSecret]:
     """The Secrets that ``template``, which has been checked, names."""
-    pod = msgspec.convert(template, p.PodTemplate).spec
+    yield from _secrets(msgspec.convert(template, p.PodTemplate).spec)
+
+
+def _secrets(pod: p.Pod) -> Iterator[NamedSecret]:
     for at, container in _containers(pod):
         yield from _of_variables(at, container)
     for i, volume in enumerate(pod.volumes):
@@ -130,6 +135,8 @@ def _of_pod(pod: p.Pod) -> Iterator[Finding]:
     priority = pod.priority_class_name or ""
     if priority.startswith("system-"):
         yield ".spec.priorityClassName", f'"{priority}" is for the cluster\'s own pods'
+    if (count := len({secret.name for secret in _secrets(pod)})) > MOST_SECRETS:
+        yield ".spec", f"it names {count} Secrets, {MOST_SECRETS} at most: each is read by itself"
     seen: set[str] = set()
     for at, container in _containers(pod):
         if container.name in seen or (container.name == MAIN and isinstance(container, p.InitContainer)):

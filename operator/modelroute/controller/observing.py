@@ -52,16 +52,20 @@ class View:
     @property
     def blind(self) -> bool:
         """Whether addresses may not be seen: routers keep those that they have, so these pods must not be replaced."""
-        return bool({error.target for error in self.refusals} & self.addresses)
+        return bool(self._unseen & self.addresses)
+
+    @property
+    def _unseen(self) -> set[str]:
+        """What may not be watched is listed, and seen."""
+        return {error.target for error in self.refusals if error.verb != "watch"}
 
     def hides(self, desired: KubeObject) -> bool:
         """Whether it is not known what stands in the place of ``desired``, or it must stay, or it is someone else's."""
         at, kind = place(desired), desired["kind"]
-        targets = {error.target for error in self.refusals}
         live = self.observed.child(kind, desired["metadata"]["name"])
         if self.blind and live and kind in (CONFIG_MAP.name, DEPLOYMENT.name):
             return True  # a ConfigMap would name no replica, and take all requests from those that there are
-        return at in self.observed.foreign or bool({at, desired["kind"]} & targets)
+        return at in self.observed.foreign or bool({at, desired["kind"]} & self._unseen)
 
 
 class Observer:

@@ -73,9 +73,11 @@ def recalled(live: KubeObject, old: Status | None) -> t.ModelRoute | None:
         return None
 
 
-def encoded(status: Status) -> dict[str, object]:
+def encoded(status: Status) -> dict[str, Any]:
     """``status`` as the API server keeps it: without what is not set."""
-    bare: dict[str, object] = _bare(msgspec.to_builtins(status))
+    bare: dict[str, Any] = _bare(msgspec.to_builtins(status))
+    if status.accepted:
+        bare["accepted"]["spec"] = status.accepted.spec  # whole: a null in a pod template takes a field of ours away
     return bare
 
 

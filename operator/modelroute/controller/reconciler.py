@@ -48,8 +48,8 @@ UNRESOLVED_SECONDS, FOREIGN_SECONDS = 10.0, 30.0
 LOOKS = {"False": UNRESOLVED_SECONDS, "Unknown": 300.0}
 """By the status of ResolvedRefs; Unknown: a right is withheld for good."""
 UNWATCHED_SECONDS = 60.0
-"""How often to look whether what is not watched still is as it must be; of Secrets and claims one route a second, at
-most, however many there are."""
+"""How often to look whether what is not watched still is as it must be; Secrets and claims up to half as often, and of
+all that routes name at most one a second."""
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +140,8 @@ class Reconciler:
             return FOREIGN_SECONDS
         refs = condition_of(status, "ResolvedRefs")
         looks = [LOOKS[refs.status]] if refs and refs.status in LOOKS else []
-        if not looks and (view.observed.secrets or view.observed.claims):
-            looks.append(jittered(max(UNWATCHED_SECONDS, float(len(self._accepted)))))
+        if not looks and (named := len(view.observed.secrets) + len(view.observed.claims)):
+            looks.append(jittered(2 * max(UNWATCHED_SECONDS, float(named * len(self._accepted)))))
         if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
             looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:

@@ -34,7 +34,7 @@ class ApiError(ModelRouteError):
     ) -> None:
         """``retry_after`` is in seconds; ``ending`` says that the namespace is being deleted."""
         super().__init__(f"cannot {call.verb} {call.target}: {message}")
-        self.target = call.target
+        self.verb, self.target = call.verb, call.target
         self.status = status
         self.retry_after = retry_after
         self.ending = ending

@@ -23,7 +23,7 @@ from modelroute.controller.kube.kinds import (
     Kind,
 )
 from modelroute.planning import pods
-from modelroute.planning.names import MANAGED_LABEL, ROUTE_LABEL
+from modelroute.planning.names import MANAGED_LABEL, MANAGER, ROUTE_LABEL
 from modelroute.planning.observed import KubeObject, Pod, Slice
 from modelroute.planning.routing.endpoints import slice_of
 
@@ -218,7 +218,7 @@ def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     if kind is SLICE:  # of these, and of Services, there are as many as in all the cluster
         labels = {k: v for k, v in (seen["metadata"].get("labels") or {}).items() if k in (SERVICE_LABEL, ROUTE_LABEL)}
         return {"metadata": _picked(seen) | {"labels": labels}, "slice": slice_of(seen)}
-    if kind is SERVICE and MANAGED_LABEL not in (seen["metadata"].get("labels") or {}):
+    if kind is SERVICE and (seen["metadata"].get("labels") or {}).get(MANAGED_LABEL) != MANAGER:
         meta = _picked(seen, "labels", "ownerReferences")
         ports = [{k: port.get(k) for k in ("name", "port")} for port in (seen.get("spec") or {}).get("ports") or ()]
         return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": meta, "spec": {"ports": ports}}

@@ -22,6 +22,8 @@ from modelroute.planning.observed import KubeObject
 from modelroute.planning.settings import Settings
 
 _INVALID, _FORBIDDEN, _LATE = 422, 403, 504
+_MOST_RIGHTS = 100
+"""To be asked about for one review: each is a request, and all must be answered within the webhook's time."""
 _READABLE = {"configmaps": "ConfigMap", "secrets": "Secret"}
 
 
@@ -70,6 +72,9 @@ class Admission:
 
     async def _denied(self, ask: Ask, rights: tuple[Right, ...]) -> Verdict | None:
         """The refusal of who would have more by this than they may."""
+        if len(rights) > _MOST_RIGHTS:
+            problem = f"this takes {len(rights)} rights of yours, and {_MOST_RIGHTS} at most can be asked about at once"
+            return Verdict(_FORBIDDEN, f"{rights[0].path}: {problem}; apply it in parts")
         try:
             answers = await asyncio.gather(*(self._may(ask.user_info, ask.namespace, right) for right in rights))
         except ApiError as error:

@@ -5,6 +5,7 @@ given to a program, of their choice; nor read a ConfigMap or a volume by one; no
 looked for. Never sees a Secret's value.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -30,8 +31,11 @@ _SAME_PROGRAM = (
 """What leaves the program of a vllm backend as it is. All else may bring code: images and arguments, but weights,
 adapters and what is kept in a cache, too. So a field that is new counts until somebody has thought about it."""
 _READ = {"secret": "secrets", "configmap": "configmaps"}
-_FOR_PODS = ("claimName", "priorityClassName")
-"""What no right guards but that to make pods: the files of a claim, and others' places on nodes."""
+_FOR_PODS = ("claimName", "priorityClassName", "serverAddress")
+"""What no right guards but that to make pods: the files of a claim, others' places on nodes, requests within the
+cluster (by KEDA)."""
+_FREE = ("headers", "nodeSelector")
+"""Maps whose keys are the user's words, not fields."""
 
 
 class Right(NamedTuple):
@@ -85,7 +89,8 @@ def _place(backend: t.Backend) -> str:
     program = {field: value for field, value in given.items() if field not in _SAME_PROGRAM}
     program["template"] = backend.vllm.template.get("spec")  # a label changes who finds it, not what it is
     # By its name a backend finds its own cache; and one that may sleep lets its program be told what to do.
-    return json.dumps([backend.name, backend.scaling.idle.action == "Sleep", program], sort_keys=True)
+    place = json.dumps([backend.name, backend.scaling.idle.action == "Sleep", program], sort_keys=True)
+    return hashlib.sha256(place.encode()).hexdigest()
 
 
 def _walk(value: Any, path: str, goes_to: str) -> Iterator[tuple[_Use, str]]:
@@ -99,7 +104,8 @@ def _walk(value: Any, path: str, goes_to: str) -> Iterator[tuple[_Use, str]]:
                 yield _Use("get", resource, name, key, field, goes_to), below
             for further, what in _of_pods(field, part):
                 yield _Use("create", "pods", "", what, field, goes_to), below + further
-            yield from _walk(part, below, goes_to)
+            if field not in _FREE:
+                yield from _walk(part, below, goes_to)
 
 
 def _read(field: str, part: Any) -> Iterator[tuple[str, str, str]]:
