@@ -65,10 +65,11 @@ def test_a_route_is_not_ready_before_a_router_runs_it(
 ) -> None:
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
-    pods = until("pods", lambda: plane.admin.all(POD, namespace, "app.kubernetes.io/component=router"))
-    routers.start()
+    selector = "app.kubernetes.io/component=router"
+    pods = until("both", lambda: len(found := plane.admin.all(POD, namespace, selector)) == 2 and found)
     for pod in pods:
         routers.say(pod["metadata"]["name"], revision="0000", generation=1)
+    routers.start()
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     becomes(plane, namespace, "Programmed", "False", "RoutersLagging")
     assert condition(plane, namespace, "Ready")["reason"] == "RouterNotReady"
