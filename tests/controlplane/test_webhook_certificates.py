@@ -99,6 +99,7 @@ async def rotate(plane: Plane, namespace: str, asking: Asking) -> list[tuple[int
     hooks.install(plane, f"https://localhost:{world.port}", everywhere=False)
     await world.look()
     serving = world.serve()
+    await asyncio.to_thread(hooks.taken_up, plane, namespace)  # it would go by what was installed, without a bundle
     await asyncio.to_thread(until, "an admission", lambda: not ask(plane, namespace))
     async with asking:
         for moment in (
