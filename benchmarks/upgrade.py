@@ -67,12 +67,13 @@ async def demo(version: Path) -> None:
 
 
 def replicas() -> list[Replica]:
-    """Those of the self-hosted backend."""
+    """Those of the self-hosted backend, but for one that ends: the version before replaces what this one had made."""
     selector = f"modelroute.dev/route={cluster.ROUTE},modelroute.dev/backend=small"
     pods: list[Any] = json.loads(cluster.asked("-n", cluster.NAMESPACE, "get", "pods", "-l", selector, "-o", "json"))[
         "items"
     ]
-    counts = {p["metadata"]["name"]: p["status"].get("containerStatuses", ()) for p in pods}
+    there = (p for p in pods if "deletionTimestamp" not in p["metadata"])
+    counts = {p["metadata"]["name"]: p["status"].get("containerStatuses", ()) for p in there}
     return sorted(Replica(name, sum(one["restartCount"] for one in found)) for name, found in counts.items())
 
 
