@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from modelroute.planning.observed import Observed
-from modelroute.planning.references import named
+from modelroute.planning.references import named, references
 from tests.fakes import world
 from tests.fakes.manifests import HOSTED, VLLM
 
@@ -182,10 +182,10 @@ def test_traffic_goes_on_where_the_operator_may_not_read_keys() -> None:
 def test_every_secret_that_is_named_is_looked_for() -> None:
     """A webhook that asks whether a user may read what a manifest names asks for just these."""
     asked = world.route(backends=[TOKEN, PULLED | {"name": "b"}, MOUNTED | {"name": "c"}], router=KEYS | CERT)
-    assert named(asked, "Secret") == sorted([*"abcde", "cert", "chat-keys", "hub", "registry"])
+    assert named(references(asked), "Secret") == sorted([*"abcde", "cert", "chat-keys", "hub", "registry"])
 
 
 def test_what_a_route_refers_to_is_looked_for() -> None:
     asked = world.route(backends=[VLLM, CACHED | {"name": "c"}, world.BEHIND, world.KEYED, HOSTED | {"name": "free"}])
-    found = [named(asked, kind) for kind in ("Service", "Secret", "PersistentVolumeClaim", "Prometheus")]
+    found = [named(references(asked), kind) for kind in ("Service", "Secret", "PersistentVolumeClaim", "Prometheus")]
     assert found == [["legacy"], ["openai"], ["models"], []]

@@ -25,7 +25,7 @@ from modelroute.controller.kube.kinds import (
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject, Observed, place
-from modelroute.planning.references import named
+from modelroute.planning.references import named, references
 
 T = TypeVar("T")
 
@@ -81,21 +81,22 @@ class Observer:
     async def look(self, route: t.ModelRoute) -> View:
         """What is seen of ``route`` and of what it refers to. ApiError where the API server is in trouble."""
         namespace, key = route.metadata.namespace, Key(route.metadata.namespace, route.metadata.name)
+        refs = tuple(references(route))
         refusals = list(self._cache.refusals(namespace))
         unread: list[ApiError] = []
-        wanted = named(route, "Secret")
+        wanted = named(refs, "Secret")
         secrets = {name: await _read(self._cluster.secret_keys(namespace, name), unread) for name in wanted}
         withheld = {error.target for error in unread}
         # What is forbidden of Secrets is for the installation to decide, and stops nothing.
         refusals += (error for error in unread if error.status != FORBIDDEN)
-        wanted = named(route, "PersistentVolumeClaim")
+        wanted = named(refs, "PersistentVolumeClaim")
         claims = [name for name in wanted if await _read(self._cluster.has_claim(namespace, name), refusals)]
         labelled = list(self._cache.labelled(key))
         for meta in [o["metadata"] for o in labelled]:
             if names.SCALED_OBJECT_ANNOTATION in meta.get("annotations", ()):
                 scaled = await _read(self._cluster.find(SCALED_OBJECT, namespace, meta["name"]), refusals)
                 labelled += [scaled] if scaled else []
-        targets = named(route, "Service")
+        targets = named(refs, "Service")
         backed = (*targets, *(names.backend(key.name, b.name) for b in route.spec.backends if b.vllm))
         observed = Observed(
             children=tuple(o for o in labelled if relation(o, route.metadata) is Relation.OURS),

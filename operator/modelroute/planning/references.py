@@ -4,7 +4,7 @@ Called by ``unresolved``, by the makers of router pods, and by ``observing``, wh
 whether anything is there.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -49,9 +49,9 @@ def references(route: t.ModelRoute) -> Iterator[Reference]:
         yield Reference("Secret", tls.secret_ref.name, "spec.router.tls.secretRef", keys=names.TLS_KEYS)
 
 
-def named(route: t.ModelRoute, kind: Kind) -> list[str]:
-    """The names of all things of ``kind`` that ``route`` refers to, each once and in order."""
-    return sorted({ref.name for ref in references(route) if ref.kind == kind})
+def named(refs: Iterable[Reference], kind: Kind) -> list[str]:
+    """The names of all things of ``kind`` among ``refs``, each once and in order."""
+    return sorted({ref.name for ref in refs if ref.kind == kind})
 
 
 def _of_backend(backend: t.Backend) -> Iterator[Reference]:
