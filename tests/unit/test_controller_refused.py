@@ -28,6 +28,11 @@ class World:
         self.reconciler = reconciler(self.cluster, Cache(), clock=lambda: self.now)
         self.cache = self.reconciler._cache
 
+    def hand_over(self) -> None:
+        """To a new operator, which looks at once."""
+        self.begin()
+        self.reconcile()
+
     def change(self, generation: int, spec: dict[str, Any]) -> None:
         live = self.cluster.objects.get((MODEL_ROUTE.name, "chat")) or manifest(namespace="team-a")
         live = live | {"spec": spec, "metadata": live["metadata"] | {"generation": generation}}
@@ -94,8 +99,7 @@ def test_o16_a_successor_goes_on_with_the_last_good_one() -> None:
     world = World()
     world.reconcile()
     del world.cluster.objects[DEPLOYMENT.name, "chat--small"]
-    world.begin()
-    world.reconcile()
+    world.hand_over()
     assert world.cluster.writes == ["patch Deployment/chat--small"]
     assert world.accepted()["status"] == "False"
 
@@ -105,8 +109,7 @@ def test_o16_nor_does_it_touch_what_the_last_good_one_made() -> None:
     template = {"spec": {"securityContext": {"runAsUser": None}}}
     world = World(backends=[VLLM | {"vllm": {"model": "org/small", "template": template}}])
     world.reconcile()
-    world.begin()
-    world.reconcile()
+    world.hand_over()
     assert world.cluster.writes == []
 
 
@@ -123,13 +126,11 @@ def test_one_that_was_good_for_a_predecessor_alone_is_not_carried_out() -> None:
     world = World()
     world.reconcile()
     world.status()["accepted"]["spec"] = BAD
-    world.begin()
-    world.reconcile()
+    world.hand_over()
     assert world.cluster.writes == []
 
 
 def test_an_operator_that_never_saw_a_good_one_only_tells() -> None:
     world = World()
-    world.begin()
-    world.reconcile()
+    world.hand_over()
     assert world.cluster.writes == ["patch ModelRoute/chat"]

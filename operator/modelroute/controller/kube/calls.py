@@ -23,7 +23,7 @@ METHODS: Mapping[Verb, str] = {
     "delete": "DELETE",
 }
 READS = frozenset({"get", "list"})
-FORBIDDEN, NOT_FOUND, CONFLICT, INVALID, TOO_MANY = 403, 404, 409, 422, 429
+FORBIDDEN, NOT_FOUND, CONFLICT, GONE, INVALID, TOO_MANY = 403, 404, 409, 410, 422, 429
 
 
 class ApiError(ModelRouteError):

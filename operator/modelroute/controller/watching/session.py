@@ -18,12 +18,11 @@ import yarl
 from modelroute import __version__
 from modelroute.controller import metrics
 from modelroute.controller.backoff import backoff, jittered
-from modelroute.controller.kube.calls import FORBIDDEN
+from modelroute.controller.kube.calls import FORBIDDEN, GONE
 from modelroute.controller.kube.cluster import credentials
 from modelroute.controller.kube.kinds import Kind
 
 LOGIN_MEMORY_SECONDS = 60.0
-GONE = 410
 
 
 class Ear:
