@@ -7,9 +7,9 @@ from typing import Self
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.cluster import Cluster, credentials
 from modelroute.controller.kube.kinds import WATCHED
-from modelroute.controller.reconciler import Reconciler
 from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.settings import Settings
+from tests.fakes.reconcilers import reconciler
 
 
 class Inside:
@@ -24,7 +24,7 @@ class Inside:
         self.cluster, self.cache = Cluster(await credentials()), Cache()
         self.beside = Beside(self.cluster, self.cache, lambda _: self.ends.set(), lambda: self.now)
         settings = Settings(router_image="modelroute/router:test")
-        self.reconciler = Reconciler(self.cluster, self.cache, settings, lambda: self.now, self.beside)
+        self.reconciler = reconciler(self.cluster, self.cache, settings, lambda: self.now, self.beside)
         self._running = asyncio.create_task(self.beside.errands.run())
         return self
 

@@ -126,8 +126,8 @@ async def goodbye() -> None:
 
 
 @pytest.fixture
-def marked(plane: Plane, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A namespace that is asked about, in which the certificates are, too."""
+def marked(plane: Plane, nobody: None, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A namespace that is asked about, in which the certificates are, too; no other operator says whom to trust."""
     monkeypatch.setenv("KUBECONFIG", str(plane.directory / "kubeconfig"))
     hooks.mark(plane, namespace)
     yield namespace

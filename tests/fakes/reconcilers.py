@@ -6,7 +6,7 @@ from collections.abc import Callable
 from modelroute.controller.beside import Beside
 from modelroute.controller.kube.cluster import Cluster
 from modelroute.controller.reconciler import Reconciler
-from modelroute.controller.watching.cache import Cache
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning.settings import Settings
 
 SETTINGS = Settings("modelroute/router:test")
@@ -18,6 +18,8 @@ def reconciler(
     settings: Settings = SETTINGS,
     clock: Callable[[], float] = time.time,
     beside: Beside | None = None,
+    again: Callable[[Key], None] = lambda _: None,
 ) -> Reconciler:
     """Without ``beside`` nobody is asked anything."""
-    return Reconciler(cluster, cache, settings, clock, beside or Beside(cluster, cache, lambda _: None, clock))
+    beside = beside or Beside(cluster, cache, again, clock)
+    return Reconciler(cluster, cache, settings, clock, beside, again)

@@ -102,7 +102,7 @@ class Operator:
         """All that writes, from when the lease is got until it is lost. Nothing is remembered of an earlier time."""
         options, queue = self._options, self._queue
         beside = Beside(self._cluster, self._cache, queue.add, options.clock)
-        self._reconciler = Reconciler(self._cluster, self._cache, options.settings, options.clock, beside)
+        self._reconciler = Reconciler(self._cluster, self._cache, options.settings, options.clock, beside, queue.add)
         for key in self._cache.routes():
             queue.add(key)
         tasks = [

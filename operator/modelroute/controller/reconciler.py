@@ -64,9 +64,14 @@ class Reconciler:
         settings: Settings,
         clock: Callable[[], float],
         beside: Beside,
+        again: Callable[[Key], None],
     ) -> None:
-        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``beside`` asks pods."""
+        """``settings`` are the same for every route; ``clock`` gives Unix seconds; ``beside`` asks pods.
+
+        ``again`` has a route looked at: what came back of our own writes is no news when a watch brings it later.
+        """
         self._beside = beside
+        self._again = again
         self._clock = clock
         self._cluster = cluster
         self._cache = cache
@@ -202,7 +207,7 @@ class Reconciler:
             return True  # nothing was, but whose the name is must be seen
         kept = applied
         if kind in WATCHED:  # nobody would tell the cache what becomes of others
-            self._cache.put(kind, applied)
+            self._tell_others(key, self._cache.put(kind, applied))
             kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
         self._written[key, place] = (sent, _digest(_settled(kept)))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
@@ -222,7 +227,7 @@ class Reconciler:
         if orphan["metadata"].get("deletionTimestamp"):
             return False
         await self._cluster.delete(orphan)
-        self._cache.remove(CHILDREN[orphan["kind"]], orphan)
+        self._tell_others(key, self._cache.remove(CHILDREN[orphan["kind"]], orphan))
         self._written.pop((key, place_of(orphan)), None)
         log.info("deleted %s", place_of(orphan), extra={"route": str(key)})
         return True
@@ -255,7 +260,15 @@ class Reconciler:
             return False
         self._cache.put(MODEL_ROUTE, written)
         self._written[key, place] = (sent, _digest(written.get("status") or {}))
+        kept = self._cache.route(key)
+        if kept and kept | {"status": None} != live | {"status": None}:
+            self._again(key)  # the user has changed it since it was looked at
         return True
+
+    def _tell_others(self, key: Key, concerned: frozenset[Key]) -> None:
+        """Routes that refer to a child of ``key``, which itself is looked at anyway."""
+        for other in concerned - {key}:
+            self._again(other)
 
     def _forget(self, key: Key) -> None:
         self._beside.forget(key)
