@@ -150,3 +150,36 @@ def test_what_breaks_in_one_look_does_not_end_the_others(caplog: pytest.LogCaptu
 
     world.during(script)
     assert "asking pods failed" in caplog.text
+
+
+def test_a_router_that_has_the_new_snapshot_at_the_first_look_is_news() -> None:
+    world = World()
+
+    async def script() -> None:
+        world.sampler.follow(CHAT, asking())
+        await asyncio.sleep(1)
+        world.again.clear()
+        world.sampler.follow(CHAT, asking(revision="fedcba"))  # by a plan that still knows of the other
+        world.pods.runs = "fedcba"
+        await asyncio.sleep(600)
+
+    world.during(script)
+    assert world.again == [CHAT]
+
+
+def test_loads_that_are_again_as_they_were_but_not_as_a_plan_saw_them_are_news() -> None:
+    world = World()
+
+    async def script() -> None:
+        asked = asking(replicas=1, interval=SAMPLED_SECONDS)
+        world.sampler.follow(CHAT, asked)
+        await asyncio.sleep(3)
+        world.pods.waiting = 8
+        await asyncio.sleep(2)
+        assert [engine.waiting for engine in world.sampler.seen(CHAT).engines.values()] == [8]
+        world.pods.waiting = 0
+        world.again.clear()
+        await asyncio.sleep(600)
+
+    world.during(script)
+    assert world.again == [CHAT]

@@ -43,6 +43,10 @@ class TestWhom:
         assert [r.pod for r in asked(replica("a"), replica("b")).replicas] == ["a", "b"]
         assert asked(replica("a")).replicas == ()
 
+    def test_a_last_replica_that_is_to_go_is_asked_whether_it_has_anything_left(self) -> None:
+        [found] = asked(replica("a", draining=1.0)).replicas
+        assert found.marked
+
     @pytest.mark.parametrize("mark", ["draining", "sleeping"])
     def test_a_replica_that_is_to_go_is_asked_though_it_is_not_ready(self, mark: str) -> None:
         [found] = asked(replica("a", ready=False, **{mark: 1.0}), scaling=SCALING).replicas

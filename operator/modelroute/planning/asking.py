@@ -83,7 +83,7 @@ def _replicas(route: t.ModelRoute, observed: Observed, sampled: set[str]) -> Ite
     """Those of backends that load changes, and those among which a router has a choice."""
     for backend in route.spec.backends:
         pods = [p for p in observed.replicas(backend.name) if _may_answer(p)]
-        if backend.vllm and (backend.name in sampled or len(pods) > 1):
+        if backend.vllm and (backend.name in sampled or len(pods) > 1 or any(p.marked for p in pods)):
             for pod in pods:
                 yield Replica(pod.name, backend.name, pod.at(PORT), pod.marked)
 

@@ -105,7 +105,7 @@ class Sampler:
             self._size += known.cost
             known.heard.forget_others(asking)
             if (old.revision, old.routers) != (asking.revision, asking.routers):
-                known.since = now
+                known.since, known.news = now, ()  # a plan from before may say otherwise than the first look
             self._schedule(key, known, now + self._pause(known, now))
 
     def forget(self, key: Key) -> None:
@@ -118,6 +118,7 @@ class Sampler:
         known = self._routes.get(key)
         if known is None:
             return Picture()
+        known.loads = known.heard.loads()  # the plan that is made of it heeds them, or says when it will
         return known.heard.picture()
 
     async def run(self) -> None:
