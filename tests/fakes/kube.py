@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 - the real one needs its arguments
 
 import copy
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class FakeCluster(Cluster):
         self._version += 1
         place = (kind.name, seen["metadata"]["name"])
         known = self.objects.get(place, {"metadata": {}})["metadata"]
-        found = copy.deepcopy(seen)
+        found = json.loads(json.dumps(seen))  # as what comes of it is read
         found["metadata"] |= {"resourceVersion": str(self._version), "uid": known.get("uid") or f"uid-{self._version}"}
         found["metadata"].setdefault("namespace", "team-a")
         self.objects[place] = found

@@ -52,6 +52,13 @@ def test_o10_what_is_older_or_the_same_is_passed_over() -> None:
     assert cache.labelled(CHAT)[0]["spec"] == 5
 
 
+def test_o10_that_it_left_is_passed_over_when_it_is_older_than_what_is_known() -> None:
+    cache = Cache()
+    cache.put(CONFIG_MAP, seen("c", 12, labels=OWN))
+    assert cache.remove(CONFIG_MAP, seen("c", 11, labels=OWN)) == set()
+    assert cache.remove(CONFIG_MAP, seen("c", 13, labels=OWN)) == {CHAT}
+
+
 def test_a_new_version_without_news_concerns_nobody() -> None:
     cache = Cache()
     managed = seen("d", 1, labels=OWN)

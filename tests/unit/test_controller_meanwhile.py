@@ -1,11 +1,12 @@
-"""What changes while a reconcile writes comes back with its own writes, and no watch brings it as news after that."""
+"""What others change while a reconcile writes: it comes back with its own writes, or overtakes the answers to them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from modelroute.controller.kube.kinds import MODEL_ROUTE, SERVICE
+from modelroute.controller.kube.kinds import CHILDREN, MODEL_ROUTE, SERVICE
 from modelroute.controller.watching.cache import Cache, Key
-from tests.fakes.kube import FakeCluster
+from tests.fakes.kube import FakeCluster, KubeObject
 from tests.fakes.manifests import HOSTED, VLLM, manifest
 from tests.fakes.reconcilers import reconciler
 
@@ -13,23 +14,44 @@ CHAT, OTHER = Key("team-a", "chat"), Key("team-a", "other")
 BEHIND = {"name": "theirs", "targetRef": {"name": "chat--small", "port": 8000}}
 
 
-class Edited(FakeCluster):
-    """The user changes the route just before its status is written, once."""
+def nothing(_: KubeObject) -> None:
+    """Nobody does anything."""
 
-    change: dict[str, Any] | None = None
 
-    async def write_status(self, live: dict[str, Any], status: dict[str, Any]) -> dict[str, Any] | None:
-        if self.change:
-            edit(self, **self.change)
-            self.change = None
+class Busy(FakeCluster):
+    """Others do something just before a status is written, and just after a child was applied, once."""
+
+    before_status: Callable[[KubeObject], object] = staticmethod(nothing)
+    after_service: Callable[[KubeObject], object] = staticmethod(nothing)
+
+    async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
+        change, self.before_status = self.before_status, nothing
+        change(live)
         return await super().write_status(live, status)
+
+    async def apply(self, desired: KubeObject) -> KubeObject:
+        applied = await super().apply(desired)
+        if (desired["kind"], desired["metadata"]["name"]) == ("Service", "chat--small"):
+            change, self.after_service = self.after_service, nothing
+            change(applied)
+        return applied
+
+    async def delete(self, live: KubeObject) -> None:
+        """A load balancer holds the router's Service for a while: a watch tells of that before the answer."""
+        if live["metadata"]["name"] != "chat-router" or live["kind"] != "Service":
+            await super().delete(live)
+            return
+        ending = {"metadata": live["metadata"] | {"deletionTimestamp": "2026-05-01T08:00:00Z"}}
+        self.on_ending(self.keep(CHILDREN[live["kind"]], self.objects["Service", "chat-router"] | ending))
+
+    on_ending: Callable[[KubeObject], object] = staticmethod(nothing)
 
 
 class World:
     """A route of a vLLM backend, and another whose backend is the Service of that one."""
 
     def __init__(self) -> None:
-        self.cluster, self.cache, self.again = Edited(), Cache(), list[Key]()
+        self.cluster, self.cache, self.again = Busy(), Cache(), list[Key]()
         self.cluster.keep(MODEL_ROUTE, manifest(namespace="team-a", backends=[VLLM]))
         theirs = manifest(namespace="team-a", backends=[BEHIND])
         theirs["metadata"]["name"] = "other"
@@ -43,21 +65,22 @@ class World:
         asyncio.run(self._reconciler.reconcile(CHAT))
         return self.again
 
-    def watched(self) -> frozenset[Key]:
-        """To whom it is news what a watch brings of the route."""
-        return self.cache.put(MODEL_ROUTE, self.cluster.objects[MODEL_ROUTE.name, "chat"])
+    def edit(self, **spec: Any) -> KubeObject:
+        """The user changes the route; as a watch tells of it."""
+        found = self.cluster.objects[MODEL_ROUTE.name, "chat"]
+        return self.cluster.keep(MODEL_ROUTE, found | {"spec": found["spec"] | spec})
 
-
-def edit(cluster: FakeCluster, **spec: Any) -> None:
-    found = cluster.objects[MODEL_ROUTE.name, "chat"]
-    cluster.keep(MODEL_ROUTE, found | {"spec": found["spec"] | spec})
+    def change(self, **spec: Any) -> list[Key]:
+        """The user changes the route, and it is reconciled."""
+        self.cache.put(MODEL_ROUTE, self.edit(**spec))
+        return self.reconcile()
 
 
 def test_o10_a_change_that_came_back_with_the_status_is_looked_at() -> None:
     world = World()
-    world.cluster.change = {"backends": [HOSTED]}
+    world.cluster.before_status = lambda _: world.edit(backends=[HOSTED])
     assert CHAT in world.reconcile()
-    assert world.watched() == set()
+    assert world.cache.put(MODEL_ROUTE, world.cluster.objects[MODEL_ROUTE.name, "chat"]) == set()
 
 
 def test_a_route_that_is_as_it_was_is_not_looked_at_again() -> None:
@@ -73,7 +96,27 @@ def test_who_refers_to_a_child_learns_that_it_is_made() -> None:
 def test_who_refers_to_a_child_learns_that_it_is_deleted() -> None:
     world = World()
     world.reconcile()
-    edit(world.cluster, backends=[HOSTED])
-    world.cluster.fill(world.cache)
-    assert OTHER in world.reconcile()
+    assert OTHER in world.change(backends=[HOSTED])
     assert (SERVICE.name, "chat--small") not in world.cluster.objects
+
+
+def test_o11_an_edit_that_overtook_the_answer_to_our_own_write_is_put_back() -> None:
+    world = World()
+
+    def edit(applied: KubeObject) -> None:
+        theirs = applied["spec"] | {"selector": {"app": "theirs"}}
+        world.cache.put(SERVICE, world.cluster.keep(SERVICE, applied | {"spec": theirs}))
+
+    world.cluster.after_service = edit
+    world.reconcile()
+    assert world.cluster.objects[SERVICE.name, "chat--small"]["spec"]["selector"] != {"app": "theirs"}
+
+
+def test_what_ends_for_a_while_after_it_was_deleted_is_known_to() -> None:
+    world = World()
+    world.cluster.on_ending = lambda live: world.cache.put(SERVICE, live)
+    world.reconcile()
+    world.change(router={"mode": "None"})
+    world.change(router={"mode": "Gateway"})
+    assert "deletionTimestamp" in (world.cache.get(SERVICE, "team-a", "chat-router") or {})["metadata"]
+    assert ("Deployment", "chat-router") in world.cluster.objects

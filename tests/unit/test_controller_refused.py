@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE
+from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE, SLICE
 from modelroute.controller.watching.cache import Cache, Key
 from tests.fakes.kube import FakeCluster
 from tests.fakes.manifests import VLLM, manifest
@@ -60,6 +60,15 @@ def test_what_the_last_good_one_needs_is_made_again() -> None:
     world.cache.remove(DEPLOYMENT, world.cache.get(DEPLOYMENT, "team-a", "chat--small") or {})
     world.reconcile()
     assert "patch Deployment/chat--small" in world.cluster.writes
+
+
+def test_endpoints_of_the_last_good_one_are_news() -> None:
+    world = World(backends=[{"name": "old", "targetRef": {"name": "legacy", "port": 80}}])
+    world.reconcile()
+    meta = {"name": "legacy-x", "namespace": "team-a", "labels": {"kubernetes.io/service-name": "legacy"}}
+    piece = {"metadata": meta, "addressType": "IPv4", "ports": [], "endpoints": [{"addresses": ["10.0.0.1"]}]}
+    world.cluster.fill(world.cache)
+    assert world.cache.put(SLICE, world.cluster.keep(SLICE, piece)) == {KEY}
 
 
 def test_the_status_says_that_the_new_one_is_refused() -> None:

@@ -14,6 +14,7 @@ from modelroute.planning.observed import Told
 from modelroute.planning.plan import Plan
 from modelroute.planning.settings import Settings
 from tests.fakes.kube import FakeCluster
+from tests.fakes.manifests import HOSTED
 from tests.fakes.reconcilers import reconciler
 from tests.unit.test_controller_reconciler import World, pod
 
@@ -39,6 +40,24 @@ def test_all_router_pods_are_told_of_what_was_just_written() -> None:
     world.cluster.keep(POD, pod("b"))
     world.reconcile()
     assert {"patch Pod/a", "patch Pod/b"} <= set(world.cluster.writes)
+
+
+def test_router_pods_are_told_of_a_snapshot_that_comes_back() -> None:
+    """The one between was seen by some: the API server was in trouble before the others were told."""
+    world = World()
+    for name in "ab":
+        world.cluster.keep(POD, pod(name, made="2999-01-01T00:00:00Z"))
+    world.reconcile()
+    first = world.cluster.objects[MODEL_ROUTE.name, "chat"]
+    world.cluster.keep(MODEL_ROUTE, first | {"spec": {"backends": [HOSTED]}})
+    world.cluster.deny("patch", POD, "b", 500)
+    with pytest.raises(ApiError):
+        world.reconcile()
+    world.cluster.refuse.clear()
+    world.cluster.keep(MODEL_ROUTE, world.cluster.objects[MODEL_ROUTE.name, "chat"] | {"spec": first["spec"]})
+    world.reconcile()
+    assert "patch Pod/a" in world.cluster.writes
+    assert "patch Pod/b" not in world.cluster.writes
 
 
 @pytest.mark.parametrize(

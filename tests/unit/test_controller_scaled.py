@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from modelroute.controller.kube.calls import ApiError, Call
-from modelroute.controller.kube.kinds import DEPLOYMENT, HORIZONTAL_AUTOSCALER, MODEL_ROUTE, SCALED_OBJECT
+from modelroute.controller.kube.kinds import DEPLOYMENT, HORIZONTAL_AUTOSCALER, MODEL_ROUTE, SCALED_OBJECT, SERVICE
 from modelroute.controller.reconciler import UNWATCHED_SECONDS
 from tests.fakes.manifests import VLLM
+from tests.fakes.reconcilers import reconciler
+from tests.fakes.world import moment
 from tests.unit.test_controller_reconciler import World
 
 PLACE = (SCALED_OBJECT.name, "chat--small")
@@ -105,3 +107,11 @@ def test_o23_a_race_is_tried_again_and_overwrites_nothing() -> None:
     world.cluster.refuse.clear()
     world.reconcile()
     assert "patch Deployment/chat--small" in world.cluster.writes
+
+
+def test_a_schedule_is_not_late_for_a_name_that_someone_holds() -> None:
+    day = {"name": "day", "cron": "0 8 * * *", "duration": "1h", "minReplicas": {"small": 2}}
+    world = World(backends=[VLLM], schedules=[day])
+    world.cluster.keep(SERVICE, {"metadata": {"name": "chat-router", "namespace": "team-a"}, "spec": {}})
+    world.reconciler = reconciler(world.cluster, world.cache, clock=lambda: moment("2026-05-01T07:59:55Z"))
+    assert world.reconcile() == 5.0

@@ -53,12 +53,12 @@ def with_verdict(planned: Status, refused: Status, good: t.ModelRoute) -> Status
     It keeps the good one for a successor, who never saw it.
     """
     verdict = condition_of(refused, ACCEPTED)
-    fits = len(msgspec.json.encode(good.spec)) <= KEPT_BYTES
+    spec = msgspec.json.encode(good.spec)
     return msgspec.structs.replace(
         planned,
         observed_generation=refused.observed_generation,
         conditions=tuple(verdict if verdict and c.type == ACCEPTED else c for c in planned.conditions),
-        accepted=AcceptedSpec(good.metadata.generation, msgspec.to_builtins(good.spec)) if fits else None,
+        accepted=AcceptedSpec(good.metadata.generation, msgspec.json.decode(spec)) if len(spec) <= KEPT_BYTES else None,
     )
 
 

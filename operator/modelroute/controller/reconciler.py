@@ -4,13 +4,10 @@ Called by the work queue, never twice at once for one route. Level-based: it may
 what it remembers between runs only saves requests.
 """
 
-import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import msgspec
 
@@ -26,7 +23,8 @@ from modelroute.controller.kube.cluster import Cluster, unborn
 from modelroute.controller.kube.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
-from modelroute.controller.watching.cache import Cache, Key
+from modelroute.controller.watching.cache import Cache, Key, essence
+from modelroute.controller.written import Written
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
 from modelroute.planning.observed import KubeObject, Observed, written_at
@@ -78,7 +76,7 @@ class Reconciler:
         self._settings = settings
         self._observer = Observer(cluster, cache, self._beside)
         self._publisher = Publisher(cluster)
-        self._written: dict[tuple[Key, str], tuple[str, str]] = {}  # what we sent and what came of it, by place
+        self._written = Written()
         self._touched: dict[Key, str] = {}  # the revision that all router pods carry
         self._accepted: dict[Key, t.ModelRoute] = {}  # the last that could be read
 
@@ -141,10 +139,10 @@ class Reconciler:
             await self._publisher.publish(live, events)
         if refusals:
             raise refusals[0]
-        if view.observed.foreign:
-            return FOREIGN_SECONDS
         refs = condition_of(status, "ResolvedRefs")
         looks = [LOOKS[refs.status]] if refs and refs.status in LOOKS else []
+        if view.observed.foreign:
+            looks.append(FOREIGN_SECONDS)
         if not looks and (named := len(view.observed.secrets) + len(view.observed.claims)):
             looks.append(jittered(2 * max(UNWATCHED_SECONDS, float(named * len(self._accepted)))))
         if any(CHILDREN[o["kind"]] not in WATCHED for o in (*planned.objects, *view.observed.children)):
@@ -191,11 +189,11 @@ class Reconciler:
         return wrote, tuple(refusals)
 
     async def _apply(self, key: Key, desired: KubeObject, view: View) -> bool:
-        place, sent = place_of(desired), _digest(desired)
+        place = place_of(desired)
         live = view.observed.child(desired["kind"], desired["metadata"]["name"])
         if not needs_apply(desired, live):
             return False
-        if live and self._written.get((key, place)) == (sent, _digest(_settled(live))):
+        if live and self._written.stays(key, place, desired, live):
             return False  # the API server keeps it in another form than we send, for ever
         kind = CHILDREN[desired["kind"]]
         try:
@@ -205,11 +203,11 @@ class Reconciler:
                 raise
             self._observer.taken(desired)
             return True  # nothing was, but whose the name is must be seen
-        kept = applied
         if kind in WATCHED:  # nobody would tell the cache what becomes of others
             self._tell_others(key, self._cache.put(kind, applied))
-            kept = self._cache.get(kind, key.namespace, desired["metadata"]["name"]) or {"metadata": {}}
-        self._written[key, place] = (sent, _digest(_settled(kept)))
+        if kind is CONFIG_MAP:
+            self._touched.pop(key, None)  # routers may have seen others between two that are the same
+        self._written.note(key, place, desired, essence(kind, applied))
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True
 
@@ -227,8 +225,11 @@ class Reconciler:
         if orphan["metadata"].get("deletionTimestamp"):
             return False
         await self._cluster.delete(orphan)
-        self._tell_others(key, self._cache.remove(CHILDREN[orphan["kind"]], orphan))
-        self._written.pop((key, place_of(orphan)), None)
+        kind, meta = CHILDREN[orphan["kind"]], orphan["metadata"]
+        kept = self._cache.get(kind, key.namespace, meta["name"])
+        if not (kept and kept["metadata"].get("deletionTimestamp")):  # it ends later: the watch was quicker
+            self._tell_others(key, self._cache.remove(kind, orphan))
+        self._written.drop(key, place_of(orphan))
         log.info("deleted %s", place_of(orphan), extra={"route": str(key)})
         return True
 
@@ -252,14 +253,13 @@ class Reconciler:
 
     async def _write_status(self, key: Key, live: KubeObject, status: KubeObject) -> bool:
         known = live.get("status") or {}
-        place, sent = "status", _digest(status)
-        if known == status or self._written.get((key, place)) == (sent, _digest(known)):
+        if known == status or self._written.stays(key, "status", status, known):
             return False
         written = await self._cluster.write_status(live, status)
         if written is None:
             return False
         self._cache.put(MODEL_ROUTE, written)
-        self._written[key, place] = (sent, _digest(written.get("status") or {}))
+        self._written.note(key, "status", status, written.get("status") or {})
         kept = self._cache.route(key)
         if kept and kept | {"status": None} != live | {"status": None}:
             self._again(key)  # the user has changed it since it was looked at
@@ -274,8 +274,7 @@ class Reconciler:
         self._beside.forget(key)
         self._touched.pop(key, None)
         self._accepted.pop(key, None)
-        for known in [k for k in self._written if k[0] == key]:
-            del self._written[known]
+        self._written.forget(key)
 
 
 def _measure(started: Iterable[PastStart]) -> None:
@@ -286,13 +285,3 @@ def _measure(started: Iterable[PastStart]) -> None:
 
 def _revision(live: KubeObject) -> str | None:
     return (live["metadata"].get("annotations") or {}).get(names.REVISION_ANNOTATION)
-
-
-def _settled(live: KubeObject) -> KubeObject:
-    """A live object without what changes by itself."""
-    meta = {k: v for k, v in live["metadata"].items() if k not in ("managedFields", "resourceVersion", "generation")}
-    return {**{k: v for k, v in live.items() if k != "status"}, "metadata": meta}
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -74,7 +74,7 @@ class Cache:
         old = self._entries.get(place)
         if version <= (old.version if old else self._gone.get(place, -1)):
             return frozenset()
-        content = _essence(kind, seen)
+        content = essence(kind, seen)
         concerns = self._concerned(place, content)  # before anything changes: where it is odd, this raises
         concerned = self._concerned(place, old.content) if old else frozenset()
         if old:
@@ -88,6 +88,8 @@ class Cache:
         place = _place(kind, gone)
         old = self._entries.get(place)
         if old and old.content["metadata"].get("uid") != gone["metadata"].get("uid"):
+            return frozenset()
+        if old and 0 < int(gone["metadata"].get("resourceVersion") or 0) < old.version:
             return frozenset()
         concerned = self._concerned(place, old.content) if old else frozenset()
         if old:
@@ -211,7 +213,7 @@ def _place(kind: Kind, seen: KubeObject) -> _Place:
     return _Place(kind.name, seen["metadata"]["namespace"], seen["metadata"]["name"])
 
 
-def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
+def essence(kind: Kind, seen: KubeObject) -> KubeObject:
     """What matters of an object: two that differ in nothing else are the same to us."""
     if kind is POD:
         return {"metadata": _picked(seen, "labels"), "pod": pods.facts(seen)}
@@ -253,8 +255,13 @@ def _counts(daemons: KubeObject) -> KubeObject:
 
 
 def _target_services(route: KubeObject) -> set[str]:
-    """The Services that targetRefs name, of a manifest that need not be valid."""
-    spec = route.get("spec")
+    """The Services that targetRefs name, of a manifest that need not be valid; and of the spec that goes on if not."""
+    status = route.get("status")
+    kept = status.get("accepted") if isinstance(status, dict) else None
+    return _targets(route.get("spec")) | _targets(kept.get("spec") if isinstance(kept, dict) else None)
+
+
+def _targets(spec: object) -> set[str]:
     backends = spec.get("backends") if isinstance(spec, dict) else None
     refs = [b.get("targetRef") for b in backends if isinstance(b, dict)] if isinstance(backends, list) else []
     return {ref["name"] for ref in refs if isinstance(ref, dict) and isinstance(ref.get("name"), str)}
