@@ -17,7 +17,7 @@ from modelroute.controller.watching.cache import Cache, Key
 from modelroute.planning import names
 from modelroute.planning.errands import Errand
 from modelroute.planning.observed import WarmUpResult
-from tests.fakes.manifests import VLLM
+from tests.fakes.manifests import VLLM, manifest
 from tests.fakes.pods import FakePods
 from tests.fakes.reconcilers import reconciler
 from tests.unit.test_controller_reconciler import KEY, World
@@ -93,15 +93,31 @@ def test_what_came_of_errands_is_seen_at_the_next_look() -> None:
     assert backend["message"].endswith("small-a is stuck")
 
 
+class Forgetting(Handed):
+    """Notes which routes are gone."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.forgotten: list[Key] = []
+
+    def forget(self, key: Key) -> None:
+        self.forgotten.append(key)
+
+
 def test_the_errands_of_a_route_that_is_gone_are_forgotten() -> None:
-    forgotten = []
-
-    class Forgetting(Handed):
-        def forget(self, key: Key) -> None:
-            forgotten.append(key)
-
     world = World(backends=[VLLM])
     errands = Forgetting(world)
     gone = reconciler(world.cluster, Cache(), beside=beside(errands))
     asyncio.run(gone.reconcile(KEY))
-    assert forgotten == [KEY]
+    assert errands.forgotten == [KEY]
+
+
+def test_the_errands_of_a_route_in_whose_place_is_one_that_is_refused_are_forgotten() -> None:
+    world = World(backends=[VLLM])
+    errands = Forgetting(world)
+    world.reconciler = reconciler(world.cluster, world.cache, beside=beside(errands))
+    world.reconcile()
+    del world.cluster.objects[MODEL_ROUTE.name, "chat"]
+    world.cluster.keep(MODEL_ROUTE, manifest(namespace="team-a", backends=[VLLM, VLLM]))
+    world.reconcile()
+    assert errands.forgotten == [KEY]

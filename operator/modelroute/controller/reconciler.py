@@ -113,6 +113,7 @@ class Reconciler:
             self._accepted[key] = good
             route = msgspec.structs.replace(good, status=outcome.unjudged(old))
             return await self._carry_through(key, live, route, refusal)
+        self._beside.forget(key)  # pods of another route of the name
         if await self._write_status(key, live, outcome.encoded(refusal.status)):
             await self._publisher.publish(live, refusal.events)
         return None
