@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelroute.controller.kube.kinds import CHILDREN, MODEL_ROUTE, SERVICE
+from modelroute.controller.reconciler import ANYWAY_SECONDS
 from modelroute.controller.watching.cache import Cache, Key
 from tests.fakes.kube import FakeCluster, KubeObject
 from tests.fakes.manifests import HOSTED, VLLM, manifest
@@ -62,7 +63,7 @@ class World:
     def reconcile(self) -> list[Key]:
         """The routes that are to be looked at after it."""
         self.again.clear()
-        asyncio.run(self._reconciler.reconcile(CHAT))
+        self.delay = asyncio.run(self._reconciler.reconcile(CHAT))
         return self.again
 
     def edit(self, **spec: Any) -> KubeObject:
@@ -83,8 +84,11 @@ def test_o10_a_change_that_came_back_with_the_status_is_looked_at() -> None:
     assert world.cache.put(MODEL_ROUTE, world.cluster.objects[MODEL_ROUTE.name, "chat"]) == set()
 
 
-def test_a_route_that_is_as_it_was_is_not_looked_at_again() -> None:
-    assert CHAT not in World().reconcile()
+def test_a_route_that_is_as_it_was_is_not_looked_at_again_but_once_an_hour() -> None:
+    world = World()
+    assert CHAT not in world.reconcile()
+    assert world.delay
+    assert ANYWAY_SECONDS / 2 <= world.delay <= ANYWAY_SECONDS
 
 
 def test_who_refers_to_a_child_learns_that_it_is_made() -> None:

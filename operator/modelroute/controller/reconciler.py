@@ -48,6 +48,8 @@ LOOKS = {"False": UNRESOLVED_SECONDS, "Unknown": 300.0}
 UNWATCHED_SECONDS = 60.0
 """How often to look whether what is not watched still is as it must be; Secrets and claims up to half as often, and of
 all that routes name at most one a second."""
+ANYWAY_SECONDS = 3600.0
+"""How often to look, at least: what was missed in a way that nobody thought of is not missed for good."""
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +152,7 @@ class Reconciler:
             looks.append(UNWATCHED_SECONDS)
         if planned.look_again is not None:
             looks.append(max(planned.look_again - self._clock(), 0.0))
-        return min(looks, default=None)
+        return min((*looks, jittered(ANYWAY_SECONDS)))
 
     def _is_due(self, route: t.ModelRoute, observed: Observed, picture: Picture) -> bool:
         """Whether load asks for another number of replicas than there is to be by ``route``'s status."""
