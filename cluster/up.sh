@@ -48,7 +48,7 @@ start_apiserver() {
     --service-account-key-file "$PKI/sa.pub" --service-account-signing-key-file "$PKI/sa.key" \
     --kubelet-certificate-authority "$PKI/ca.crt" --kubelet-preferred-address-types InternalIP \
     --kubelet-client-certificate "$PKI/apiserver-kubelet-client.crt" --kubelet-client-key "$PKI/apiserver-kubelet-client.key" \
-    --audit-policy-file "$HERE/audit-policy.yaml" --audit-log-path "$LOGS/audit.log" --audit-log-maxsize 50 --audit-log-maxbackup 1
+    --audit-policy-file "$HERE/audit-policy.yaml" --audit-log-path "$LOGS/audit.log" --audit-log-maxsize 200 --audit-log-maxbackup 1
 }
 
 start_controllers() {

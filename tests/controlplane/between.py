@@ -83,7 +83,7 @@ class Between:
 
     def freeze(self, which: Callable[[Asked], bool] = lambda _: True) -> None:
         """Of the connections that there are, hold these, but let nothing more through."""
-        for relay in self._relays:
+        for relay in list(self._relays):
             relay.frozen = relay.frozen or which(relay.asked)
 
     def reset(self) -> None:

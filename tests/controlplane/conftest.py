@@ -89,12 +89,19 @@ def clocked(alone: ClockedOperator) -> Iterator[ClockedOperator]:
     sys.stdout.write(alone.log()[before:][-6000:])
 
 
+@pytest.fixture(autouse=True)
+def swept(plane: Plane) -> Iterator[None]:
+    """No test leaves routes to those after it, whose pods would take what those wait for."""
+    before = len(plane.namespaces)
+    yield
+    for name in plane.namespaces[before:]:
+        plane.admin.ask("DELETE", f"/api/v1/namespaces/{name}")
+
+
 @pytest.fixture
-def namespace(plane: Plane) -> Iterator[str]:
+def namespace(plane: Plane) -> str:
     """One for a test alone."""
-    name = plane.namespace()
-    yield name
-    plane.admin.ask("DELETE", f"/api/v1/namespaces/{name}")
+    return plane.namespace()
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +109,7 @@ def asking(plane: Plane, running: Operator) -> Iterator[None]:
     """The API server asks the operator about namespaces with a label."""
     hooks.install(plane, f"https://localhost:{running.webhook_port}", everywhere=False)
     until("the API server trusts the operator", lambda: hooks.told(plane), seconds=60)
+    hooks.taken_up(plane, "default")
     yield
     hooks.remove(plane)
 
@@ -110,6 +118,7 @@ def asking(plane: Plane, running: Operator) -> Iterator[None]:
 def hooked(plane: Plane, asking: None, operator: Operator, namespace: str) -> str:
     """A namespace for a test alone, where the API server asks the operator."""
     hooks.mark(plane, namespace)
+    hooks.heeded(plane, namespace)
     return namespace
 
 

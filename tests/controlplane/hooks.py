@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from modelroute.controller.kube.kinds import MODEL_ROUTE, VALIDATING, WEBHOOK_CONFIGURATIONS
+from modelroute.controller.kube.kinds import MODEL_ROUTE, POD, VALIDATING, WEBHOOK_CONFIGURATIONS
+from modelroute.planning.names import SIDECAR_LABEL
 from tests.controlplane.api import Api
 from tests.controlplane.plane import DEFINITIONS, KubeObject, Plane, until
 from tests.fakes.manifests import manifest
@@ -76,11 +77,24 @@ def taken_up(plane: Plane, namespace: str) -> None:
     plane.admin.must("DELETE", VALIDATING.path(name=name))
 
 
+def heeded(plane: Plane, namespace: str) -> None:
+    """Wait until pods of the namespace are asked about, and the API server trusts who answers."""
+    meta, spec = {"name": "any", "labels": {SIDECAR_LABEL: "nobody"}}, {"containers": [{"name": "any", "image": "any"}]}
+    given = {"metadata": meta, "spec": spec}
+    asked = lambda: plane.admin.ask("POST", POD.path(namespace), given, dryRun="All").status_code == 422  # noqa: E731
+    until("pods are asked about", asked)
+
+
 def user(plane: Plane, namespace: str, name: str, *rules: dict[str, list[str]]) -> Api:
     """Someone with these rights in the namespace, and no others."""
     plane.admin.must("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
     account: KubeObject = {"kind": "ServiceAccount", "namespace": namespace, "name": name}
     plane.grant(f"namespaces/{namespace}/", "Role", name, list(rules), account)
+    for rule in rules:
+        [group, *_], [resource, *_], [verb, *_] = rule["apiGroups"], rule["resources"], rule["verbs"]
+        given = {"namespace": namespace, "group": group, "resource": resource, "verb": verb}
+        named = {"name": only[0]} if (only := rule.get("resourceNames")) else {}
+        plane.until_may(f"system:serviceaccount:{namespace}:{name}", given | named)
     plane.users.append(Api(yaml.safe_load(plane.kubeconfig(namespace, name).read_text())))
     return plane.users[-1]
 

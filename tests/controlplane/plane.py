@@ -56,6 +56,7 @@ class Plane:
         self.directory = directory
         self.numbers = itertools.count(1)
         self.users: list[Api] = []
+        self.namespaces: list[str] = []
         (directory / "bin").symlink_to(BINARIES)
         self._environment = os.environ | {"CLUSTER_DIR": str(directory)}
         self._script("up.sh", "control-plane")
@@ -71,12 +72,24 @@ class Plane:
         """A new one."""
         name = f"test-{next(self.numbers)}"
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        self.namespaces.append(name)
         return name
 
     def allow(self, rules: list[dict[str, list[str]]]) -> None:
-        """Make these the operator's rights."""
+        """Make these the operator's rights; when it returns, the API server goes by them."""
+        mark = f"t{next(self.numbers)}"
+        self._allow([*rules, {"apiGroups": ["test"], "resources": [mark], "verbs": ["get"]}])
+        self.until_may(USER, {"group": "test", "resource": mark, "verb": "get"})
+
+    def _allow(self, rules: list[dict[str, list[str]]]) -> None:
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": OPERATOR}}
         self._apply(f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules})
+
+    def until_may(self, user: str, what: dict[str, str]) -> None:
+        """Wait until the API server goes by a right that was given: it learns of roles some time after."""
+        review = {"spec": {"user": user, "resourceAttributes": what}}
+        path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        until(f"{user} may {what}", lambda: self.admin.must("POST", path, review)["status"]["allowed"])
 
     def identity(self, namespace: str, *, clusterwide: bool, lease_in: str = "") -> Path:
         """A kubeconfig for an operator that has the rights of the role there, or everywhere, and no others."""
@@ -162,7 +175,7 @@ class Plane:
 
     def _install(self) -> None:
         self.install_definition()
-        self.allow(policy_rules())
+        self._allow(policy_rules())
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
         self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
         account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
@@ -242,6 +255,11 @@ class Operator:
 
     def log(self) -> str:
         return self._log.read_text()
+
+    def failures(self, namespace: str) -> int:
+        """How often a reconcile of a route of the namespace has failed."""
+        lines = self.log().splitlines()
+        return sum("trying again in" in line and f"route={namespace}/" in line for line in lines)
 
     def metric(self, name: str) -> float:
         """The sum over all labels; 0 while it does not answer."""

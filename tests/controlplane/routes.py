@@ -50,7 +50,7 @@ def apply(api: Api, namespace: str, **spec: Any) -> httpx.Response:
 
 def settle(plane: Plane, namespace: str, children: set[str]) -> None:
     """Wait for just these children, and for a status that is about the newest spec."""
-    until(f"children {sorted(children)}", lambda: names(plane, namespace) == children)
+    until(f"children {sorted(children)}", lambda: names(plane, namespace) == children, seconds=60)
     until("a status of the newest spec", lambda: is_told(plane, namespace))
 
 

@@ -14,6 +14,7 @@ from tests.controlplane.routers import Routers
 from tests.controlplane.routes import (
     ROUTER,
     SMALL,
+    at_rest,
     becomes,
     condition,
     create,
@@ -143,7 +144,7 @@ def test_at_rest_routers_are_asked_and_nothing_is_written(
     plane: Plane, operator: Operator, namespace: str, pods: list[str], routers: Routers
 ) -> None:
     asked = sum(router.asked for router in routers.by_pod.values())
-    mark = plane.mark()
+    mark = at_rest(plane, namespace)
     until("another look at them", lambda: sum(r.asked for r in routers.by_pod.values()) >= asked + 2, seconds=40)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []
@@ -152,10 +153,10 @@ def test_at_rest_routers_are_asked_and_nothing_is_written(
 def test_a_restart_of_the_operator_keeps_the_picture(
     plane: Plane, operator: Operator, namespace: str, pods: list[str]
 ) -> None:
+    mark = at_rest(plane, namespace)
     operator.end()
-    mark = plane.mark()
     operator.start()
-    until("the operator works again", operator.ready)
+    until("the operator works again", operator.leads, 60)
     until("routers are asked", lambda: operator.metric("modelroute_pods_asked_total") >= 2)
     touch(plane, operator, namespace)
     assert plane.writes(mark, namespace) == []

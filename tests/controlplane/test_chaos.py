@@ -76,9 +76,20 @@ def deaths(plane: Plane, namespaces: Iterable[str], begin: Callable[[str], objec
 
 
 def ends(plane: Plane, namespaces: list[str]) -> list[dict[str, Any]]:
-    """What is there when an operator that lives has had its time."""
-    work(plane)
-    return [end_state(plane, namespace) for namespace in namespaces]
+    """What is there when an operator that lives has had its time: as soon as all is alike, or at last."""
+    operator = Operator(plane.directory / "kubeconfig", lease_in=HOME)
+    try:
+        for namespace in namespaces:
+            until(f"{namespace} is told", partial(is_all_told, plane, namespace), seconds=120)
+        until("it is at rest", lambda: rests(operator), 60)
+        limit = time.monotonic() + 60
+        while True:
+            states = [end_state(plane, namespace) for namespace in namespaces]
+            if all(state == states[-1] for state in states) or time.monotonic() > limit:
+                return states
+            time.sleep(0.5)
+    finally:
+        operator.end()
 
 
 def test_o09_g10_killed_after_each_write_of_a_first_reconcile_it_ends_alike(alone: Plane) -> None:

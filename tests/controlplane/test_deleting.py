@@ -63,7 +63,7 @@ def test_o14_a_namespace_that_is_being_deleted_is_left_in_peace_and_goes(
     plane.admin.must("POST", f"{path}/configmaps", {"metadata": waits})
     refused = lambda: not plane.admin.ask("DELETE", MODEL_ROUTE.path(namespace, "chat"), dryRun="All").is_success  # noqa: E731
     until("the policy is in force", refused)
-    said, failed = operator.log().count("the namespace is being deleted"), errors(operator)
+    said, failed = operator.log().count("the namespace is being deleted"), operator.failures(namespace)
     plane.admin.must("DELETE", path)
     until("it is said", lambda: operator.log().count("the namespace is being deleted") > said, seconds=60)
     until("no Service", lambda: plane.admin.all(SERVICE, namespace) == [], seconds=60)
@@ -71,12 +71,8 @@ def test_o14_a_namespace_that_is_being_deleted_is_left_in_peace_and_goes(
     time.sleep(5)
     asked = [ask for ask in plane.asked(mark) if ask.get("namespace") == namespace]
     assert len(asked) / (time.monotonic() - began) < 5
-    assert errors(operator) == failed
+    assert operator.failures(namespace) == failed
     lifted(plane, held)
     change = {"metadata": {"finalizers": None}}
     plane.admin.must("PATCH", f"{path}/configmaps/waits", change, "merge-patch+json")
     until("the namespace is gone", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=120)
-
-
-def errors(operator: Operator) -> float:
-    return operator.metric('modelroute_reconciles_total{outcome="error"}')

@@ -19,6 +19,7 @@ from modelroute.planning.plan import plan
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import (
     ROUTER,
+    ROUTER_PODS,
     SMALL,
     at_rest,
     becomes,
@@ -36,7 +37,8 @@ from tests.golden.test_deploying_golden import SETTINGS, SPEC
 
 PULLED = VLLM | {"vllm": {"model": "org/small", "prePull": True, "nodeSelector": {"gpu": "yes"}}}
 SCALED = VLLM | {"scaling": {"engine": "HPA", "maxReplicas": 4}}
-THREE = VLLM | {"scaling": {"minReplicas": 3}}
+OURS = {"key": "test", "value": "gpu"}
+THREE = VLLM | {"scaling": {"minReplicas": 3}, "vllm": {"model": "org/small", "tolerations": [OURS]}}
 
 
 @pytest.fixture
@@ -106,7 +108,10 @@ def test_o11_o12_what_is_edited_or_deleted_is_put_back(
 
 @pytest.fixture
 def node(plane: Plane) -> Iterator[Any]:
-    """Call it with a number of GPUs to have a node with them, and room for everything else; no kubelet runs there."""
+    """Call it with a number of GPUs to have a node with them, and room for everything else; no kubelet runs there.
+
+    It is for ``THREE`` alone: replicas of other tests may still wait for a GPU.
+    """
     made = "/api/v1/nodes/gpu"
 
     def add(gpus: int) -> None:
@@ -115,7 +120,7 @@ def node(plane: Plane) -> Iterator[Any]:
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now(), "lastTransitionTime": now()}
         status = {"capacity": room, "allocatable": room, "conditions": [ready]}
         plane.admin.must("PATCH", f"{made}/status", {"status": status}, "merge-patch+json")
-        plane.admin.must("PATCH", made, {"spec": {"taints": None}}, "merge-patch+json")
+        plane.admin.must("PATCH", made, {"spec": {"taints": [OURS | {"effect": "NoSchedule"}]}}, "merge-patch+json")
 
     yield add
     plane.admin.ask("DELETE", made)
@@ -142,6 +147,7 @@ def test_o20_o21_no_gpu_to_be_had_is_not_a_slow_start(
     settle(plane, namespace, ROUTER | SMALL)
     lacking = "0 of 3 replicas are ready: no node has 1 free nvidia.com/gpu"
     until("what is lacking", lambda: told(plane, namespace) == lacking, seconds=30)
+    until("2 router pods", lambda: len(plane.admin.all(POD, namespace, ROUTER_PODS)) == 2)
     plane.make_pods_ready(namespace, "router")
     becomes(plane, namespace, "Ready", "False", "InsufficientGPU")
 
@@ -168,7 +174,9 @@ def test_o20_a_quota_that_refuses_pods_is_told_in_words_that_stay(
     plane: Plane, operator: Operator, namespace: str
 ) -> None:
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"requests.nvidia.com/gpu": "0"}}}
-    plane.admin.must("POST", f"/api/v1/namespaces/{namespace}/resourcequotas", quota)
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    plane.admin.must("POST", path, quota)
+    until("it is in force", lambda: "hard" in plane.admin.must("GET", f"{path}/none")["status"])
     create(plane, namespace, backends=[THREE])
     settle(plane, namespace, ROUTER | SMALL)
     until("the refusal", lambda: "FailedCreate: pods are forbidden: exceeded quota: none" in told(plane, namespace))

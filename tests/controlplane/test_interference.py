@@ -37,7 +37,7 @@ def started(plane: Plane, proxy: Between, nobody: None) -> Iterator[Operator]:
 @pytest.fixture
 def behind(started: Operator, proxy: Between) -> Iterator[Operator]:
     """The operator that asks through the proxy; all passes before and after a test."""
-    until("it leads", started.leads, 30)
+    until("it leads", started.leads, 60)
     mark = len(started.log())
     yield started
     proxy.fate = lambda _: None

@@ -9,7 +9,7 @@ import pytest
 from modelroute.controller.kube.kinds import MODEL_ROUTE
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, create, settle
-from tests.controlplane.test_leadership import DURATION, Pair, takes_over
+from tests.controlplane.test_leadership import DURATION, Pair, holder, takes_over
 from tests.fakes.manifests import HOSTED
 
 
@@ -33,10 +33,11 @@ def test_o08_a_leader_that_stands_still_is_followed_by_another(
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
     assert leader.operator.health()[0] == 200
+    before = holder(plane, pair)
     file.touch()
     plane.admin.replace(MODEL_ROUTE, namespace, "chat", "/spec/backends", [HOSTED])
     until("it stands still", lambda: not file.exists())
-    took = takes_over(plane, pair, follower)
+    took = takes_over(plane, pair, follower, before)
     assert took < DURATION + 5
     assert leader.operator.health()[0] == 0, "the kubelet is told nothing, and starts it again"
     settle(plane, namespace, ROUTER)

@@ -71,16 +71,15 @@ def pair(both: Pair) -> Iterator[Pair]:
         sys.stdout.write(f"{rival.user}\n{rival.operator.log()[mark:][-4000:]}\n")
 
 
-def takes_over(plane: Plane, pair: Pair, other: Rival) -> float:
-    """Seconds until the lease is held by another than now; it is waited for until that one leads."""
+def holder(plane: Plane, pair: Pair) -> str:
+    found: str = plane.admin.get(LEASE, pair.home, LEASE_NAME)["spec"]["holderIdentity"]
+    return found
+
+
+def takes_over(plane: Plane, pair: Pair, other: Rival, before: str) -> float:
+    """Seconds until the lease is held by another than ``before``; it is waited for until that one leads."""
     began = time.monotonic()
-    before = plane.admin.get(LEASE, pair.home, LEASE_NAME)["spec"]["holderIdentity"]
-
-    def holder() -> str:
-        found: str = plane.admin.get(LEASE, pair.home, LEASE_NAME)["spec"]["holderIdentity"]
-        return found
-
-    until("another holder", lambda: holder() not in ("", before), 30)
+    until("another holder", lambda: holder(plane, pair) not in ("", before), 30)
     took = time.monotonic() - began
     until("that one leads", other.operator.leads)
     return took
@@ -98,8 +97,9 @@ def test_o05_of_two_operators_one_acts_and_the_other_is_ready_to(plane: Plane, p
 
 def test_o05_a_leader_that_is_told_to_end_hands_over_at_once(plane: Plane, pair: Pair, namespace: str) -> None:
     leader, follower = pair.sorted()
+    before = holder(plane, pair)
     leader.operator.signal(signal.SIGTERM)
-    assert takes_over(plane, pair, follower) < DURATION
+    assert takes_over(plane, pair, follower, before) < DURATION
     assert leader.operator.wait() == 0
     create(plane, namespace)
     settle(plane, namespace, ROUTER | SMALL)
@@ -109,9 +109,10 @@ def test_o29_when_the_leader_is_killed_another_acts_within_the_lease_and_five_se
     plane: Plane, pair: Pair, namespace: str
 ) -> None:
     leader, follower = pair.sorted()
+    before = holder(plane, pair)
     leader.operator.end(signal.SIGKILL)
     create(plane, namespace)
-    assert takes_over(plane, pair, follower) < DURATION + 5
+    assert takes_over(plane, pair, follower, before) < DURATION + 5
     settle(plane, namespace, ROUTER | SMALL)
 
 
@@ -127,11 +128,12 @@ def test_o06_a_leader_that_was_paused_begins_no_write_when_it_wakes_and_follows(
     leader, follower = pair.sorted()
     create(plane, namespace)
     until("a first child", lambda: names(plane, namespace))
+    before = holder(plane, pair)
     leader.operator.signal(signal.SIGSTOP)  # in the middle of its work
     wakes = time.monotonic() + 3 * DURATION
     time.sleep(1)  # what was on its way is in the audit log
     mark, told = plane.mark(), leader.operator.log().count("no longer leading")
-    assert takes_over(plane, pair, follower) < 15
+    assert takes_over(plane, pair, follower, before) < 15
     settle(plane, namespace, ROUTER | SMALL)
     time.sleep(max(0, wakes - time.monotonic()))
     leader.operator.signal(signal.SIGCONT)
@@ -139,6 +141,7 @@ def test_o06_a_leader_that_was_paused_begins_no_write_when_it_wakes_and_follows(
     until("it follows", lambda: not leader.operator.leads() and leader.operator.ready())
     assert len(plane.writes(mark, namespace, leader.user)) <= 1
     # It has not been started anew, and can lead again.
+    before = holder(plane, pair)
     follower.operator.signal(signal.SIGTERM)
-    assert takes_over(plane, pair, leader) < DURATION
+    assert takes_over(plane, pair, leader, before) < DURATION
     follower.operator.wait()

@@ -67,7 +67,7 @@ def test_o18_labels_and_finalizers_can_be_changed(plane: Plane, down: list[str])
 @pytest.mark.parametrize(("which", "policy"), [(1, "Background"), (2, "Foreground")])
 def test_o18_a_route_can_be_deleted(plane: Plane, down: list[str], which: int, policy: str) -> None:
     plane.admin.delete(MODEL_ROUTE, down[which], "chat", policy)
-    until("it is gone", lambda: route(plane, down[which]) is None)
+    until("it is gone", lambda: route(plane, down[which]) is None, seconds=60)
 
 
 def test_o14_o18_a_namespace_can_be_deleted(plane: Plane, down: list[str]) -> None:
