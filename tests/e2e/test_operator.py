@@ -51,7 +51,9 @@ def cold(quickstart: Cluster) -> Iterator[Callable[..., Load]]:
     yield begin
     quickstart.kubectl("-n", "demo", "delete", "mroute", COLD, "--ignore-not-found")
     # Until they are gone, its routers and its replica answer at the port that the next one has, too.
-    quickstart.kubectl("-n", "demo", "wait", "--for=delete", "pods", "-l", f"modelroute.dev/route={COLD}")
+    quickstart.kubectl(
+        "-n", "demo", "wait", "--timeout=120s", "--for=delete", "pods", "-l", f"modelroute.dev/route={COLD}"
+    )
 
 
 def test_from_zero_under_load_every_request_is_held_and_answered(cold: Callable[..., Load], cluster: Cluster) -> None:
@@ -127,7 +129,7 @@ def pulled(quickstart: Cluster) -> Iterator[Cluster]:
     yield quickstart
     quickstart.kubectl("-n", "demo", "delete", "mroute/pulled")
     selector = "modelroute.dev/route=pulled,app.kubernetes.io/component=prepull"
-    quickstart.kubectl("-n", "demo", "wait", "--for=delete", "pods", "-l", selector)
+    quickstart.kubectl("-n", "demo", "wait", "--timeout=120s", "--for=delete", "pods", "-l", selector)
 
 
 def test_an_image_that_cannot_be_pulled_beforehand_is_told_and_disturbs_nothing(pulled: Cluster) -> None:
