@@ -37,8 +37,6 @@ from tests.golden.test_deploying_golden import SETTINGS, SPEC
 
 PULLED = VLLM | {"vllm": {"model": "org/small", "prePull": True, "nodeSelector": {"gpu": "yes"}}}
 SCALED = VLLM | {"scaling": {"engine": "HPA", "maxReplicas": 4}}
-OURS = {"key": "test", "value": "gpu"}
-THREE = VLLM | {"scaling": {"minReplicas": 3}, "vllm": {"model": "org/small", "tolerations": [OURS]}}
 
 
 @pytest.fixture
@@ -107,10 +105,10 @@ def test_o11_o12_what_is_edited_or_deleted_is_put_back(
 
 
 @pytest.fixture
-def node(plane: Plane) -> Iterator[Any]:
+def node(plane: Plane, namespace: str) -> Iterator[Any]:
     """Call it with a number of GPUs to have a node with them, and room for everything else; no kubelet runs there.
 
-    It is for ``THREE`` alone: replicas of other tests may still wait for a GPU.
+    It is for ``three`` of this test alone: replicas of others, that of the test before too, may still wait for a GPU.
     """
     made = "/api/v1/nodes/gpu"
 
@@ -120,10 +118,20 @@ def node(plane: Plane) -> Iterator[Any]:
         ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now(), "lastTransitionTime": now()}
         status = {"capacity": room, "allocatable": room, "conditions": [ready]}
         plane.admin.must("PATCH", f"{made}/status", {"status": status}, "merge-patch+json")
-        plane.admin.must("PATCH", made, {"spec": {"taints": [OURS | {"effect": "NoSchedule"}]}}, "merge-patch+json")
+        plane.admin.must("PATCH", made, {"spec": {"taints": [taint(namespace)]}}, "merge-patch+json")
 
     yield add
     plane.admin.ask("DELETE", made)
+
+
+def taint(namespace: str) -> dict[str, str]:
+    return {"key": "test", "value": namespace, "effect": "NoSchedule"}
+
+
+def three(namespace: str) -> dict[str, Any]:
+    """A backend with three replicas, which are let in at the node of their test."""
+    vllm = {"model": "org/small", "tolerations": [taint(namespace)]}
+    return VLLM | {"scaling": {"minReplicas": 3}, "vllm": vllm}
 
 
 def now() -> str:
@@ -143,7 +151,7 @@ def test_o20_o21_no_gpu_to_be_had_is_not_a_slow_start(
     plane: Plane, operator: Operator, namespace: str, node: Any
 ) -> None:
     node(gpus=0)
-    create(plane, namespace, backends=[THREE])
+    create(plane, namespace, backends=[three(namespace)])
     settle(plane, namespace, ROUTER | SMALL)
     lacking = "0 of 3 replicas are ready: no node has 1 free nvidia.com/gpu"
     until("what is lacking", lambda: told(plane, namespace) == lacking, seconds=30)
@@ -156,7 +164,7 @@ def test_o21_what_there_is_is_counted_and_nothing_is_made_and_deleted(
     plane: Plane, operator: Operator, namespace: str, node: Any
 ) -> None:
     node(gpus=1)
-    create(plane, namespace, backends=[THREE])
+    create(plane, namespace, backends=[three(namespace)])
     settle(plane, namespace, ROUTER | SMALL)
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")
     counted = "1 of 3 replicas are ready: no node has 1 free nvidia.com/gpu"
@@ -177,7 +185,7 @@ def test_o20_a_quota_that_refuses_pods_is_told_in_words_that_stay(
     path = f"/api/v1/namespaces/{namespace}/resourcequotas"
     plane.admin.must("POST", path, quota)
     until("it is in force", lambda: "hard" in plane.admin.must("GET", f"{path}/none")["status"])
-    create(plane, namespace, backends=[THREE])
+    create(plane, namespace, backends=[three(namespace)])
     settle(plane, namespace, ROUTER | SMALL)
     until("the refusal", lambda: "FailedCreate: pods are forbidden: exceeded quota: none" in told(plane, namespace))
     assert "chat--small-" not in told(plane, namespace)
