@@ -37,6 +37,11 @@ class Cluster:
         self.command = ["kubectl", "--context", context]
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """All that it says, warnings too."""
+        done = self._kubectl(*arguments, stdin=stdin, check=check)
+        return done.stdout + done.stderr
+
+    def _kubectl(self, *arguments: str, stdin: str | None, check: bool) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {
             "KUBECONFIG": self.kubeconfig,
             "PATH": f"{CLUSTER_DIR / 'bin'}:{os.environ['PATH']}",
@@ -50,10 +55,10 @@ class Cluster:
             env=environment,
         )
         assert not check or done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
+        return done
 
     def get(self, *arguments: str) -> Any:
-        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return json.loads(self._kubectl("get", *arguments, "-o", "json", stdin=None, check=True).stdout)
 
     def patch(self, spec: dict[str, Any], name: str = "chat") -> None:
         self.kubectl("-n", "demo", "patch", "mroute", name, "--type=merge", "-p", json.dumps({"spec": spec}))
