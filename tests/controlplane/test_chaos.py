@@ -45,11 +45,22 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
 
 
 def work(
-    plane: Plane, *arguments: str, lease_in: str = HOME, program: tuple[str, ...] = ("modelroute.cli.main",)
+    plane: Plane,
+    namespaces: list[str],
+    *arguments: str,
+    lease_in: str = HOME,
+    program: tuple[str, ...] = ("modelroute.cli.main",),
 ) -> int:
-    """Run an operator until it is at rest, and end it; its exit code, which is of its own making when it died."""
+    """Run an operator until it has told of all that is there, and is at rest, and end it.
+
+    Its exit code, which is of its own making when it died.
+    """
     operator = Operator(plane.directory / "kubeconfig", *arguments, lease_in=lease_in, program=program)
-    until("it is dead, or at rest", lambda: not operator.running() or (operator.ready() and rests(operator)), 60)
+
+    def done() -> bool:
+        return operator.ready() and all(is_all_told(plane, n) for n in namespaces) and rests(operator)
+
+    until("it is dead, or at rest", lambda: not operator.running() or done(), 120)
     return operator.end() if operator.running() else operator.wait()
 
 
@@ -70,7 +81,7 @@ def deaths(plane: Plane, namespaces: Iterable[str], begin: Callable[[str], objec
         begin(namespace)
         used.append(namespace)
         program = ("tests.fakes.mortal_operator", str(writes))
-        if work(plane, f"--namespace={namespace}", SHORT, lease_in=namespace, program=program) != DEATH:
+        if work(plane, [namespace], f"--namespace={namespace}", SHORT, lease_in=namespace, program=program) != DEATH:
             return used
     pytest.fail(f"more than {len(used)} writes")
 
@@ -108,7 +119,7 @@ def test_o09_g10_killed_after_each_write_of_a_change_it_ends_alike(
     prepared = [alone.namespace() for _ in range(MOST_WRITES)]
     for namespace in prepared:
         create(alone, namespace, **before)
-    work(alone)
+    work(alone, prepared)
     used = deaths(alone, prepared, lambda n: alone.admin.replace(MODEL_ROUTE, n, "chat", "/spec", after))
     assert len(used) > least, "it wrote less than what changes"
     *killed, unharmed = ends(alone, used)

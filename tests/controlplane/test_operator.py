@@ -63,7 +63,7 @@ def test_it_ends_when_it_is_told_to(plane: Plane, stopped: Operator) -> None:
 def test_o09_a_killed_operator_goes_on_where_it_was(plane: Plane, stopped: Operator, namespace: str) -> None:
     create(plane, namespace)
     stopped.start()
-    until("a first child", lambda: names(plane, namespace))
+    until("a first child", lambda: names(plane, namespace), 60)  # to wait until it leads could be to miss it
     stopped.end(signal.SIGKILL)
     stopped.start()
     until("its lease has run out, and it leads", stopped.leads, 60)

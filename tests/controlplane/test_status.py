@@ -191,6 +191,7 @@ def test_o16_a_successor_carries_out_the_last_good_one(plane: Plane, operator: O
     operator.end()
     plane.admin.delete(DEPLOYMENT, namespace, "chat--small")
     operator.start()
+    until("it leads", operator.leads, 60)
     settle(plane, namespace, ROUTER | SMALL)
 
 
