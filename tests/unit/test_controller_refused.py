@@ -17,7 +17,7 @@ class World:
     """A route that was good once, and whose spec is not any more."""
 
     def __init__(self, **spec: Any) -> None:
-        self.cluster, self.now = FakeCluster(), 1000.0
+        self.cluster, self.now, self.again = FakeCluster(), 1000.0, list[Key]()
         self.begin()
         self.change(1, manifest(**spec)["spec"])
         self.reconcile()
@@ -25,7 +25,7 @@ class World:
 
     def begin(self) -> None:
         """A new operator."""
-        self.reconciler = reconciler(self.cluster, Cache(), clock=lambda: self.now)
+        self.reconciler = reconciler(self.cluster, Cache(), clock=lambda: self.now, again=self.again.append)
         self.cache = self.reconciler._cache
 
     def hand_over(self) -> None:
@@ -41,6 +41,7 @@ class World:
     def reconcile(self) -> None:
         self.now += 10
         self.cluster.writes.clear()
+        self.again.clear()
         self.cluster.fill(self.cache)
         asyncio.run(self.reconciler.reconcile(KEY))
 
@@ -69,6 +70,15 @@ def test_endpoints_of_the_last_good_one_are_news() -> None:
     piece = {"metadata": meta, "addressType": "IPv4", "ports": [], "endpoints": [{"addresses": ["10.0.0.1"]}]}
     world.cluster.fill(world.cache)
     assert world.cache.put(SLICE, world.cluster.keep(SLICE, piece)) == {KEY}
+
+
+def test_it_is_looked_at_again_once_its_endpoints_are_news() -> None:
+    """Until its status was written they were nobody's."""
+    world = World()
+    world.reconcile()
+    assert world.again == [KEY]
+    world.reconcile()
+    assert world.again == []
 
 
 def test_the_status_says_that_the_new_one_is_refused() -> None:

@@ -53,7 +53,7 @@ def with_verdict(planned: Status, refused: Status, good: t.ModelRoute) -> Status
     It keeps the good one for a successor, who never saw it.
     """
     verdict = condition_of(refused, ACCEPTED)
-    spec = msgspec.json.encode(good.spec)
+    spec = msgspec.json.encode(good.spec)  # and decoded: to builtins it keeps tuples, which no stored status equals
     return msgspec.structs.replace(
         planned,
         observed_generation=refused.observed_generation,

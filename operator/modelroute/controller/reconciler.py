@@ -266,6 +266,8 @@ class Reconciler:
         kept = self._cache.route(key)
         if kept and kept | {"status": None} != live | {"status": None}:
             self._again(key)  # the user has changed it since it was looked at
+        if status.get("accepted") != known.get("accepted"):
+            self._again(key)  # only from now on it is told of the Services of the spec that goes on
         return True
 
     def _tell_others(self, key: Key, concerned: frozenset[Key]) -> None:

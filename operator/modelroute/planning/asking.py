@@ -80,7 +80,7 @@ def answers(pod: Pod) -> bool:
 
 
 def _replicas(route: t.ModelRoute, observed: Observed, sampled: set[str]) -> Iterator[Replica]:
-    """Those of backends that load changes, and those among which a router has a choice."""
+    """Those of backends that load changes, among which a router has a choice, or of which one is to go or sleep."""
     for backend in route.spec.backends:
         pods = [p for p in observed.replicas(backend.name) if _may_answer(p)]
         if backend.vllm and (backend.name in sampled or len(pods) > 1 or any(p.marked for p in pods)):

@@ -114,7 +114,7 @@ class Sampler:
             self._size -= known.cost
 
     def seen(self, key: Key) -> Picture:
-        """What was heard of ``key``; what a caller gets does not change later."""
+        """What was heard of ``key``, for a plan: loads that differ from it are news. It does not change later."""
         known = self._routes.get(key)
         if known is None:
             return Picture()
