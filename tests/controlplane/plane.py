@@ -27,6 +27,8 @@ PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 HOME, OPERATOR = "modelroute-system", "modelroute-operator"
+LAST = "last"
+"""A user that has rights only for the API server to be asked about them."""
 USER = f"system:serviceaccount:{HOME}:{OPERATOR}"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
@@ -77,13 +79,14 @@ class Plane:
 
     def allow(self, rules: list[dict[str, list[str]]]) -> None:
         """Make these the operator's rights; when it returns, the API server goes by them."""
-        mark = f"t{next(self.numbers)}"
-        self._allow([*rules, {"apiGroups": ["test"], "resources": [mark], "verbs": ["get"]}])
-        self.until_may(USER, {"group": "test", "resource": mark, "verb": "get"})
+        last = f"t{next(self.numbers)}"
+        self._set_rules(OPERATOR, rules)
+        self._set_rules(LAST, [{"apiGroups": ["test"], "resources": [last], "verbs": ["get"]}])
+        self.until_may(LAST, {"group": "test", "resource": last, "verb": "get"})  # it learns of changes in order
 
-    def _allow(self, rules: list[dict[str, list[str]]]) -> None:
-        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": OPERATOR}}
-        self._apply(f"{RBAC}/clusterroles/{OPERATOR}", role | {"rules": rules})
+    def _set_rules(self, name: str, rules: list[dict[str, list[str]]]) -> None:
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}}
+        self._apply(f"{RBAC}/clusterroles/{name}", role | {"rules": rules})
 
     def until_may(self, user: str, what: dict[str, str]) -> None:
         """Wait until the API server goes by a right that was given: it learns of roles some time after."""
@@ -175,7 +178,9 @@ class Plane:
 
     def _install(self) -> None:
         self.install_definition()
-        self._allow(policy_rules())
+        user = {"kind": "User", "name": LAST, "apiGroup": "rbac.authorization.k8s.io"}
+        self._bind("clusterrolebindings", LAST, "ClusterRole", LAST, user)
+        self.allow(policy_rules())
         self.admin.must("POST", "/api/v1/namespaces", {"metadata": {"name": HOME}})
         self.operator_kubeconfig = self.identity(HOME, clusterwide=True)
         account = {"kind": "ServiceAccount", "namespace": HOME, "name": OPERATOR}
