@@ -18,7 +18,9 @@ def test_sec_the_key_is_in_no_object_but_its_secret(quickstart: Cluster) -> None
 
 def test_sec_the_key_is_in_no_log(quickstart: Cluster) -> None:
     selector = "app.kubernetes.io/component=router"
-    logs = quickstart.kubectl("-n", "demo", "logs", "-l", selector, "--tail=-1")
+    # Some of the last roll-out may still end, and be gone when it is their turn.
+    logs = quickstart.kubectl("-n", "demo", "logs", "-l", selector, "--tail=-1", "--ignore-errors")
+    assert "admin port 8001" in logs
     logs += quickstart.kubectl("-n", "modelroute-system", "logs", "deploy/modelroute-operator", "--tail=-1")
     assert planted_key(quickstart) not in logs
 
