@@ -23,7 +23,7 @@ from modelroute.controller.kube.cluster import Cluster, unborn
 from modelroute.controller.kube.kinds import AUTOSCALERS, CHILDREN, CONFIG_MAP, MODEL_ROUTE, POD, WATCHED
 from modelroute.controller.observing import Observer, View
 from modelroute.controller.publishing import Publisher
-from modelroute.controller.watching.cache import Cache, Key, essence
+from modelroute.controller.watching.cache import Cache, Key
 from modelroute.controller.written import Written
 from modelroute.errors import InvalidManifestError
 from modelroute.planning import names
@@ -210,7 +210,7 @@ class Reconciler:
             self._tell_others(key, self._cache.put(kind, applied))
         if kind is CONFIG_MAP:
             self._touched.pop(key, None)  # routers may have seen others between two that are the same
-        self._written.note(key, place, desired, essence(kind, applied))
+        self._written.note(key, place, desired, applied)
         log.info("%s %s", "created" if live is None else "applied", place, extra={"route": str(key)})
         return True
 

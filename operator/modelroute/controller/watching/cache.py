@@ -74,7 +74,7 @@ class Cache:
         old = self._entries.get(place)
         if version <= (old.version if old else self._gone.get(place, -1)):
             return frozenset()
-        content = essence(kind, seen)
+        content = _essence(kind, seen)
         concerns = self._concerned(place, content)  # before anything changes: where it is odd, this raises
         concerned = self._concerned(place, old.content) if old else frozenset()
         if old:
@@ -213,7 +213,7 @@ def _place(kind: Kind, seen: KubeObject) -> _Place:
     return _Place(kind.name, seen["metadata"]["namespace"], seen["metadata"]["name"])
 
 
-def essence(kind: Kind, seen: KubeObject) -> KubeObject:
+def _essence(kind: Kind, seen: KubeObject) -> KubeObject:
     """What matters of an object: two that differ in nothing else are the same to us."""
     if kind is POD:
         return {"metadata": _picked(seen, "labels"), "pod": pods.facts(seen)}
