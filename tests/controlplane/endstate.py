@@ -2,8 +2,9 @@
 
 import json
 import re
+import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from modelroute.controller.kube.kinds import CHILDREN, MANAGED, MODEL_ROUTE, WATCHED
@@ -26,6 +27,16 @@ def end_state(plane: Plane, namespace: str) -> dict[str, dict[str, Any]]:
     for route in plane.admin.all(MODEL_ROUTE, namespace):
         seen[route["metadata"]["name"]]["ModelRoute"] = {"spec": route["spec"], "status": route.get("status")}
     return {name: _told(objects, namespace, name) for name, objects in seen.items()}
+
+
+def states_when_alike(plane: Plane, namespaces: Sequence[str]) -> list[dict[str, dict[str, Any]]]:
+    """The end state of each: as soon as all are alike, or as they are after a minute."""
+    limit = time.monotonic() + 60
+    while True:
+        states = [end_state(plane, namespace) for namespace in namespaces]
+        if all(state == states[-1] for state in states) or time.monotonic() > limit:
+            return states
+        time.sleep(0.2)
 
 
 def _told(objects: dict[str, Any], namespace: str, name: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from modelroute.controller.kube.kinds import MODEL_ROUTE
-from tests.controlplane.endstate import end_state
+from tests.controlplane.endstate import end_state, states_when_alike
 from tests.controlplane.plane import HOME, Operator, Plane, until
 from tests.controlplane.routes import CACHED, KEYED, ROUTER, SMALL, becomes, create, put_service, route, settle, touch
 from tests.fakes.manifests import BOTH, HOSTED, MISTAKES, VLLM, manifest
@@ -93,12 +93,7 @@ def ends(plane: Plane, namespaces: list[str]) -> list[dict[str, Any]]:
         for namespace in namespaces:
             until(f"{namespace} is told", partial(is_all_told, plane, namespace), seconds=120)
         until("it is at rest", lambda: rests(operator), 60)
-        limit = time.monotonic() + 60
-        while True:
-            states = [end_state(plane, namespace) for namespace in namespaces]
-            if all(state == states[-1] for state in states) or time.monotonic() > limit:
-                return states
-            time.sleep(0.5)
+        return states_when_alike(plane, namespaces)
     finally:
         operator.end()
 
@@ -153,11 +148,8 @@ def settle_alike(plane: Plane, one: str, other: str) -> None:
     """Wait until both namespaces hold the same, and all is told of; what differs is shown if they never do."""
     for where in (one, other):
         until(f"{where} is told", partial(is_all_told, plane, where), seconds=120)
-    limit = time.monotonic() + 60
-    while (mine := end_state(plane, one)) != (theirs := end_state(plane, other)):
-        if time.monotonic() > limit:
-            assert mine == theirs
-        time.sleep(0.2)
+    mine, theirs = states_when_alike(plane, (one, other))
+    assert mine == theirs
 
 
 def is_all_told(plane: Plane, namespace: str) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from modelroute.controller.kube.kinds import DEPLOYMENT, MODEL_ROUTE, SERVICE, Kind
 from tests.controlplane.denying import denied, lifted
-from tests.controlplane.endstate import end_state
+from tests.controlplane.endstate import states_when_alike
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import KEYED, ROUTER, SMALL, becomes, create, names, put_secret, settle
 from tests.fakes.manifests import HOSTED, VLLM
@@ -29,10 +29,8 @@ def ends_alike(plane: Plane, spoilt: str, spec: dict[str, Any]) -> None:
     create(plane, straight, **spec)
     for namespace in (straight, spoilt):
         settle(plane, namespace, ROUTER | SMALL)
-    try:
-        until("it is alike", lambda: end_state(plane, spoilt) == end_state(plane, straight), 60)
-    except pytest.fail.Exception:
-        assert end_state(plane, spoilt) == end_state(plane, straight)
+    mine, theirs = states_when_alike(plane, (spoilt, straight))
+    assert mine == theirs
 
 
 @pytest.fixture
