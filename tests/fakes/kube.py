@@ -71,10 +71,11 @@ class FakeCluster(Cluster):
             raise ApiError(Call("patch", kind, "team-a", meta["name"]), 409, "the object has been modified")
         return self.keep(kind, self.form(desired))
 
-    async def delete(self, live: KubeObject) -> None:
+    async def delete(self, live: KubeObject) -> KubeObject | None:
         kind = CHILDREN[live["kind"]]
         self._note("delete", kind, live["metadata"]["name"])
         self.objects.pop((kind.name, live["metadata"]["name"]), None)
+        return None
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
         self._note("patch", MODEL_ROUTE, "chat")

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from modelroute.controller.kube.kinds import CHILDREN, MODEL_ROUTE, SERVICE
 from modelroute.controller.reconciler import ANYWAY_SECONDS
 from modelroute.controller.watching.cache import Cache, Key
@@ -37,13 +39,14 @@ class Busy(FakeCluster):
             change(applied)
         return applied
 
-    async def delete(self, live: KubeObject) -> None:
-        """A load balancer holds the router's Service for a while: a watch tells of that before the answer."""
+    async def delete(self, live: KubeObject) -> KubeObject | None:
+        """A load balancer holds the router's Service for a while."""
         if live["metadata"]["name"] != "chat-router" or live["kind"] != "Service":
-            await super().delete(live)
-            return
+            return await super().delete(live)
         ending = {"metadata": live["metadata"] | {"deletionTimestamp": "2026-05-01T08:00:00Z"}}
-        self.on_ending(self.keep(CHILDREN[live["kind"]], self.objects["Service", "chat-router"] | ending))
+        left = self.keep(CHILDREN[live["kind"]], self.objects["Service", "chat-router"] | ending)
+        self.on_ending(left)
+        return left
 
     on_ending: Callable[[KubeObject], object] = staticmethod(nothing)
 
@@ -116,9 +119,11 @@ def test_o11_an_edit_that_overtook_the_answer_to_our_own_write_is_put_back() -> 
     assert world.cluster.objects[SERVICE.name, "chat--small"]["spec"]["selector"] != {"app": "theirs"}
 
 
-def test_what_ends_for_a_while_after_it_was_deleted_is_known_to() -> None:
+@pytest.mark.parametrize("quicker", ["the watch", "the answer"])
+def test_what_ends_for_a_while_after_it_was_deleted_is_known_to(quicker: str) -> None:
     world = World()
-    world.cluster.on_ending = lambda live: world.cache.put(SERVICE, live)
+    if quicker == "the watch":
+        world.cluster.on_ending = lambda live: world.cache.put(SERVICE, live)
     world.reconcile()
     world.change(router={"mode": "None"})
     world.change(router={"mode": "Gateway"})

@@ -188,6 +188,23 @@ def test_a_secret_that_is_not_there_has_no_keys_at_all() -> None:
     assert request(answer, lambda cluster: cluster.secret_keys("a", "s")) is None
 
 
+@pytest.mark.parametrize(
+    ("answered", "left"),
+    [
+        ({"kind": "Status", "metadata": {}, "status": "Success"}, False),
+        ({"metadata": META}, False),  # some kinds answer with what was there
+        ({"metadata": META | {"deletionTimestamp": "2026-05-01T08:00:00Z"}}, True),
+    ],
+    ids=["gone", "gone, as it was", "held by a finalizer"],
+)
+def test_what_is_left_of_an_object_that_is_deleted(answered: dict[str, Any], left: bool) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(answered)
+
+    found = request(answer, lambda cluster: cluster.delete({"kind": "ConfigMap", "metadata": META}))
+    assert found == (answered if left else None)
+
+
 WRITES: dict[str, Callable[[Cluster], Any]] = {
     "apply": lambda cluster: cluster.apply({"kind": "ConfigMap", "metadata": META}),
     "reset": lambda cluster: cluster.reset({"kind": "ConfigMap"}, {"kind": "ConfigMap", "metadata": META}),

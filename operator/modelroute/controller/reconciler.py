@@ -227,11 +227,9 @@ class Reconciler:
     async def _delete(self, key: Key, orphan: KubeObject) -> bool:
         if orphan["metadata"].get("deletionTimestamp"):
             return False
-        await self._cluster.delete(orphan)
-        kind, meta = CHILDREN[orphan["kind"]], orphan["metadata"]
-        kept = self._cache.get(kind, key.namespace, meta["name"])
-        if not (kept and kept["metadata"].get("deletionTimestamp")):  # it ends later: the watch was quicker
-            self._tell_others(key, self._cache.remove(kind, orphan))
+        kind, left = CHILDREN[orphan["kind"]], await self._cluster.delete(orphan)
+        if kind in WATCHED:
+            self._tell_others(key, self._cache.put(kind, left) if left else self._cache.remove(kind, orphan))
         self._written.drop(key, place_of(orphan))
         log.info("deleted %s", place_of(orphan), extra={"route": str(key)})
         return True

@@ -146,12 +146,16 @@ class Cluster:
         )
         await self._send(call)
 
-    async def delete(self, live: KubeObject) -> None:
-        """Delete this very object; one that is gone or was replaced by another is left alone."""
+    async def delete(self, live: KubeObject) -> KubeObject | None:
+        """Delete this very object; one that is gone or was replaced by another is left alone.
+
+        The object as it is until its finalizers let it go; None where it has none.
+        """
         meta = live["metadata"]
         body = {"preconditions": {"uid": meta["uid"]}, "propagationPolicy": "Background"}
         call = Call("delete", CHILDREN[live["kind"]], meta["namespace"], meta["name"], body=body)
-        await self._unless_gone(call, CONFLICT)
+        answer = await self._unless_gone(call, CONFLICT) or {}
+        return answer if (answer.get("metadata") or {}).get("deletionTimestamp") else None
 
     async def write_status(self, live: KubeObject, status: KubeObject) -> KubeObject | None:
         """Replace the status of this very ModelRoute. The ModelRoute as it now is, None when it is gone."""
