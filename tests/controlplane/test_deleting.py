@@ -76,3 +76,23 @@ def test_o14_a_namespace_that_is_being_deleted_is_left_in_peace_and_goes(
     change = {"metadata": {"finalizers": None}}
     plane.admin.must("PATCH", f"{path}/configmaps/waits", change, "merge-patch+json")
     until("the namespace is gone", lambda: plane.admin.ask("GET", path).status_code == 404, seconds=120)
+
+
+def test_a_service_that_is_held_while_it_is_wanted_again_holds_up_nothing_else(
+    plane: Plane, operator: Operator, namespace: str
+) -> None:
+    create(plane, namespace)
+    settle(plane, namespace, ROUTER | SMALL)
+    plane.admin.merge(SERVICE, namespace, "chat-router", {"metadata": {"finalizers": ["example.com/wait"]}})
+    for mode, wanted in (("None", SMALL | {"ConfigMap/chat-router-snapshot"}), ("Gateway", ROUTER | SMALL)):
+        plane.admin.merge(MODEL_ROUTE, namespace, "chat", {"spec": {"router": {"mode": mode}}})
+        settle(plane, namespace, wanted | {"Service/chat-router"})
+    ends = plane.admin.get(SERVICE, namespace, "chat-router")
+    assert ends["metadata"]["deletionTimestamp"]
+    plane.admin.merge(SERVICE, namespace, "chat-router", {"metadata": {"finalizers": None}})
+
+    def uid() -> str:
+        found: str = (plane.admin.get(SERVICE, namespace, "chat-router") or ends)["metadata"]["uid"]
+        return found
+
+    until("another", lambda: uid() != ends["metadata"]["uid"])
