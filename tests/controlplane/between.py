@@ -14,7 +14,11 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from tests.controlplane.plane import KubeObject, Plane
+from modelroute.controller.kube.kinds import WATCHED
+from modelroute.controller.watching.watches import SETTLE_SECONDS
+from tests.controlplane.plane import KubeObject, Plane, until
+
+_LISTS = frozenset(kind.path() for kind in WATCHED)
 
 
 class Asked(NamedTuple):
@@ -27,6 +31,11 @@ class Asked(NamedTuple):
     @property
     def watches(self) -> bool:
         return "watch=true" in self.target
+
+    @property
+    def lists(self) -> bool:
+        """Whether it is for all of a kind that is watched."""
+        return self.method == "GET" and not self.watches and self.target.split("?")[0] in _LISTS
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,11 @@ class Between:
 
     def since(self, mark: float, which: Callable[[Asked], bool] = lambda _: True) -> list[Asked]:
         return [asked for asked in list(self.asked) if asked.at >= mark and which(asked)]
+
+    def until_unlisted(self) -> None:
+        """Wait until no listing is to follow on one of kopf's: it would bring what watches do not."""
+        calm = SETTLE_SECONDS + 1
+        until("no listing", lambda: not self.since(time.monotonic() - calm, lambda a: a.lists), seconds=60)
 
     def stop(self) -> None:
         async def end() -> None:

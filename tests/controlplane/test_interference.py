@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from modelroute.controller.kube.kinds import CHILDREN, DEPLOYMENT, DISRUPTION_BUDGET, MODEL_ROUTE
-from modelroute.controller.watching.watches import SETTLE_SECONDS
 from tests.controlplane.between import HANG, RESET, Answer, Asked, Between, Fate
 from tests.controlplane.plane import Operator, Plane, until
 from tests.controlplane.routes import ROUTER, SMALL, condition, create, names, publish_endpoints, settle, touch
@@ -61,7 +60,7 @@ def test_o01_a_change_is_seen_though_the_watch_has_gone_silent(
     plane: Plane, proxy: Between, behind: Operator, namespace: str
 ) -> None:
     settled(plane, namespace)
-    time.sleep(SETTLE_SECONDS + 1)  # until the listing that follows on the first one is over: it would bring the change
+    proxy.until_unlisted()
     restarts = behind.metric("modelroute_watch_restarts_total")
     proxy.freeze(lambda asked: asked.watches)
     change(plane, namespace)
@@ -98,6 +97,7 @@ def restarts(operator: Operator) -> int:
 
 
 def cut_watches(proxy: Between) -> None:
+    proxy.until_unlisted()
     proxy.fate = lambda asked: RESET if asked.watches else None
     proxy.reset()
 
@@ -169,7 +169,7 @@ def test_o10_a_change_that_comes_back_with_an_own_write_is_carried_out(
     plane: Plane, proxy: Between, behind: Operator, namespace: str
 ) -> None:
     settled(plane, namespace)
-    time.sleep(SETTLE_SECONDS + 1)  # as above: until then it would be listed
+    proxy.until_unlisted()
     proxy.freeze(lambda asked: asked.watches and MODEL_ROUTE.path() in asked.target)
     change(plane, namespace)
     publish_endpoints(plane, namespace, "chat--small", "http", "10.0.0.1")  # which the status tells of
